@@ -1,0 +1,6 @@
+//! Poolgate: the front door of a shared pool of data-science machines.
+//!
+//! The map, a line a module; `tests/tidy.rs` holds which of them may use which.
+
+pub mod pool; // pure: instances, health, sessions, placement, affinity
+pub mod shared_pool; // the lock around the pool and the channel of its snapshots

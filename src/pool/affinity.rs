@@ -1,0 +1,236 @@
+//! Who belongs where: the instances a person has sessions on, and the one they are remembered on after the last ended.
+//!
+//! Only proven people come in here. A memory ends by time, when its instance leaves or becomes another machine, or, when
+//! there are too many, by being the next to end anyway.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// People remembered in one pool without a session; some 20 MB.
+pub const REMEMBERED_MAX: usize = 100_000;
+
+/// How long somebody who left still counts in the order of instances, as if they were there.
+pub(super) const LINGER: Duration = Duration::from_secs(30);
+
+/// The longest memory; longer ones of the config are cut, so that no sum overflows.
+const AFFINITY_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct People {
+    known: HashMap<Arc<str>, Person>,
+    /// Those without a session, in the order in which they will be forgotten.
+    leaving: BTreeSet<(Instant, Arc<str>)>,
+    /// Those of them who left less than `LINGER` ago, in the order in which that ends.
+    lingering: BTreeSet<(Instant, Arc<str>)>,
+    /// Changes of how many linger where, not yet told to the instances.
+    shifts: Vec<(Arc<str>, i32)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Person {
+    /// Where their sessions are, the latest joined last.
+    presences: Vec<Presence>,
+    /// The instance of their latest proven login.
+    home: Option<Arc<str>>,
+    /// Set while they have no session.
+    forgotten_at: Option<Instant>,
+    lingers_until: Option<Instant>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Presence {
+    pub instance: Arc<str>,
+    pub sessions: u32,
+}
+
+impl People {
+    /// The instances this person has sessions on, the latest joined first.
+    pub fn presences(&self, user: &str) -> impl Iterator<Item = &Arc<str>> {
+        let person = self.known.get(user).into_iter();
+        person.flat_map(|person| person.presences.iter().rev().map(|at| &at.instance))
+    }
+
+    pub fn is_present(&self, user: &str, instance: &str) -> bool {
+        self.presences(user).any(|at| &**at == instance)
+    }
+
+    /// The instance this person is remembered on.
+    pub fn home(&self, user: &str, now: Instant) -> Option<&Arc<str>> {
+        let person = self.known.get(user)?;
+        let is_over = person.forgotten_at.is_some_and(|end| end <= now);
+        person.home.as_ref().filter(|_| !is_over)
+    }
+
+    /// A proven session began; returns the name as it is stored, so that it is held once.
+    pub fn arrive(&mut self, user: &str, instance: &Arc<str>) -> Arc<str> {
+        let user = match self.known.get_key_value(user) {
+            Some((user, _)) => user.clone(),
+            None => Arc::from(user),
+        };
+        self.stop_lingering(&user);
+        let person = self.known.entry(user.clone()).or_default();
+        if let Some(end) = person.forgotten_at.take() {
+            self.leaving.remove(&(end, user.clone()));
+        }
+        person.arrive(instance);
+        user
+    }
+
+    /// A proven session ended; after the last one the person is remembered for `affinity`.
+    pub fn leave(&mut self, user: &Arc<str>, instance: &str, now: Instant, affinity: Duration) {
+        let Some(person) = self.known.get_mut(user) else {
+            return;
+        };
+        person.leave(instance);
+        if !person.presences.is_empty() {
+            return;
+        }
+        let end = now.checked_add(affinity.min(AFFINITY_MAX));
+        let end = end.filter(|end| *end > now && person.home.is_some());
+        person.forgotten_at = end;
+        match end {
+            Some(end) => {
+                self.leaving.insert((end, user.clone()));
+                self.linger(user, now, end);
+            }
+            None => {
+                self.known.remove(user);
+            }
+        }
+        if self.leaving.len() > REMEMBERED_MAX {
+            self.forget_next();
+        }
+    }
+
+    /// These instances are gone, and with them every memory of belonging there.
+    pub fn forget_instances(&mut self, is_gone: impl Fn(&str) -> bool) {
+        let (leaving, lingering) = (&mut self.leaving, &mut self.lingering);
+        let shifts = &mut self.shifts;
+        self.known.retain(|user, person| {
+            if let Some(home) = person.home.clone().filter(|home| is_gone(home)) {
+                if let Some(end) = person.lingers_until.take() {
+                    lingering.remove(&(end, user.clone()));
+                    shifts.push((home, -1));
+                }
+                person.presences.retain(|at| !is_gone(&at.instance));
+                person.home = person.presences.last().map(|at| at.instance.clone());
+            }
+            if person.home.is_none()
+                && let Some(end) = person.forgotten_at
+            {
+                leaving.remove(&(end, user.clone()));
+            }
+            person.home.is_some()
+        });
+    }
+
+    /// Ends the lingering of those who left long enough ago.
+    pub fn expire_lingering(&mut self, now: Instant) {
+        while let Some((end, user)) = self.lingering.first().cloned()
+            && end <= now
+        {
+            self.stop_lingering(&user);
+        }
+    }
+
+    /// Changes of how many linger where since the last call; to be told to the instances at once.
+    pub fn take_shifts(&mut self) -> Vec<(Arc<str>, i32)> {
+        std::mem::take(&mut self.shifts)
+    }
+
+    /// Who lingers, and where.
+    pub fn lingering(&self) -> impl Iterator<Item = &Arc<str>> {
+        let people = self.known.values();
+        people.filter_map(|person| {
+            person
+                .home
+                .as_ref()
+                .filter(|_| person.lingers_until.is_some())
+        })
+    }
+
+    pub fn expire(&mut self, now: Instant) {
+        self.expire_lingering(now);
+        while self.next_deadline().is_some_and(|end| end <= now) {
+            self.forget_next();
+        }
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.leaving.first().map(|(end, _)| *end)
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &Person)> {
+        self.known.iter()
+    }
+
+    /// The people without a session agree with the order in which they will be forgotten.
+    pub fn is_consistent(&self) -> bool {
+        let leaving = self.known.iter().filter_map(|(user, person)| {
+            let end = person.forgotten_at?;
+            Some((end, user.clone()))
+        });
+        self.leaving == leaving.collect() && self.leaving.len() <= REMEMBERED_MAX
+    }
+
+    /// Until they are forgotten at the latest.
+    fn linger(&mut self, user: &Arc<str>, now: Instant, forgotten_at: Instant) {
+        if let Some(person) = self.known.get_mut(user)
+            && let Some(home) = &person.home
+        {
+            let end = now.checked_add(LINGER).unwrap_or(forgotten_at);
+            let end = end.min(forgotten_at);
+            person.lingers_until = Some(end);
+            self.shifts.push((home.clone(), 1));
+            self.lingering.insert((end, user.clone()));
+        }
+    }
+
+    fn stop_lingering(&mut self, user: &Arc<str>) {
+        if let Some(person) = self.known.get_mut(user)
+            && let Some(end) = person.lingers_until.take()
+        {
+            self.lingering.remove(&(end, user.clone()));
+            self.shifts
+                .extend(person.home.clone().map(|home| (home, -1)));
+        }
+    }
+
+    fn forget_next(&mut self) {
+        if let Some((_, user)) = self.leaving.pop_first() {
+            self.stop_lingering(&user);
+            self.known.remove(&user);
+        }
+    }
+}
+
+impl Person {
+    pub fn parts(&self) -> (&[Presence], Option<&Arc<str>>, Option<Instant>) {
+        (&self.presences, self.home.as_ref(), self.forgotten_at)
+    }
+
+    fn arrive(&mut self, instance: &Arc<str>) {
+        let known = self
+            .presences
+            .iter()
+            .position(|at| at.instance == *instance);
+        let sessions = match known {
+            Some(at) => self.presences.remove(at).sessions,
+            None => 0,
+        };
+        self.presences.push(Presence {
+            instance: instance.clone(),
+            sessions: sessions.saturating_add(1),
+        });
+        self.home = Some(instance.clone());
+    }
+
+    fn leave(&mut self, instance: &str) {
+        let mut presences = self.presences.iter_mut();
+        if let Some(at) = presences.find(|at| &*at.instance == instance) {
+            at.sessions = at.sessions.saturating_sub(1);
+        }
+        self.presences.retain(|at| at.sessions > 0);
+    }
+}

@@ -1,0 +1,211 @@
+//! What a pool knows of one of its instances: what was decided, what was observed, and who sits there.
+//!
+//! The only place that says whether an instance is routable. Changed through `Roster::update` alone, which keeps the
+//! order of instances true.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::health::{ServiceHealth, overall};
+use super::instance::{AdminState, Health, Instance, Protocol};
+use super::snapshot::{InstanceView, ServicesView};
+
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub instance: Arc<Instance>,
+    pub admin_state: AdminState,
+    ssh: ServiceHealth,
+    jupyter: ServiceHealth,
+    health_since: SystemTime,
+    /// Seats of people who proved who they are.
+    pub proven: u32,
+    /// Seats of people who only claim a name, or none.
+    pub claimed: u32,
+    /// People without a session who left a moment ago and will be sent back here.
+    pub lingering: u32,
+    /// When it was last chosen for somebody new; orders instances that are equally loaded, before `tie`.
+    pub turn: u64,
+    pub tie: u64,
+}
+
+/// Why an instance takes no login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    Cordoned,
+    Draining,
+    /// It runs no service of this protocol.
+    NoService,
+    Unknown,
+    NoLogins,
+    Down,
+    Full,
+}
+
+impl Member {
+    pub fn new(instance: Instance, tie: u64, now: SystemTime) -> Self {
+        Self {
+            instance: Arc::new(instance),
+            admin_state: AdminState::Ready,
+            ssh: ServiceHealth::new(),
+            jupyter: ServiceHealth::new(),
+            health_since: now,
+            proven: 0,
+            claimed: 0,
+            lingering: 0,
+            turn: 0,
+            tie,
+        }
+    }
+
+    /// Ready, its service up, and below capacity: the meaning of routable. Seats of people who proved nothing yet keep
+    /// no proven person out.
+    pub fn is_routable(&self, protocol: Protocol, is_proven: bool) -> bool {
+        self.obstacle(protocol, is_proven).is_none()
+    }
+
+    /// Ready and its service up, whether or not there is room.
+    pub fn is_open(&self, protocol: Protocol) -> bool {
+        matches!(self.obstacle(protocol, true), None | Some(Obstacle::Full))
+    }
+
+    /// Why it is not routable; decisions of people first, because those are what somebody can undo.
+    pub fn obstacle(&self, protocol: Protocol, is_proven: bool) -> Option<Obstacle> {
+        let taken = if is_proven { self.proven } else { self.seats() };
+        let by_service = match self.service(protocol) {
+            None => Some(Obstacle::NoService),
+            Some(Health::Unknown) => Some(Obstacle::Unknown),
+            Some(Health::NoLogins) => Some(Obstacle::NoLogins),
+            Some(Health::Down) => Some(Obstacle::Down),
+            Some(Health::Up) => None,
+        };
+        match self.admin_state {
+            AdminState::Cordoned => Some(Obstacle::Cordoned),
+            AdminState::Draining => Some(Obstacle::Draining),
+            AdminState::Ready if by_service.is_some() => by_service,
+            AdminState::Ready if taken >= self.instance.capacity => Some(Obstacle::Full),
+            AdminState::Ready => None,
+        }
+    }
+
+    /// Whether somebody who has a session here may come back: nothing but a dead service is in the way.
+    pub fn takes_back(&self, protocol: Protocol) -> bool {
+        self.service(protocol)
+            .is_some_and(|health| health != Health::Down)
+    }
+
+    /// Seats taken, by proven people or not: what instances are ordered by, so that simultaneous logins spread.
+    pub fn seats(&self) -> u32 {
+        self.proven.saturating_add(self.claimed)
+    }
+
+    pub fn service(&self, protocol: Protocol) -> Option<Health> {
+        match protocol {
+            Protocol::Ssh => Some(self.ssh.verdict()),
+            Protocol::Jupyter => self.instance.jupyter_port.map(|_| self.jupyter.verdict()),
+        }
+    }
+
+    pub fn health(&self) -> Health {
+        let services = Protocol::ALL.into_iter();
+        overall(services.filter_map(|protocol| self.service(protocol)))
+    }
+
+    /// The new overall health if this answer flipped it.
+    pub fn observe(
+        &mut self,
+        protocol: Protocol,
+        answer: Health,
+        (rise, fall): (u32, u32),
+        now: SystemTime,
+    ) -> Option<Health> {
+        let before = self.health();
+        match protocol {
+            Protocol::Ssh => self.ssh.observe(answer, rise, fall),
+            // A probe may outlive the hub it asks; its answer is nobody's health.
+            Protocol::Jupyter if self.instance.jupyter_port.is_none() => {}
+            Protocol::Jupyter => self.jupyter.observe(answer, rise, fall),
+        }
+        let after = self.health();
+        if before == after {
+            return None;
+        }
+        self.health_since = now;
+        Some(after)
+    }
+
+    /// Takes over what the fleet lists under the same name and generation.
+    pub fn relist(&mut self, instance: Instance) {
+        if instance.jupyter_port.is_none() {
+            self.jupyter = ServiceHealth::new();
+        }
+        if *self.instance != instance {
+            self.instance = Arc::new(instance);
+        }
+    }
+
+    pub fn take_seat(&mut self, is_proven: bool) {
+        let seats = self.seats_of(is_proven);
+        *seats = seats.saturating_add(1);
+    }
+
+    pub fn free_seat(&mut self, is_proven: bool) {
+        let seats = self.seats_of(is_proven);
+        *seats = seats.saturating_sub(1);
+    }
+
+    pub fn services(&self) -> ServicesView {
+        ServicesView {
+            ssh: self.ssh.verdict(),
+            jupyter: self.service(Protocol::Jupyter),
+        }
+    }
+
+    pub fn view(&self) -> InstanceView {
+        let instance = &self.instance;
+        InstanceView {
+            name: instance.id.name.clone(),
+            address: instance.address.clone(),
+            pool: instance.id.pool.clone(),
+            admin_state: self.admin_state,
+            health: self.health(),
+            health_since: self.health_since,
+            services: self.services(),
+            sessions: self.seats(),
+            capacity: instance.capacity,
+            load: self.proven,
+            ssh_port: instance.ssh_port,
+            jupyter_port: instance.jupyter_port,
+            generation: instance.generation,
+        }
+    }
+
+    fn seats_of(&mut self, is_proven: bool) -> &mut u32 {
+        if is_proven {
+            &mut self.proven
+        } else {
+            &mut self.claimed
+        }
+    }
+}
+
+impl Obstacle {
+    /// Completes "it is ...".
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Cordoned => "cordoned",
+            Self::Draining => "draining",
+            Self::NoService => "not running this service",
+            Self::Unknown => "not yet known to be up",
+            Self::NoLogins => "up but not admitting anybody new",
+            Self::Down => "down",
+            Self::Full => "full",
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why())
+    }
+}

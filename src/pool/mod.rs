@@ -1,0 +1,323 @@
+//! The pool core: instances, their health, sessions and placement, as plain data and pure functions.
+//!
+//! Deliberately absent: sockets, locks, clocks, randomness, configuration files. Time comes in as `Now`, the seed for
+//! breaking ties at construction. `shared_pool` owns the lock and the channel that publishes snapshots.
+
+pub mod affinity;
+mod health;
+pub mod instance;
+mod invariants;
+pub mod login_name;
+mod member;
+mod order;
+pub mod placement;
+mod roster;
+pub mod session;
+pub mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
+pub use login_name::{LoginName, LoginNameError};
+pub use placement::{LoginRequest, Placement, PlacementPolicy, PlacementReason, Refusal};
+pub use session::{Session, SessionId, SessionIdError, Stage};
+pub use snapshot::{InstanceView, PoolView, ServicesView, SessionView, Snapshot};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use member::Member;
+use roster::Roster;
+
+/// The time, read once by the caller: the monotonic clock for deadlines, the wall clock for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub instant: Instant,
+    pub wall: SystemTime,
+}
+
+/// What a pool is told of its rules: from config, already validated.
+#[derive(Clone, Debug)]
+pub struct PoolRules {
+    /// Logins that name no pool go here; exactly one pool has it.
+    pub default: bool,
+    pub placement: PlacementPolicy,
+    /// How long a person's instance is remembered after their last session ended.
+    pub affinity: Duration,
+    /// Consecutive good probes until an instance that was down is up again.
+    pub rise: u32,
+    /// Consecutive failed probes until it is down.
+    pub fall: u32,
+}
+
+/// All pools of a gate: the one owner of their state.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    rosters: BTreeMap<Arc<str>, Roster>,
+    /// In order of age, because ids grow.
+    sessions: BTreeMap<SessionId, Session>,
+    last_session: u64,
+    seed: u64,
+}
+
+impl Pool {
+    /// `seed` orders equally loaded instances and sets where session ids begin.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            rosters: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            last_session: order::finish(seed) & 0xffff_ffff_0000_0000,
+            seed,
+        }
+    }
+
+    /// Adds a pool or changes its rules. A new default pool takes the place of the old one.
+    pub fn configure(&mut self, pool: &str, rules: PoolRules) {
+        if rules.default {
+            for roster in self.rosters.values_mut() {
+                roster.rules.default = false;
+            }
+        }
+        match self.rosters.get_mut(pool) {
+            Some(roster) => roster.rules = rules,
+            None => {
+                let name: Arc<str> = Arc::from(pool);
+                self.rosters.insert(name.clone(), Roster::new(name, rules));
+            }
+        }
+        self.debug_check();
+    }
+
+    /// Makes the pool hold exactly these instances and returns the sessions of those that are gone or are another machine
+    /// under an old name; these sessions have ended. A pool that is not configured stays empty.
+    pub fn sync_instances(
+        &mut self,
+        pool: &str,
+        listing: Vec<Instance>,
+        now: Now,
+    ) -> Vec<SessionId> {
+        let Some(roster) = self.rosters.get_mut(pool) else {
+            return Vec::new();
+        };
+        let gone = roster.sync(listing, self.seed, now.wall);
+        if gone.is_empty() {
+            self.debug_check();
+            return Vec::new();
+        }
+        let name = roster.name().clone();
+        let is_lost = |session: &Session| {
+            session.instance.pool == name && gone.contains(&session.instance.name)
+        };
+        let lost = self.sessions.values().filter(|session| is_lost(session));
+        let lost: Vec<SessionId> = lost.map(|session| session.id).collect();
+        for id in &lost {
+            self.remove_session(*id, now.instant);
+        }
+        if let Some(roster) = self.rosters.get_mut(pool) {
+            roster
+                .people
+                .forget_instances(|instance| gone.contains(instance));
+            roster.settle(now.instant);
+        }
+        self.debug_check();
+        lost
+    }
+
+    /// One probe's answer, or a login's own failed connect. Returns the instance's new overall health if it flipped.
+    pub fn observe(
+        &mut self,
+        id: &InstanceId,
+        service: Protocol,
+        answer: Health,
+        now: Now,
+    ) -> Option<Health> {
+        let roster = self.rosters.get_mut(&id.pool)?;
+        let runs = (roster.rules.rise, roster.rules.fall);
+        let flip = roster.update(&id.name, |member| {
+            member.observe(service, answer, runs, now.wall)
+        });
+        self.debug_check();
+        flip.flatten()
+    }
+
+    /// False if there is no such instance.
+    pub fn set_admin_state(&mut self, id: &InstanceId, state: AdminState) -> bool {
+        let Some(roster) = self.rosters.get_mut(&id.pool) else {
+            return false;
+        };
+        let set = roster.update(&id.name, |member| member.admin_state = state);
+        self.debug_check();
+        set.is_some()
+    }
+
+    /// Chooses an instance and takes a seat on it, in one step.
+    pub fn place(&mut self, request: &LoginRequest, now: Now) -> Result<Placement, Refusal> {
+        let roster = match &request.pool {
+            Some(name) => self.rosters.get_mut(name.as_str()),
+            None => self
+                .rosters
+                .values_mut()
+                .find(|roster| roster.rules.default),
+        };
+        let Some(roster) = roster else {
+            let name = request.pool.as_deref().unwrap_or("default");
+            return Err(Refusal::NoSuchPool(name.to_owned()));
+        };
+        roster.settle(now.instant);
+        let (name, reason) = placement::choose(roster, request, now.instant)?;
+        if reason.is_policy() {
+            roster.take_turn(&name);
+        }
+        let proven = request.proven_user();
+        let seated = roster.update(&name, |member| {
+            member.take_seat(proven.is_some());
+            member.instance.clone()
+        });
+        let Some(instance) = seated else {
+            return Err(Refusal::NoneUp(roster.name().to_string()));
+        };
+        let user = match proven {
+            Some(user) => Some(roster.people.arrive(user, &name)),
+            None => request.user.as_deref().map(Arc::from),
+        };
+        roster.settle(now.instant);
+        self.last_session = self.last_session.wrapping_add(1);
+        let session = Session {
+            id: SessionId(self.last_session),
+            user,
+            protocol: request.protocol,
+            instance: instance.id.clone(),
+            peer: request.peer,
+            stage: if proven.is_some() {
+                Stage::Reserved
+            } else {
+                Stage::Provisional
+            },
+            since: now.wall,
+            is_carrying: false,
+        };
+        let id = session.id;
+        self.sessions.insert(id, session);
+        self.debug_check();
+        Ok(Placement {
+            session: id,
+            instance,
+            reason,
+        })
+    }
+
+    /// The session's person has proved this name: their affinity is learned and the seat counts against capacity, even
+    /// beyond it. False if the session has ended.
+    pub fn prove(&mut self, session: SessionId, user: &str, now: Now) -> bool {
+        let Some(session) = self.sessions.get_mut(&session) else {
+            return false;
+        };
+        let Some(roster) = self.rosters.get_mut(&session.instance.pool) else {
+            return false;
+        };
+        let name = &session.instance.name;
+        let old = session.user.take().filter(|_| session.is_proven());
+        session.user = Some(roster.people.arrive(user, name));
+        match old {
+            Some(old) => roster
+                .people
+                .leave(&old, name, now.instant, roster.rules.affinity),
+            None => {
+                roster.update(name, |member| {
+                    member.free_seat(false);
+                    member.take_seat(true);
+                });
+            }
+        }
+        roster.settle(now.instant);
+        session.stage = if session.is_carrying {
+            Stage::Live
+        } else {
+            Stage::Reserved
+        };
+        self.debug_check();
+        true
+    }
+
+    /// Bytes flow. A session whose person has proved nothing stays provisional until they do. False if it has ended.
+    pub fn set_live(&mut self, session: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(&session) else {
+            return false;
+        };
+        session.is_carrying = true;
+        if session.is_proven() {
+            session.stage = Stage::Live;
+        }
+        true
+    }
+
+    /// Frees the seat; returns what the session was, or `None` if it had ended.
+    pub fn end_session(&mut self, session: SessionId, now: Now) -> Option<Session> {
+        let ended = self.remove_session(session, now.instant);
+        self.debug_check();
+        ended
+    }
+
+    /// Forgets the people whose time is over.
+    pub fn expire(&mut self, now: Now) {
+        for roster in self.rosters.values_mut() {
+            roster.people.expire(now.instant);
+            roster.settle(now.instant);
+        }
+        self.debug_check();
+    }
+
+    /// When `expire` has something to do next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let rosters = self.rosters.values();
+        rosters
+            .filter_map(|roster| roster.people.next_deadline())
+            .min()
+    }
+
+    /// What the fleet last listed under this name.
+    pub fn instance(&self, id: &InstanceId) -> Option<&Arc<Instance>> {
+        let roster = self.rosters.get(&id.pool)?;
+        roster.member(&id.name).map(|member| &member.instance)
+    }
+
+    /// The health of each service of an instance.
+    pub fn services(&self, id: &InstanceId) -> Option<ServicesView> {
+        let member = self.rosters.get(&id.pool)?.member(&id.name)?;
+        Some(member.services())
+    }
+
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let rosters = self.rosters.values();
+        Snapshot {
+            pools: rosters.clone().map(Roster::view).collect(),
+            instances: rosters
+                .flat_map(Roster::members)
+                .map(Member::view)
+                .collect(),
+            sessions: self.sessions.values().map(Session::view).collect(),
+        }
+    }
+
+    fn remove_session(&mut self, id: SessionId, now: Instant) -> Option<Session> {
+        let session = self.sessions.remove(&id)?;
+        if let Some(roster) = self.rosters.get_mut(&session.instance.pool) {
+            let name = &session.instance.name;
+            roster.update(name, |member| member.free_seat(session.is_proven()));
+            if let Some(user) = session.user.as_ref().filter(|_| session.is_proven()) {
+                roster.people.leave(user, name, now, roster.rules.affinity);
+            }
+            roster.settle(now);
+        }
+        Some(session)
+    }
+
+    fn debug_check(&self) {
+        debug_assert_eq!(self.check_invariants(), Ok(()));
+    }
+}

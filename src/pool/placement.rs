@@ -1,0 +1,221 @@
+//! Which instance a login goes to, and why it is refused if none will do.
+//!
+//! In this order: the instance the person asked for; one they have a session on, whatever was decided about it, as long
+//! as it is not down; the one they are remembered on; and else the policy. Instances the login has already found
+//! unreachable are out in every case. Nothing is changed here: `Pool::place` takes the seat.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::instance::{Instance, InstanceId, Protocol};
+use super::order::Rank;
+use super::roster::Roster;
+use super::session::SessionId;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlacementPolicy {
+    /// The least loaded, in proportion to capacity.
+    Spread,
+    /// The fullest that still has room, so that others empty and can go.
+    Pack,
+    /// Poolgate's choice: spread.
+    Auto,
+}
+
+#[derive(Clone, Debug)]
+pub struct LoginRequest {
+    /// `None`: the default pool.
+    pub pool: Option<String>,
+    /// A person's wish for one instance by name.
+    pub instance: Option<String>,
+    /// The login name; `None` for a browser nobody has logged in on.
+    pub user: Option<String>,
+    /// Whether `user` has been proved. An unproved name may be looked up but never remembered.
+    pub proved: bool,
+    pub protocol: Protocol,
+    pub peer: IpAddr,
+    /// Instances this login has found unreachable.
+    pub exclude: Vec<InstanceId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Placement {
+    pub session: SessionId,
+    pub instance: Arc<Instance>,
+    pub reason: PlacementReason,
+}
+
+/// Why this instance; printed in the audit line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlacementReason {
+    LeastLoaded,
+    MostLoaded,
+    LiveSession,
+    Affinity,
+    Requested,
+}
+
+impl PlacementReason {
+    /// As audit lines and metrics show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LeastLoaded => "least-loaded",
+            Self::MostLoaded => "most-loaded",
+            Self::LiveSession => "live-session",
+            Self::Affinity => "affinity",
+            Self::Requested => "requested",
+        }
+    }
+
+    /// Nothing tied this person to the instance.
+    pub(super) const fn is_policy(self) -> bool {
+        matches!(self, Self::LeastLoaded | Self::MostLoaded)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("there is no pool named {0}")]
+    NoSuchPool(String),
+    #[error("pool {pool} has no instance named {instance}")]
+    NoSuchInstance { pool: String, instance: String },
+    #[error("instance {0} takes no logins: it is {1}")]
+    NotRoutable(String, &'static str),
+    #[error("every instance of pool {0} is full")]
+    Full(String),
+    #[error("no instance of pool {0} is up")]
+    NoneUp(String),
+}
+
+impl LoginRequest {
+    /// The person this login belongs to for certain; a proof without a name proves nobody.
+    pub(super) fn proven_user(&self) -> Option<&str> {
+        self.user.as_deref().filter(|_| self.proved)
+    }
+}
+
+/// The instance, by name, and why this one.
+pub(super) fn choose(
+    roster: &Roster,
+    request: &LoginRequest,
+    now: Instant,
+) -> Result<(Arc<str>, PlacementReason), Refusal> {
+    let search = Search {
+        roster,
+        request,
+        is_proven: request.proven_user().is_some(),
+    };
+    if let Some(wish) = &request.instance {
+        return search.requested(wish);
+    }
+    let found = search.present().or_else(|| search.remembered(now));
+    found
+        .or_else(|| search.by_policy())
+        .ok_or_else(|| search.refusal())
+}
+
+struct Search<'a> {
+    roster: &'a Roster,
+    request: &'a LoginRequest,
+    is_proven: bool,
+}
+
+type Found = Option<(Arc<str>, PlacementReason)>;
+
+impl Search<'_> {
+    fn requested(&self, wish: &str) -> Result<(Arc<str>, PlacementReason), Refusal> {
+        let Some(member) = self.roster.member(wish) else {
+            return Err(Refusal::NoSuchInstance {
+                pool: self.roster.name().to_string(),
+                instance: wish.to_owned(),
+            });
+        };
+        let refuse = |why| Err(Refusal::NotRoutable(wish.to_owned(), why));
+        if self.is_excluded(wish) {
+            return refuse("unreachable");
+        }
+        let is_present = self
+            .user()
+            .is_some_and(|user| self.roster.people.is_present(user, wish));
+        match member.obstacle(self.request.protocol, self.is_proven) {
+            Some(obstacle) if !(is_present && self.takes_back(wish)) => refuse(obstacle.why()),
+            _ => Ok((member.instance.id.name.clone(), PlacementReason::Requested)),
+        }
+    }
+
+    fn present(&self) -> Found {
+        let mut presences = self.roster.people.presences(self.user()?);
+        let name = presences.find(|name| !self.is_excluded(name) && self.takes_back(name))?;
+        Some((name.clone(), PlacementReason::LiveSession))
+    }
+
+    fn remembered(&self, now: Instant) -> Found {
+        let home = self.roster.people.home(self.user()?, now)?;
+        let member = self.roster.member(home)?;
+        let is_routable = member.is_routable(self.request.protocol, self.is_proven);
+        (is_routable && !self.is_excluded(home)).then(|| (home.clone(), PlacementReason::Affinity))
+    }
+
+    fn by_policy(&self) -> Found {
+        let order = self.roster.order(self.request.protocol);
+        let suits = |rank: &Rank| !self.is_excluded(&rank.name);
+        let (rank, reason) = match self.roster.rules.placement {
+            PlacementPolicy::Spread | PlacementPolicy::Auto => (
+                order.least(self.is_proven, suits)?,
+                PlacementReason::LeastLoaded,
+            ),
+            PlacementPolicy::Pack => (
+                order.most(self.is_proven, suits)?,
+                PlacementReason::MostLoaded,
+            ),
+        };
+        Some((rank.name.clone(), reason))
+    }
+
+    /// The truth about a login for which nothing was found: an instance that is open is then full.
+    fn refusal(&self) -> Refusal {
+        let protocol = self.request.protocol;
+        let pool = self.roster.name().to_string();
+        let open = self.roster.order(protocol).open();
+        let excluded = self.excluded().filter(|name| {
+            let member = self.roster.member(name);
+            member.is_some_and(|member| member.is_open(protocol))
+        });
+        if open > excluded.count() {
+            Refusal::Full(pool)
+        } else {
+            Refusal::NoneUp(pool)
+        }
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.request.user.as_deref()
+    }
+
+    fn takes_back(&self, name: &str) -> bool {
+        let member = self.roster.member(name);
+        member.is_some_and(|member| member.takes_back(self.request.protocol))
+    }
+
+    fn is_excluded(&self, name: &str) -> bool {
+        self.excluded().any(|excluded| excluded == name)
+    }
+
+    /// Names of this pool's excluded instances, each once.
+    fn excluded(&self) -> impl Iterator<Item = &str> {
+        let all = &self.request.exclude;
+        let own = all.iter().filter(|id| id.pool == *self.roster.name());
+        let first = own.enumerate().filter(|(at, id)| {
+            let mut before = all
+                .iter()
+                .filter(|id| id.pool == *self.roster.name())
+                .take(*at);
+            !before.any(|earlier| earlier.name == id.name)
+        });
+        first.map(|(_, id)| &*id.name)
+    }
+}

@@ -1,0 +1,176 @@
+//! One pool: its rules, its instances with their order, and its people.
+//!
+//! Every change of an instance goes through `update`, so the orders cannot fall behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::PoolRules;
+use super::affinity::People;
+use super::instance::{Instance, Protocol};
+use super::member::Member;
+use super::order::{Order, Standing, tie};
+use super::snapshot::PoolView;
+
+#[derive(Clone, Debug)]
+pub(super) struct Roster {
+    pub rules: PoolRules,
+    pub people: People,
+    name: Arc<str>,
+    members: BTreeMap<Arc<str>, Member>,
+    ssh: Order,
+    jupyter: Order,
+    /// Logins that were placed by policy so far.
+    turns: u64,
+}
+
+impl Roster {
+    pub fn new(name: Arc<str>, rules: PoolRules) -> Self {
+        Self {
+            rules,
+            people: People::default(),
+            name,
+            members: BTreeMap::new(),
+            ssh: Order::default(),
+            jupyter: Order::default(),
+            turns: 0,
+        }
+    }
+
+    /// Whoever left a moment ago, as of `now`, tells on the order of instances. After every change of people.
+    pub fn settle(&mut self, now: Instant) {
+        self.people.expire_lingering(now);
+        for (name, change) in self.people.take_shifts() {
+            self.update(&name, |member| {
+                member.lingering = member.lingering.saturating_add_signed(change);
+            });
+        }
+    }
+
+    /// The instance was chosen for somebody new: of its equals it comes last from here on.
+    pub fn take_turn(&mut self, name: &str) {
+        self.turns = self.turns.saturating_add(1);
+        let turn = self.turns;
+        self.update(name, |member| member.turn = turn);
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        self.members.get(name)
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    pub fn order(&self, protocol: Protocol) -> &Order {
+        match protocol {
+            Protocol::Ssh => &self.ssh,
+            Protocol::Jupyter => &self.jupyter,
+        }
+    }
+
+    /// Changes an instance and its place in the orders; `None` if there is no such instance.
+    pub fn update<T>(&mut self, name: &str, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
+        let member = self.members.get_mut(name)?;
+        let before = Protocol::ALL.map(|protocol| Some(Standing::of(member, protocol)));
+        let answer = change(member);
+        let after = Protocol::ALL.map(|protocol| Some(Standing::of(member, protocol)));
+        self.shift(before, after);
+        Some(answer)
+    }
+
+    /// Makes the roster hold exactly these instances; returns the names of those that left or became another machine.
+    /// Entries of other pools are not for this roster.
+    pub fn sync(
+        &mut self,
+        listing: Vec<Instance>,
+        seed: u64,
+        now: SystemTime,
+    ) -> BTreeSet<Arc<str>> {
+        let listing = listing.into_iter();
+        let own = listing.filter(|instance| instance.id.pool == self.name);
+        let mut listing: BTreeMap<Arc<str>, Instance> = own
+            .map(|instance| (instance.id.name.clone(), instance))
+            .collect();
+        let is_same = |member: &Member| {
+            let listed = listing.get(&member.instance.id.name);
+            listed.is_some_and(|listed| listed.generation == member.instance.generation)
+        };
+        let gone = self.members.values().filter(|member| !is_same(member));
+        let gone: BTreeSet<Arc<str>> = gone.map(|member| member.instance.id.name.clone()).collect();
+        for name in &gone {
+            self.remove(name);
+        }
+        while let Some((name, instance)) = listing.pop_first() {
+            if self.members.contains_key(&name) {
+                self.update(&name, |member| member.relist(instance));
+            } else {
+                let tie = tie(seed, &self.name, &name);
+                self.insert(Member::new(instance, tie, now));
+            }
+        }
+        gone
+    }
+
+    pub fn view(&self) -> PoolView {
+        let is_routable = |member: &&Member| {
+            let mut protocols = Protocol::ALL.into_iter();
+            protocols.any(|protocol| member.is_routable(protocol, true))
+        };
+        let sum = |of: &dyn Fn(&Member) -> u32| {
+            let values = self.members.values().map(of);
+            values.fold(0, u32::saturating_add)
+        };
+        let routable = self.members.values().filter(is_routable);
+        let free = routable.clone().map(|member| {
+            let capacity = member.instance.capacity;
+            capacity.saturating_sub(member.proven)
+        });
+        PoolView {
+            name: self.name.clone(),
+            default: self.rules.default,
+            placement: self.rules.placement,
+            instances: sum(&|_| 1),
+            headroom: free.fold(0, u32::saturating_add),
+            instances_routable: u32::try_from(routable.count()).unwrap_or(u32::MAX),
+            capacity: sum(&|member| member.instance.capacity),
+            load: sum(&|member| member.proven),
+            sessions: sum(&Member::seats),
+        }
+    }
+
+    /// The orders made anew from the instances: what they must equal at any time.
+    pub fn rebuilt_order(&self, protocol: Protocol) -> Order {
+        let mut order = Order::default();
+        for member in self.members.values() {
+            order.shift(None, Some(Standing::of(member, protocol)));
+        }
+        order
+    }
+
+    fn insert(&mut self, member: Member) {
+        let standing = Protocol::ALL.map(|protocol| Some(Standing::of(&member, protocol)));
+        self.shift([None, None], standing);
+        self.members.insert(member.instance.id.name.clone(), member);
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(member) = self.members.remove(name) {
+            let standing = Protocol::ALL.map(|protocol| Some(Standing::of(&member, protocol)));
+            self.shift(standing, [None, None]);
+        }
+    }
+
+    /// Standings in the order of `Protocol::ALL`.
+    fn shift(&mut self, before: [Option<Standing>; 2], after: [Option<Standing>; 2]) {
+        let [ssh_before, jupyter_before] = before;
+        let [ssh_after, jupyter_after] = after;
+        self.ssh.shift(ssh_before, ssh_after);
+        self.jupyter.shift(jupyter_before, jupyter_after);
+    }
+}

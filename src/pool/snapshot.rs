@@ -1,0 +1,142 @@
+//! What the rest of the program may see of the pools: plain values, the same objects the API and the command line print.
+//!
+//! A snapshot is a copy taken at one moment; nothing in it can change the pool. It names people, so it goes to operators
+//! only. Times are written as RFC 3339 in UTC.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::instance::{AdminState, Health, InstanceId, Protocol};
+use super::placement::PlacementPolicy;
+use super::session::{SessionId, Stage};
+
+/// Everything, ordered: pools and instances by name, sessions by age.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub pools: Vec<PoolView>,
+    pub instances: Vec<InstanceView>,
+    pub sessions: Vec<SessionView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolView {
+    pub name: Arc<str>,
+    /// Logins that name no pool go here.
+    pub default: bool,
+    pub placement: PlacementPolicy,
+    pub instances: u32,
+    /// Instances that take a login by at least one protocol.
+    pub instances_routable: u32,
+    /// Seats in all, on instances of any state.
+    pub capacity: u32,
+    /// Seats taken by proven people.
+    pub load: u32,
+    /// Seats free over the routable instances.
+    pub headroom: u32,
+    /// Sessions of any stage.
+    pub sessions: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceView {
+    pub name: Arc<str>,
+    pub address: String,
+    pub pool: Arc<str>,
+    pub admin_state: AdminState,
+    /// All services in one word.
+    pub health: Health,
+    #[serde(with = "rfc3339")]
+    pub health_since: SystemTime,
+    pub services: ServicesView,
+    /// Sessions of any stage.
+    pub sessions: u32,
+    pub capacity: u32,
+    /// Seats taken by proven people; below `capacity` means there is room.
+    pub load: u32,
+    pub ssh_port: u16,
+    /// `None` where the instance runs no hub.
+    pub jupyter_port: Option<u16>,
+    pub generation: u64,
+}
+
+/// Health by service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicesView {
+    pub ssh: Health,
+    /// `None` where the instance runs no hub.
+    pub jupyter: Option<Health>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionView {
+    pub id: SessionId,
+    /// Only claimed while `stage` is provisional; `None` for a browser nobody has logged in on.
+    pub user: Option<Arc<str>>,
+    pub protocol: Protocol,
+    pub pool: Arc<str>,
+    pub instance: Arc<str>,
+    pub peer: IpAddr,
+    #[serde(with = "rfc3339")]
+    pub since: SystemTime,
+    pub stage: Stage,
+}
+
+impl Snapshot {
+    pub fn pool(&self, name: &str) -> Option<&PoolView> {
+        self.pools.iter().find(|pool| &*pool.name == name)
+    }
+
+    pub fn instance(&self, pool: &str, name: &str) -> Option<&InstanceView> {
+        self.instances
+            .iter()
+            .find(|instance| &*instance.pool == pool && &*instance.name == name)
+    }
+
+    pub fn session(&self, id: SessionId) -> Option<&SessionView> {
+        let at = self
+            .sessions
+            .binary_search_by_key(&id, |session| session.id);
+        at.ok().and_then(|at| self.sessions.get(at))
+    }
+
+    pub fn instances_of<'a>(&'a self, pool: &'a str) -> impl Iterator<Item = &'a InstanceView> {
+        self.instances
+            .iter()
+            .filter(move |instance| &*instance.pool == pool)
+    }
+
+    pub fn sessions_on<'a>(&'a self, id: &'a InstanceId) -> impl Iterator<Item = &'a SessionView> {
+        self.sessions
+            .iter()
+            .filter(move |session| session.pool == id.pool && session.instance == id.name)
+    }
+
+    /// Sessions of one pool by protocol, of any stage.
+    pub fn count_sessions(&self, pool: &str, protocol: Protocol) -> u32 {
+        let of_pool = |session: &&SessionView| &*session.pool == pool;
+        let count = self.sessions.iter().filter(of_pool);
+        let count = count.filter(|session| session.protocol == protocol).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+mod rfc3339 {
+    use std::time::SystemTime;
+
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de, ser};
+
+    pub fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+        let time = Timestamp::try_from(*time).map_err(ser::Error::custom)?;
+        to.collect_str(&format_args!("{time:.3}"))
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(from)?;
+        let time: Timestamp = text.parse().map_err(de::Error::custom)?;
+        SystemTime::try_from(time).map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,347 @@
+//! The pool as one would describe it to a person: lists, and every question answered by looking through them all.
+
+use std::collections::BTreeMap;
+
+use proptest::sample::Index;
+
+use super::super::super::PlacementReason::{
+    Affinity, LeastLoaded, LiveSession, MostLoaded, Requested,
+};
+use super::super::super::affinity::LINGER;
+use super::*;
+
+type Key = (String, String);
+type HealthOf<'a> = &'a dyn Fn(&InstanceId, Protocol) -> Option<Health>;
+type Allowed = Result<(Vec<InstanceId>, PlacementReason), Refusal>;
+
+#[derive(Default)]
+pub(super) struct Reference {
+    pub sessions: Vec<Seated>,
+    rules: BTreeMap<String, PoolRules>,
+    instances: Vec<(Instance, AdminState)>,
+    /// Every proven arrival there ever was, the newest last.
+    arrivals: Vec<(String, InstanceId)>,
+    /// By pool and user: where they belong and, once their last session ended, since and until when.
+    homes: BTreeMap<Key, (InstanceId, Option<(Instant, Instant)>)>,
+}
+
+pub(super) struct Seated {
+    id: SessionId,
+    instance: InstanceId,
+    /// Only proven names.
+    user: Option<String>,
+}
+
+impl Reference {
+    pub fn configure(&mut self, pool: &str, rules: PoolRules) {
+        if rules.default {
+            self.rules
+                .values_mut()
+                .for_each(|rules| rules.default = false);
+        }
+        self.rules.insert(pool.into(), rules);
+    }
+
+    pub fn sync(&mut self, pool: &str, listing: &[Instance], now: Instant) -> Vec<SessionId> {
+        if !self.rules.contains_key(pool) {
+            return Vec::new();
+        }
+        let was = std::mem::take(&mut self.instances);
+        let stays = |old: &Instance| {
+            listing
+                .iter()
+                .any(|new| new.id == old.id && new.generation == old.generation)
+        };
+        let (own, others): (Vec<_>, Vec<_>) =
+            was.into_iter().partition(|(old, _)| &*old.id.pool == pool);
+        let (kept, gone): (Vec<_>, Vec<_>) = own.into_iter().partition(|(old, _)| stays(old));
+        self.instances = others;
+        for new in listing {
+            let known = kept.iter().find(|(old, _)| old.id == new.id);
+            let state = known.map_or(AdminState::Ready, |(_, state)| *state);
+            self.instances.push((new.clone(), state));
+        }
+        let is_gone = |id: &InstanceId| gone.iter().any(|(old, _)| old.id == *id);
+        let lost = self
+            .sessions
+            .iter()
+            .filter(|session| is_gone(&session.instance));
+        let lost: Vec<SessionId> = lost.map(|session| session.id).collect();
+        lost.iter().for_each(|session| self.end(*session, now));
+        let homeless = self.homes.iter().filter(|(_, (home, _))| is_gone(home));
+        for (pool, user) in homeless.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            match self.presences(&pool, &user).first() {
+                Some(next) => self.homes.insert((pool, user), (next.clone(), None)),
+                None => self.homes.remove(&(pool, user)),
+            };
+        }
+        lost
+    }
+
+    pub fn decide(&mut self, id: &InstanceId, state: AdminState) -> bool {
+        let found = self
+            .instances
+            .iter_mut()
+            .find(|(instance, _)| instance.id == *id);
+        found.map(|(_, old)| *old = state).is_some()
+    }
+
+    pub fn session(&self, at: Index) -> Option<SessionId> {
+        (!self.sessions.is_empty()).then(|| at.get(&self.sessions).id)
+    }
+
+    pub fn admit(&mut self, id: SessionId, instance: InstanceId, request: &LoginRequest) {
+        self.sessions.push(Seated {
+            id,
+            instance,
+            user: None,
+        });
+        if let Some(user) = request.user.as_deref().filter(|_| request.proved) {
+            self.arrive(id, user);
+        }
+    }
+
+    pub fn prove(&mut self, id: SessionId, user: &str, now: Instant) {
+        let old = self.arrive(id, user);
+        if let Some((old, instance)) = old {
+            self.leave(&old, &instance, now);
+        }
+    }
+
+    pub fn end(&mut self, id: SessionId, now: Instant) {
+        let at = self
+            .sessions
+            .iter()
+            .position(|session| session.id == id)
+            .unwrap();
+        let ended = self.sessions.remove(at);
+        if let Some(user) = ended.user {
+            self.leave(&user, &ended.instance, now);
+        }
+    }
+
+    /// All seats of an instance, and those of proven people.
+    pub fn seats(&self, pool: &str, name: &str) -> (u32, u32) {
+        let here = self
+            .sessions
+            .iter()
+            .filter(|session| (&*session.instance.pool, &*session.instance.name) == (pool, name));
+        let proven = here.clone().filter(|session| session.user.is_some());
+        (here.count() as u32, proven.count() as u32)
+    }
+
+    /// The instances this login may be placed on and why, or the refusal it must get.
+    pub fn allowed(&self, request: &LoginRequest, now: Instant, health: HealthOf<'_>) -> Allowed {
+        let default = || {
+            self.rules
+                .iter()
+                .find(|(_, rules)| rules.default)
+                .map(|(name, _)| name.clone())
+        };
+        let pool = request
+            .pool
+            .clone()
+            .or_else(default)
+            .unwrap_or("default".into());
+        let Some(rules) = self.rules.get(&pool) else {
+            return Err(Refusal::NoSuchPool(pool));
+        };
+        let login = Login {
+            reference: self,
+            request,
+            health,
+            now,
+        };
+        let presences = request
+            .user
+            .as_ref()
+            .map_or(Vec::new(), |user| self.presences(&pool, user));
+        if let Some(wish) = &request.instance {
+            let id = InstanceId {
+                pool: pool.as_str().into(),
+                name: wish.as_str().into(),
+            };
+            return login.wished(id, &presences);
+        }
+        let back = presences
+            .iter()
+            .find(|id| !request.exclude.contains(id) && login.takes_back(id));
+        if let Some(id) = back {
+            return Ok((vec![id.clone()], LiveSession));
+        }
+        let home = request
+            .user
+            .as_ref()
+            .and_then(|user| self.homes.get(&(pool.clone(), user.clone())));
+        if let Some((id, until)) = home
+            && until.is_none_or(|(_, until)| until > now)
+            && login.why_not(id).is_none()
+        {
+            return Ok((vec![id.clone()], Affinity));
+        }
+        login.by_policy(&pool, rules.placement)
+    }
+
+    /// Returns whose session it was before, and where.
+    fn arrive(&mut self, id: SessionId, user: &str) -> Option<(String, InstanceId)> {
+        let session = self
+            .sessions
+            .iter_mut()
+            .find(|session| session.id == id)
+            .unwrap();
+        let instance = session.instance.clone();
+        let old = session.user.replace(user.into());
+        self.arrivals.push((user.into(), instance.clone()));
+        self.homes.insert(
+            (instance.pool.to_string(), user.into()),
+            (instance.clone(), None),
+        );
+        old.map(|old| (old, instance))
+    }
+
+    fn leave(&mut self, user: &str, instance: &InstanceId, now: Instant) {
+        let pool = instance.pool.to_string();
+        if self.presences(&pool, user).is_empty() {
+            let affinity = self.rules[&pool].affinity;
+            let (_, until) = self.homes.get_mut(&(pool, user.into())).unwrap();
+            *until = Some((now, now + affinity));
+        }
+    }
+
+    /// Instances with a proven session of this person, the latest arrival first.
+    fn presences(&self, pool: &str, user: &str) -> Vec<InstanceId> {
+        let theirs = |id: &InstanceId| {
+            let mut sessions = self.sessions.iter();
+            sessions.any(|session| session.user.as_deref() == Some(user) && session.instance == *id)
+        };
+        let arrivals = self.arrivals.iter().rev();
+        let here = arrivals.filter(|(who, id)| who == user && &*id.pool == pool && theirs(id));
+        here.map(|(_, id)| id.clone()).collect()
+    }
+}
+
+/// One login's view.
+struct Login<'a> {
+    reference: &'a Reference,
+    request: &'a LoginRequest,
+    health: HealthOf<'a>,
+    now: Instant,
+}
+
+impl Login<'_> {
+    fn wished(&self, id: InstanceId, presences: &[InstanceId]) -> Allowed {
+        if !self
+            .reference
+            .instances
+            .iter()
+            .any(|(instance, _)| instance.id == id)
+        {
+            let (pool, instance) = (id.pool.to_string(), id.name.to_string());
+            return Err(Refusal::NoSuchInstance { pool, instance });
+        }
+        let is_excluded = self.request.exclude.contains(&id);
+        if !is_excluded && presences.contains(&id) && self.takes_back(&id) {
+            return Ok((vec![id], Requested));
+        }
+        match self.why_not(&id) {
+            Some(why) => Err(Refusal::NotRoutable(id.name.to_string(), why)),
+            None => Ok((vec![id], Requested)),
+        }
+    }
+
+    fn by_policy(&self, pool: &str, policy: PlacementPolicy) -> Allowed {
+        let own = self
+            .reference
+            .instances
+            .iter()
+            .filter(|(instance, _)| &*instance.id.pool == pool);
+        let own = own.map(|(instance, _)| instance);
+        let routable: Vec<_> = own
+            .clone()
+            .filter(|instance| self.why_not(&instance.id).is_none())
+            .collect();
+        let has_seat = |instance: &Instance| self.seats(instance) < u64::from(instance.capacity);
+        let (candidates, wants_most, reason) = match policy {
+            PlacementPolicy::Spread | PlacementPolicy::Auto => (routable, false, LeastLoaded),
+            PlacementPolicy::Pack if routable.iter().any(|instance| has_seat(instance)) => {
+                let with_seat = routable.into_iter().filter(|instance| has_seat(instance));
+                (with_seat.collect(), true, MostLoaded)
+            }
+            PlacementPolicy::Pack => (routable, false, MostLoaded),
+        };
+        // Full or not, then the share of people there or just gone, then the share of people there.
+        let standing = |one: &Instance, other: &Instance| {
+            let share = |count: u64| count * u64::from(other.capacity);
+            let seats = self.seats(one);
+            let expected = seats + self.lingering(one);
+            (!has_seat(one), share(expected), share(seats))
+        };
+        let is_less = |a: &Instance, b: &Instance| standing(a, b) < standing(b, a);
+        let is_best = |one: &Instance| {
+            let beats = |other: &&Instance| {
+                if wants_most {
+                    is_less(one, other)
+                } else {
+                    is_less(other, one)
+                }
+            };
+            !candidates.iter().any(beats)
+        };
+        let best = candidates.iter().filter(|instance| is_best(instance));
+        let best: Vec<InstanceId> = best.map(|instance| instance.id.clone()).collect();
+        if !best.is_empty() {
+            return Ok((best, reason));
+        }
+        let is_full = |instance: &Instance| self.why_not(&instance.id) == Some("full");
+        if own.clone().any(is_full) {
+            Err(Refusal::Full(pool.into()))
+        } else {
+            Err(Refusal::NoneUp(pool.into()))
+        }
+    }
+
+    fn why_not(&self, id: &InstanceId) -> Option<&'static str> {
+        let found = self
+            .reference
+            .instances
+            .iter()
+            .find(|(instance, _)| instance.id == *id);
+        let (instance, state) = found.unwrap();
+        let (seats, proven) = self.reference.seats(&id.pool, &id.name);
+        let is_proven = self.request.proved && self.request.user.is_some();
+        let taken = if is_proven { proven } else { seats };
+        if self.request.exclude.contains(id) {
+            return Some("unreachable");
+        }
+        match (state, (self.health)(id, self.request.protocol)) {
+            (AdminState::Cordoned, _) => Some("cordoned"),
+            (AdminState::Draining, _) => Some("draining"),
+            (_, None) => Some("not running this service"),
+            (_, Some(Health::Unknown)) => Some("not yet known to be up"),
+            (_, Some(Health::NoLogins)) => Some("up but not admitting anybody new"),
+            (_, Some(Health::Down)) => Some("down"),
+            (_, Some(Health::Up)) if taken >= instance.capacity => Some("full"),
+            (_, Some(Health::Up)) => None,
+        }
+    }
+
+    fn takes_back(&self, id: &InstanceId) -> bool {
+        let health = (self.health)(id, self.request.protocol);
+        health.is_some_and(|health| health != Health::Down)
+    }
+
+    /// People who left less than half a minute ago and are remembered here.
+    fn lingering(&self, instance: &Instance) -> u64 {
+        let homes = self.reference.homes.values();
+        let here = homes.filter(|(home, leave)| {
+            let left = leave.map(|(left, until)| (left + LINGER).min(until));
+            *home == instance.id && left.is_some_and(|end| end > self.now)
+        });
+        here.count() as u64
+    }
+
+    fn seats(&self, instance: &Instance) -> u64 {
+        let (seats, _) = self.reference.seats(&instance.id.pool, &instance.id.name);
+        u64::from(seats)
+    }
+}

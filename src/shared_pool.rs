@@ -1,0 +1,267 @@
+//! The lock around the pool core, the channel that publishes its snapshots, and the seat that ends a session.
+//!
+//! The only file where `pool` meets tokio and the clock. The mutex is a std one because nothing is awaited while it is
+//! held: choosing the least-loaded instance and taking a seat on it are one step, so simultaneous logins spread exactly.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use dashmap::DashMap;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::pool::{
+    AdminState, Health, Instance, InstanceId, LoginRequest, Now, Placement, PlacementReason, Pool,
+    PoolRules, Protocol, Refusal, SessionId, Snapshot,
+};
+
+/// The least time between two snapshots: people do not see it, and a storm of logins shares one.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(5);
+/// Taking a snapshot holds the lock; this many times as long it is then left to the logins.
+const PUBLISH_SHARE: u32 = 10;
+
+/// The pools of this gate, shared by every task.
+#[derive(Clone)]
+pub struct SharedPool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Mutex<Pool>,
+    /// Locked inside `pool`'s lock or alone, never around it.
+    switches: DashMap<SessionId, CancellationToken>,
+    changed: Notify,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+}
+
+impl SharedPool {
+    /// `seed` breaks ties between equally loaded instances.
+    pub fn new(seed: u64) -> Self {
+        let shared = Shared {
+            pool: Mutex::new(Pool::new(seed)),
+            switches: DashMap::new(),
+            changed: Notify::new(),
+            snapshots: watch::Sender::new(Arc::default()),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Adds a pool or changes its rules.
+    pub fn configure(&self, pool: &str, rules: PoolRules) {
+        self.change(|state, _| state.configure(pool, rules));
+    }
+
+    /// Makes the pool hold exactly these instances. One that is gone or has a new generation loses its sessions' seats
+    /// (their `ended` fires) and its affinities. Entries of other pools, and pools not configured, are left out.
+    pub fn sync_instances(&self, pool: &str, listing: Vec<Instance>) {
+        let lost = self.change(|state, now| state.sync_instances(pool, listing, now));
+        for session in lost {
+            self.evict(session);
+        }
+    }
+
+    /// One probe's answer, or a login's own failed connect. Returns the instance's new overall health if it flipped.
+    pub fn observe(&self, id: &InstanceId, service: Protocol, answer: Health) -> Option<Health> {
+        let now = Now::read();
+        let (flip, is_changed) = {
+            let mut state = self.lock();
+            let before = state.services(id);
+            let flip = state.observe(id, service, answer, now);
+            (flip, before != state.services(id))
+        };
+        // Most probes change nothing, and with thousands of instances they come all the time.
+        if is_changed {
+            self.shared.changed.notify_one();
+        }
+        flip
+    }
+
+    /// False if there is no such instance.
+    pub fn set_admin_state(&self, id: &InstanceId, state: AdminState) -> bool {
+        self.change(|pool, _| pool.set_admin_state(id, state))
+    }
+
+    /// Chooses an instance and reserves a seat on it, in one step.
+    pub fn place(&self, request: &LoginRequest) -> Result<Seat, Refusal> {
+        let ended = CancellationToken::new();
+        let now = Now::read();
+        let placement = {
+            let mut state = self.lock();
+            let placement = state.place(request, now)?;
+            // Under the lock, so that no listing can take the instance away before the switch is known.
+            self.shared
+                .switches
+                .insert(placement.session, ended.clone());
+            placement
+        };
+        self.shared.changed.notify_one();
+        Ok(Seat {
+            meter: Arc::default(),
+            pool: self.clone(),
+            placement,
+            ended,
+        })
+    }
+
+    /// Ends a session from outside: its seat's `ended` fires, and the seat is free when its owner lets go of it.
+    /// False if there is no such session.
+    pub fn evict(&self, session: SessionId) -> bool {
+        let switch = self
+            .shared
+            .switches
+            .get(&session)
+            .map(|switch| switch.clone());
+        // Cancelled after the map's lock is gone: whoever is woken may end the session at once.
+        switch.inspect(CancellationToken::cancel).is_some()
+    }
+
+    /// What the fleet last listed under this name.
+    pub fn instance(&self, id: &InstanceId) -> Option<Arc<Instance>> {
+        self.lock().instance(id).cloned()
+    }
+
+    /// The newest published snapshot; some milliseconds old, and empty until `publish_changes` runs.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshots.borrow().clone()
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.shared.snapshots.subscribe()
+    }
+
+    /// Publishes a snapshot after every change, bursts of changes as one, and forgets people whose time is over; runs
+    /// until `shutdown`, and then publishes once more.
+    pub async fn publish_changes(self, shutdown: CancellationToken) {
+        loop {
+            let cost = self.publish();
+            let pause = PUBLISH_PAUSE.max(cost.saturating_mul(PUBLISH_SHARE));
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(pause) => {}
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.shared.changed.notified() => {}
+                () = self.expiry() => {}
+            }
+        }
+        self.publish();
+    }
+
+    /// Returns how long the lock was held.
+    fn publish(&self) -> Duration {
+        let now = Now::read();
+        let (snapshot, cost) = {
+            let mut state = self.lock();
+            let locked = Instant::now();
+            state.expire(now);
+            (Arc::new(state.snapshot()), locked.elapsed())
+        };
+        self.shared.snapshots.send_replace(snapshot);
+        cost
+    }
+
+    async fn expiry(&self) {
+        let deadline = self.lock().next_deadline();
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Pool, Now) -> T) -> T {
+        let now = Now::read();
+        let answer = change(&mut self.lock(), now);
+        self.shared.changed.notify_one();
+        answer
+    }
+
+    /// A panic while the lock was held would be a bug in `pool`; one such login must not end all others.
+    fn lock(&self) -> MutexGuard<'_, Pool> {
+        let locked = self.shared.pool.lock();
+        locked.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Now {
+    fn read() -> Self {
+        Self {
+            instant: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+}
+
+/// A reserved seat; dropping it ends the session, so that no error path leaks a count.
+pub struct Seat {
+    /// Shared with whoever moves the session's bytes.
+    pub meter: Arc<Meter>,
+    pool: SharedPool,
+    placement: Placement,
+    ended: CancellationToken,
+}
+
+impl Seat {
+    pub fn session(&self) -> SessionId {
+        self.placement.session
+    }
+
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.placement.instance
+    }
+
+    pub fn reason(&self) -> PlacementReason {
+        self.placement.reason
+    }
+
+    /// The person has proved this name: affinity is learned, and a provisional seat becomes a reserved one.
+    pub fn prove(&self, user: &str) {
+        let session = self.session();
+        self.pool
+            .change(|state, now| state.prove(session, user, now));
+    }
+
+    /// Bytes flow; of a session that is not proven, this counts once it is.
+    pub fn set_live(&self) {
+        let session = self.session();
+        self.pool.change(|state, _| state.set_live(session));
+    }
+
+    /// Fires when the session must end from outside: evicted, or its instance is gone.
+    pub fn ended(&self) -> CancellationToken {
+        self.ended.clone()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let session = self.session();
+        self.pool.change(|state, now| {
+            state.end_session(session, now);
+            self.pool.shared.switches.remove(&session);
+        });
+    }
+}
+
+/// Bytes of one session, as the person sees them.
+#[derive(Default)]
+pub struct Meter {
+    pub bytes_in: AtomicU64,
+    pub bytes_out: AtomicU64,
+}
+
+impl Meter {
+    /// Bytes from the person and to the person so far.
+    pub fn totals(&self) -> (u64, u64) {
+        (
+            self.bytes_in.load(Ordering::Relaxed),
+            self.bytes_out.load(Ordering::Relaxed),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
