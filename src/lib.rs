@@ -4,3 +4,4 @@
 
 pub mod pool; // pure: instances, health, sessions, placement, affinity
 pub mod shared_pool; // the lock around the pool and the channel of its snapshots
+pub mod ssh; // the ssh front door, and the engine under it

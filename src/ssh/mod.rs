@@ -1,0 +1,4 @@
+//! The ssh front door: accept, authenticate, place, log in to the instance, relay.
+
+pub mod wire;
+
