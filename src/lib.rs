@@ -2,6 +2,8 @@
 //!
 //! The map, a line a module; `tests/tidy.rs` holds which of them may use which.
 
+pub mod config; // files and environment -> validated values, every fault at once
 pub mod pool; // pure: instances, health, sessions, placement, affinity
 pub mod shared_pool; // the lock around the pool and the channel of its snapshots
 pub mod ssh; // the ssh front door, and the engine under it
+pub mod telemetry; // logs, audit lines, metrics

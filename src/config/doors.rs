@@ -1,0 +1,287 @@
+//! From sections to `SshConfig` and `HttpsConfig`: the doors people come through, and the addresses they listen on.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::raw::Section;
+use super::units::{duration, size};
+use super::validate::seconds;
+use super::values::{listen_address, number, path, shown, text, word};
+use super::{HttpsConfig, PasswordSource, SshAuthConfig, SshConfig};
+
+const HOUR: u64 = 3600;
+
+/// A section that has faults.
+pub(super) struct Faulty;
+
+/// The addresses seen so far: one cannot be used twice.
+#[derive(Default)]
+pub(super) struct Listening {
+    taken: Vec<(SocketAddr, String)>,
+    pub has_door: bool,
+}
+
+impl Listening {
+    pub fn take(&mut self, section: &Section<'_>, key: &str, address: SocketAddr) {
+        let overlaps = |other: &SocketAddr| {
+            let any = other.ip().is_unspecified() || address.ip().is_unspecified();
+            other.port() == address.port()
+                && other.is_ipv4() == address.is_ipv4()
+                && (any || other.ip() == address.ip())
+        };
+        let whole = format!("{}.{key}", section.path());
+        if let Some((other, by)) = self.taken.iter().find(|(other, _)| overlaps(other)) {
+            let message = match *by == whole {
+                true => format!("{address} and {other} overlap; remove one of them"),
+                false => {
+                    format!("{address} is taken by {by} ({other}); write another address or port")
+                }
+            };
+            section.fault(key, message);
+        }
+        self.taken.push((address, whole));
+    }
+
+    fn take_door(&mut self, section: &mut Section<'_>, example: &str) -> Vec<SocketAddr> {
+        let Some(list) = section.list("listen", listen_address) else {
+            // A list at fault has its fault already.
+            if !section.is_at_fault("listen") {
+                let message =
+                    format!("is missing; write listen = [{example:?}], or [] to close this door");
+                section.fault("listen", message);
+            }
+            self.has_door = true;
+            return Vec::new();
+        };
+        for address in &list {
+            self.take(section, "listen", *address);
+        }
+        self.has_door |= !list.is_empty() || section.is_at_fault("listen");
+        list
+    }
+}
+
+pub(super) fn ssh(
+    mut section: Section<'_>,
+    listening: &mut Listening,
+) -> Result<Option<SshConfig>, Faulty> {
+    if !section.is_present() {
+        listening.has_door |= section.is_at_fault("");
+        return Ok(None);
+    }
+    let folder = section.folder();
+    let listen = listening.take_door(&mut section, "0.0.0.0:22");
+    let host_keys = host_keys(&mut section);
+    let user_ca = section.required(
+        "user_ca",
+        "user_ca = \"/etc/poolgate/user_ca\"",
+        path(folder),
+    );
+    let minute = seconds(1)..=seconds(600);
+    let login_grace = section.get_or("login_grace", seconds(30), duration(minute.clone()));
+    let (max_startups, max_startups_per_source) = startups(&mut section);
+    let max_connections = section.get_or("max_connections", 10_000, number(1..=1_000_000));
+    let connect_timeout = section.get_or(
+        "connect_timeout",
+        seconds(3),
+        duration(seconds(1)..=seconds(60)),
+    );
+    let rekey_bytes = section.get_or("rekey_bytes", 1 << 30, size(1 << 20..=1 << 36));
+    let hours = seconds(60)..=seconds(24 * HOUR);
+    let rekey_interval = section.get_or("rekey_interval", seconds(HOUR), duration(hours));
+    let keepalive = section.get_or(
+        "keepalive",
+        seconds(30),
+        duration(seconds(1)..=seconds(HOUR)),
+    );
+    let keepalive_max = section.get_or("keepalive_max", 4, number(1..=100));
+    let auth = ssh_auth(section.section("auth"));
+    section.finish();
+    let user_ca = user_ca.ok_or(Faulty)?;
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(SshConfig {
+        listen,
+        host_keys: host_keys.ok_or(Faulty)?,
+        user_ca,
+        login_grace,
+        max_startups,
+        max_startups_per_source,
+        max_connections,
+        connect_timeout,
+        rekey_bytes,
+        rekey_interval,
+        keepalive,
+        keepalive_max,
+        auth,
+    }))
+}
+
+fn host_keys(section: &mut Section<'_>) -> Option<Vec<PathBuf>> {
+    let listed = section.list("host_keys", path(section.folder()));
+    if listed.as_ref().is_none_or(Vec::is_empty) && !section.is_at_fault("host_keys") {
+        let write = "host_keys = [\"/etc/poolgate/ssh_host_ed25519_key\"]";
+        section.fault("host_keys", format!("names no key; write {write}"));
+    }
+    let mut seen = HashSet::new();
+    for (index, key) in listed.iter().flatten().enumerate() {
+        if !seen.insert(key) {
+            let message = "names the same file as one before it; remove one of them";
+            section.fault(&format!("host_keys[{index}]"), message);
+        }
+    }
+    listed
+}
+
+/// How many connections may be without a login: in all, and from one source.
+fn startups(section: &mut Section<'_>) -> (usize, usize) {
+    let max_startups = section.get_or("max_startups", 1000, number(1..=100_000));
+    // A campus or an office behind one address logs in a whole class at once.
+    let per_source = 250.min(max_startups);
+    let max_startups_per_source =
+        section.get_or("max_startups_per_source", per_source, number(1..=100_000));
+    if max_startups_per_source > max_startups {
+        let message = format!(
+            "is {max_startups_per_source}, above ssh.max_startups ({max_startups}); write at most that"
+        );
+        section.fault("max_startups_per_source", message);
+    }
+    (max_startups, max_startups_per_source)
+}
+
+/// To take the key and not the logins it promises would leave people outside without a reason.
+fn trusted_user_ca_keys(section: &mut Section<'_>) -> Vec<PathBuf> {
+    let folder = section.folder();
+    let listed = section.list("trusted_user_ca_keys", path(folder));
+    let listed = listed.unwrap_or_default();
+    if !listed.is_empty() {
+        let message = "lists authorities, but logins with people's own certificates are not in this version; write [], and people's keys in authorized_keys";
+        section.fault("trusted_user_ca_keys", message);
+    }
+    listed
+}
+
+fn ssh_auth(mut section: Section<'_>) -> SshAuthConfig {
+    let default = vec!["%h/.ssh/authorized_keys".to_owned()];
+    let config = SshAuthConfig {
+        authorized_keys: section
+            .list("authorized_keys", key_pattern)
+            .unwrap_or(default),
+        trusted_user_ca_keys: trusted_user_ca_keys(&mut section),
+        password: section.get_or("password", PasswordSource::Instance, |value| {
+            if let Ok(later @ ("ldap" | "oidc")) = text(value).as_deref() {
+                return Err(format!(
+                    "is {later:?}, which is not in this version; write \"instance\" or \"off\""
+                ));
+            }
+            word(&[
+                ("instance", PasswordSource::Instance),
+                ("off", PasswordSource::Off),
+            ])(value)
+        }),
+        max_tries: section.get_or("max_tries", 6, number(1..=100)),
+        max_offers: section.get_or("max_offers", 20, number(1..=1000)),
+    };
+    let no_keys = config.authorized_keys.is_empty() && config.trusted_user_ca_keys.is_empty();
+    if no_keys && config.password == PasswordSource::Off {
+        let message = "is off and no keys are trusted, so nobody can log in; write password = \"instance\" or name authorized_keys";
+        section.fault("password", message);
+    }
+    section.finish();
+    config
+}
+
+/// A path with `%u`, `%h` and `%%`. Without a person's name in it, everybody's keys would open every account.
+fn key_pattern(value: &::config::Value) -> Result<String, String> {
+    let pattern = text(value)?;
+    let write = "such as \"/home/%u/.ssh/authorized_keys\" or \"%h/.ssh/authorized_keys\"";
+    let mut tokens = Vec::new();
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        if c == '%' {
+            // A sign at the very end stands alone.
+            tokens.extend(rest.next().map_or(vec!['%', '\0'], |token| vec![token]));
+        }
+    }
+    if tokens.contains(&'\0') {
+        return Err(format!(
+            "is {pattern:?}, which ends with a %; write %u, %h or %%, {write}"
+        ));
+    }
+    if let Some(token) = tokens.iter().find(|token| !"uh%".contains(**token)) {
+        return Err(format!(
+            "is {}, but %{token} has no meaning; write %u, %h or %%, {write}",
+            shown(value)
+        ));
+    }
+    if !tokens.iter().any(|token| "uh".contains(*token)) {
+        return Err(format!(
+            "is {pattern:?}, the same file for everybody; write %u or %h in it, {write}"
+        ));
+    }
+    if !pattern.starts_with('/') && !pattern.starts_with("%h/") {
+        return Err(format!(
+            "is {pattern:?}, which is no absolute path; write one, {write}"
+        ));
+    }
+    Ok(pattern)
+}
+
+pub(super) fn https(
+    mut section: Section<'_>,
+    listening: &mut Listening,
+) -> Result<Option<HttpsConfig>, Faulty> {
+    if !section.is_present() {
+        listening.has_door |= section.is_at_fault("");
+        return Ok(None);
+    }
+    let folder = section.folder();
+    let listen = listening.take_door(&mut section, "0.0.0.0:443");
+    let write = "certificate = \"/etc/poolgate/tls/fullchain.pem\"";
+    let certificate: Option<PathBuf> = section.required("certificate", write, path(folder));
+    let write = "private_key = \"/etc/poolgate/tls/privkey.pem\", the key of the certificate";
+    let private_key = section.required("private_key", write, path(folder));
+    let max_connections = section.get_or("max_connections", 10_000, number(1..=1_000_000));
+    // A browser opens a handful, and a campus sits behind one address.
+    let max_connections_per_source =
+        section.get_or("max_connections_per_source", 1024, number(1..=1_000_000));
+    let minutes = || seconds(1)..=seconds(600);
+    let handshake_timeout = section.get_or("handshake_timeout", seconds(10), duration(minutes()));
+    let idle_timeout = section.get_or("idle_timeout", seconds(60), duration(minutes()));
+    let answer_timeout = section.get_or("answer_timeout", seconds(10), duration(minutes()));
+    let stall_timeout = section.get_or(
+        "stall_timeout",
+        seconds(60),
+        duration(seconds(1)..=seconds(HOUR)),
+    );
+    let days = || seconds(60)..=seconds(7 * 24 * HOUR);
+    let tunnel_idle_timeout =
+        section.get_or("tunnel_idle_timeout", seconds(2 * HOUR), duration(days()));
+    let connect_timeout = section.get_or(
+        "connect_timeout",
+        seconds(3),
+        duration(seconds(1)..=seconds(60)),
+    );
+    let presence = section.get_or("presence", seconds(1800), duration(days()));
+    section.finish();
+    let (certificate, private_key) = (certificate.ok_or(Faulty)?, private_key.ok_or(Faulty)?);
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(HttpsConfig {
+        listen,
+        certificate,
+        private_key,
+        max_connections,
+        max_connections_per_source,
+        handshake_timeout,
+        idle_timeout,
+        answer_timeout,
+        stall_timeout,
+        tunnel_idle_timeout,
+        connect_timeout,
+        presence,
+    }))
+}

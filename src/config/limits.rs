@@ -1,0 +1,89 @@
+//! The limits in force, as `poolgate check` shows them: everything has one, and people should see which.
+
+use super::units::{show_duration, show_size};
+use super::{Config, HttpsConfig, PoolConfig, SshConfig};
+
+/// A config key and its value in force, as it would be written.
+pub type Limit = (String, String);
+
+impl Config {
+    /// Each limit with its value, in the order of the file.
+    pub fn limits(&self) -> Vec<Limit> {
+        let mut limits = Vec::new();
+        if let Some(ssh) = &self.ssh {
+            limits.extend(of_ssh(ssh));
+        }
+        if let Some(https) = &self.https {
+            limits.extend(of_https(https));
+        }
+        for (name, pool) in &self.pools {
+            limits.extend(of_pool(name, pool));
+        }
+        limits
+    }
+
+    /// The limits as aligned lines of text.
+    pub fn limits_table(&self) -> String {
+        let limits = self.limits();
+        let width = limits.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+        let line = |(key, value): &Limit| format!("{key:width$}  {value}\n");
+        limits.iter().map(line).collect()
+    }
+}
+
+fn of_ssh(ssh: &SshConfig) -> Vec<Limit> {
+    let limits = [
+        ("login_grace", show_duration(ssh.login_grace)),
+        ("max_startups", ssh.max_startups.to_string()),
+        (
+            "max_startups_per_source",
+            ssh.max_startups_per_source.to_string(),
+        ),
+        ("max_connections", ssh.max_connections.to_string()),
+        ("connect_timeout", show_duration(ssh.connect_timeout)),
+        ("rekey_bytes", show_size(ssh.rekey_bytes)),
+        ("rekey_interval", show_duration(ssh.rekey_interval)),
+        ("keepalive", show_duration(ssh.keepalive)),
+        ("keepalive_max", ssh.keepalive_max.to_string()),
+        ("auth.max_tries", ssh.auth.max_tries.to_string()),
+        ("auth.max_offers", ssh.auth.max_offers.to_string()),
+    ];
+    named("ssh", limits)
+}
+
+fn of_https(https: &HttpsConfig) -> Vec<Limit> {
+    let limits = [
+        ("max_connections", https.max_connections.to_string()),
+        (
+            "max_connections_per_source",
+            https.max_connections_per_source.to_string(),
+        ),
+        ("handshake_timeout", show_duration(https.handshake_timeout)),
+        ("idle_timeout", show_duration(https.idle_timeout)),
+        ("answer_timeout", show_duration(https.answer_timeout)),
+        ("stall_timeout", show_duration(https.stall_timeout)),
+        (
+            "tunnel_idle_timeout",
+            show_duration(https.tunnel_idle_timeout),
+        ),
+        ("connect_timeout", show_duration(https.connect_timeout)),
+        ("presence", show_duration(https.presence)),
+    ];
+    named("https", limits)
+}
+
+fn of_pool(name: &str, pool: &PoolConfig) -> Vec<Limit> {
+    let limits = [
+        ("capacity", pool.capacity.to_string()),
+        ("affinity", show_duration(pool.affinity)),
+        ("health.timeout", show_duration(pool.health.timeout)),
+        ("scaling.min", pool.scaling.min.to_string()),
+        ("scaling.max", pool.scaling.max.to_string()),
+    ];
+    named(&format!("pools.{name}"), limits)
+}
+
+fn named<const N: usize>(section: &str, limits: [(&str, String); N]) -> Vec<Limit> {
+    let whole = |(key, value)| (format!("{section}.{key}"), value);
+    limits.into_iter().map(whole).collect()
+}

@@ -1,0 +1,258 @@
+//! The validated configuration: plain values that the rest of the program may trust.
+//!
+//! `raw` is what a file or the environment may say, `validate` turns it into these types and reports every fault at once.
+//! Nobody else reads settings or the environment.
+
+mod doors;
+pub mod faults;
+mod fleets;
+mod limits;
+mod pools;
+mod raw;
+pub mod secret;
+mod source;
+mod text;
+mod units;
+mod validate;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use faults::{Fault, Faults, Place};
+
+/// Where the configuration is looked for when nobody says.
+pub const DEFAULT_FILE: &str = "/etc/poolgate/poolgate.toml";
+/// Where a gate answers operators when its configuration does not say.
+pub const DEFAULT_SOCKET: &str = "/run/poolgate/admin.sock";
+/// The variable that names another file.
+pub const FILE_VARIABLE: &str = "POOLGATE_CONFIG";
+
+/// Reads the file and the environment (`POOLGATE__SSH__LISTEN` for `ssh.listen`), which wins.
+///
+/// # Errors
+/// Every fault at once, with its place, its key and what to write.
+pub fn load(path: Option<&Path>) -> Result<Config, Faults> {
+    let path = file_to_read(path);
+    let text = text::read_file(&path)?;
+    read(&path, &text, text::own_variables()?)
+}
+
+/// The file `load` reads: the one given, else the one `POOLGATE_CONFIG` names, else the default one.
+pub fn file_to_read(path: Option<&Path>) -> PathBuf {
+    let from_environment = || std::env::var_os(FILE_VARIABLE).map(PathBuf::from);
+    let from_environment = || from_environment().filter(|path| !path.as_os_str().is_empty());
+    path.map(Path::to_path_buf)
+        .or_else(from_environment)
+        .unwrap_or_else(|| DEFAULT_FILE.into())
+}
+
+/// Reads a configuration from text. `file` names it in faults, and its folder is where relative paths start;
+/// `environment` stands for the process's own.
+///
+/// # Errors
+/// As `load`.
+pub fn parse(
+    file: &Path,
+    text: &str,
+    environment: HashMap<String, String>,
+) -> Result<Config, Faults> {
+    read(file, text, environment)
+}
+
+fn read(file: &Path, text: &str, environment: HashMap<String, String>) -> Result<Config, Faults> {
+    let raw = raw::Raw::new(file, source::Source::read(file, text, environment)?);
+    let config = validate::validate(&raw);
+    let faults = raw.into_faults();
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(faults),
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Host-key pins, affinity, cookie key: what must survive a restart.
+    pub state_dir: PathBuf,
+    pub ssh: Option<SshConfig>,
+    pub https: Option<HttpsConfig>,
+    pub admin: AdminConfig,
+    pub audit: AuditConfig,
+    pub log: LogConfig,
+    pub pools: BTreeMap<String, PoolConfig>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SshConfig {
+    pub listen: Vec<SocketAddr>,
+    pub host_keys: Vec<PathBuf>,
+    /// The private key that signs people's certificates inward; instances trust its public half.
+    pub user_ca: PathBuf,
+    /// From accept to the end of authentication.
+    pub login_grace: Duration,
+    /// Connections that have not logged in yet, in all and from one source (IPv4 /32, IPv6 /64).
+    pub max_startups: usize,
+    pub max_startups_per_source: usize,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// How long a connect to an instance, with its handshake, may take before another is tried.
+    pub connect_timeout: Duration,
+    /// Bytes through one direction of a leg, and time, after which its keys are renewed.
+    pub rekey_bytes: u64,
+    pub rekey_interval: Duration,
+    /// After this much silence a leg is asked for a sign of life; `keepalive_max` unanswered ones end it.
+    pub keepalive: Duration,
+    pub keepalive_max: u32,
+    pub auth: SshAuthConfig,
+}
+
+#[derive(Clone, Debug)]
+pub struct SshAuthConfig {
+    /// Paths with `%u` (login name), `%h` (home folder) and `%%`.
+    pub authorized_keys: Vec<String>,
+    pub trusted_user_ca_keys: Vec<PathBuf>,
+    pub password: PasswordSource,
+    /// Failed passwords and signatures on one connection.
+    pub max_tries: u32,
+    /// Keys offered on one connection, whether or not they are known.
+    pub max_offers: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// The instance asks and decides; the gate relays each round.
+    Instance,
+    Off,
+}
+
+#[derive(Clone, Debug)]
+pub struct HttpsConfig {
+    pub listen: Vec<SocketAddr>,
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
+    pub max_connections: usize,
+    pub max_connections_per_source: usize,
+    /// From accept to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Until the first byte of a request, and between requests.
+    pub idle_timeout: Duration,
+    /// How long a hub may take to begin its answer to somebody who has not logged in there.
+    pub answer_timeout: Duration,
+    /// How long a body or a tunnel may stand still.
+    pub stall_timeout: Duration,
+    pub tunnel_idle_timeout: Duration,
+    pub connect_timeout: Duration,
+    /// A browser that is not heard of for so long no longer counts as a session.
+    pub presence: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    pub socket: Option<PathBuf>,
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AuditConfig {
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// `tracing` filter, such as `info` or `poolgate=debug`.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    pub default: bool,
+    pub placement: Placement,
+    pub capacity: u32,
+    pub affinity: Duration,
+    pub ssh_port: u16,
+    /// `None` (written `"off"`) where instances run no hub.
+    pub jupyter_port: Option<u16>,
+    pub instance_host_keys: InstanceHostKeys,
+    pub api_token_file: Option<PathBuf>,
+    pub health: HealthConfig,
+    pub fleet: FleetConfig,
+    pub scaling: ScalingConfig,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    Spread,
+    Pack,
+    Auto,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceHostKeys {
+    /// The first key seen is pinned for the instance's life.
+    FirstUse,
+    KnownHosts(PathBuf),
+    /// Public keys of the authorities that sign instances' host certificates, one a line.
+    Ca(PathBuf),
+}
+
+#[derive(Clone, Debug)]
+pub struct HealthConfig {
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub rise: u32,
+    pub fall: u32,
+}
+
+#[derive(Clone, Debug)]
+pub enum FleetConfig {
+    Static { instances: Vec<StaticInstance> },
+    Process(ProcessFleet),
+}
+
+#[derive(Clone, Debug)]
+pub struct StaticInstance {
+    pub name: String,
+    pub address: String,
+    pub ssh_port: Option<u16>,
+    /// `Some(None)` is `jupyter_port = "off"`.
+    pub jupyter_port: Option<Option<u16>>,
+    pub capacity: Option<u32>,
+}
+
+/// Instances that are local processes.
+#[derive(Clone, Debug)]
+pub struct ProcessFleet {
+    pub count: u32,
+    /// Program and arguments, with `{name} {ssh_port} {jupyter_port} {state_dir}`.
+    pub command: Vec<String>,
+    /// Where each instance gets its own folder.
+    pub state_dir: PathBuf,
+    /// After a polite stop, how long until a process is killed.
+    pub stop_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct ScalingConfig {
+    pub min: u32,
+    pub max: u32,
+    pub headroom: Headroom,
+    pub idle: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headroom {
+    Seats(u32),
+    Percent(u32),
+}

@@ -1,0 +1,181 @@
+//! From sections to `PoolConfig`: what a pool is and the rules it is kept by. Which instances it has: `fleets`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ::config::{Value, ValueKind};
+
+use super::fleets::{self, Machines, is_name};
+use super::raw::Section;
+use super::units::duration;
+use super::validate::seconds;
+use super::values::{boolean, number, path, port, port_or_off, shown, word};
+use super::{Headroom, HealthConfig, InstanceHostKeys, Placement, PoolConfig, ScalingConfig};
+
+/// All pools; `None` where a fault leaves one without what it needs.
+pub(super) fn pools(
+    root: &mut Section<'_>,
+    state_dir: &Path,
+) -> Option<BTreeMap<String, PoolConfig>> {
+    let sections = root.named_sections("pools");
+    if sections.is_empty() && !root.is_at_fault("pools") {
+        root.fault(
+            "pools",
+            "there is no pool; write [pools.main] with [pools.main.fleet] below it",
+        );
+    }
+    let alone = sections.len() == 1;
+    let mut defaults: Vec<String> = Vec::new();
+    let mut machines = Machines::default();
+    let mut pools = Some(BTreeMap::new());
+    for (name, mut section) in sections {
+        if !is_name(&name) || name.contains('.') {
+            section.fault("", "is no name for a pool; write up to 63 of a-z, 0-9, - and _, beginning with a letter or a digit");
+        }
+        let default = section.get_or("default", alone, boolean);
+        if default {
+            if let Some(other) = defaults.first() {
+                section.fault(
+                    "default",
+                    format!("is true for pools.{other} too; write true for one pool only"),
+                );
+            }
+            defaults.push(name.clone());
+        }
+        let state_dir = state_dir.join("instances").join(&name);
+        let config = pool(section, default, &state_dir);
+        if let Some(config) = &config {
+            machines.check(root, &name, config);
+        }
+        pools = pools.zip(config).map(|(mut pools, config)| {
+            pools.insert(name, config);
+            pools
+        });
+    }
+    if defaults.is_empty() && pools.as_ref().is_none_or(|pools| !pools.is_empty()) {
+        root.fault(
+            "pools",
+            "none is the default; write default = true in one of them",
+        );
+    }
+    pools
+}
+
+fn pool(mut section: Section<'_>, default: bool, state_dir: &Path) -> Option<PoolConfig> {
+    let placements = &[
+        ("spread", Placement::Spread),
+        ("pack", Placement::Pack),
+        ("auto", Placement::Auto),
+    ];
+    let placement = section.get_or("placement", Placement::Auto, word(placements));
+    let capacity = section.get_or("capacity", 8, number(1..=100_000));
+    let month = seconds(31 * 24 * 3600);
+    let affinity = section.get_or("affinity", seconds(12 * 3600), duration(seconds(0)..=month));
+    let ssh_port = section.get_or("ssh_port", 22, port);
+    let jupyter_port = section.get_or("jupyter_port", Some(8000), port_or_off);
+    let folder = section.folder();
+    let mut ssh = section.section("ssh");
+    let first_use = InstanceHostKeys::FirstUse;
+    let instance_host_keys = ssh.get_or("instance_host_keys", first_use, host_keys(folder));
+    ssh.finish();
+    let mut jupyter = section.section("jupyter");
+    let api_token_file = jupyter.get("api_token_file", path(folder));
+    jupyter.finish();
+    let health = health(section.section("health"));
+    let scaling = scaling(section.section("scaling"));
+    let mut fleet_section = section.section("fleet");
+    let fleet = fleets::fleet(&mut fleet_section, state_dir);
+    fleet_section.finish();
+    section.finish();
+    Some(PoolConfig {
+        default,
+        placement,
+        capacity,
+        affinity,
+        ssh_port,
+        jupyter_port,
+        instance_host_keys,
+        api_token_file,
+        health,
+        fleet: fleet?,
+        scaling,
+    })
+}
+
+fn host_keys(folder: &Path) -> impl Fn(&Value) -> Result<InstanceHostKeys, String> {
+    move |value| {
+        let file = |file: &str| path(folder)(&Value::new(None, file));
+        let text = match &value.kind {
+            ValueKind::String(text) => text.as_str(),
+            _ => "",
+        };
+        match text.split_once(':') {
+            None if text == "first-use" => Ok(InstanceHostKeys::FirstUse),
+            Some(("known_hosts", name)) if !name.is_empty() => {
+                file(name).map(InstanceHostKeys::KnownHosts)
+            }
+            Some(("ca", name)) if !name.is_empty() => file(name).map(InstanceHostKeys::Ca),
+            _ => Err(format!(
+                "is {}; write \"first-use\", \"known_hosts:/path\" or \"ca:/path\"",
+                shown(value)
+            )),
+        }
+    }
+}
+
+fn health(mut section: Section<'_>) -> HealthConfig {
+    let bounds = || seconds(1)..=seconds(300);
+    let config = HealthConfig {
+        interval: section.get_or("interval", seconds(2), duration(bounds())),
+        timeout: section.get_or("timeout", seconds(3), duration(bounds())),
+        rise: section.get_or("rise", 2, number(1..=100)),
+        fall: section.get_or("fall", 3, number(1..=100)),
+    };
+    section.finish();
+    config
+}
+
+fn scaling(mut section: Section<'_>) -> ScalingConfig {
+    let config = ScalingConfig {
+        min: section.get_or("min", 0, number(0..=10_000)),
+        max: section.get_or("max", 20, number(1..=10_000)),
+        headroom: section.get_or("headroom", Headroom::Seats(2), headroom),
+        idle: section.get_or(
+            "idle",
+            seconds(900),
+            duration(seconds(60)..=seconds(7 * 24 * 3600)),
+        ),
+    };
+    if config.min > config.max {
+        let (min, max) = (config.min, config.max);
+        section.fault(
+            "min",
+            format!("is {min}, above max ({max}); write at most {max}, or raise max"),
+        );
+    }
+    section.finish();
+    config
+}
+
+/// `"2 seats"` or `"20%"`.
+fn headroom(value: &Value) -> Result<Headroom, String> {
+    let text = match &value.kind {
+        ValueKind::String(text) => text.trim(),
+        _ => "",
+    };
+    let seats = text
+        .strip_suffix("seats")
+        .or_else(|| text.strip_suffix("seat"));
+    let seats = seats.and_then(|number| number.trim_end().parse().ok());
+    let percent = text
+        .strip_suffix('%')
+        .and_then(|number| number.trim_end().parse().ok());
+    match (seats, percent) {
+        (Some(seats), _) if seats <= 1_000_000 => Ok(Headroom::Seats(seats)),
+        (_, Some(percent)) if percent <= 100 => Ok(Headroom::Percent(percent)),
+        _ => Err(format!(
+            "is {}; write seats or a share of all seats up to 100%, such as \"2 seats\" or \"20%\"",
+            shown(value)
+        )),
+    }
+}

@@ -1,0 +1,119 @@
+//! From sections to `Config`: the keys of the whole program, their defaults and what depends on what. The doors' keys are in
+//! `doors`, the pools' in `pools`.
+//!
+//! Files that keys name are not opened here: a configuration can be checked on another machine than it is for.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::doors::{self, Listening};
+use super::raw::{Raw, Section};
+use super::values::{listen_address_or_off, log_filter, path, path_or_off, word};
+use super::{
+    AdminConfig, AuditConfig, Config, FleetConfig, LogConfig, LogFormat, PoolConfig, pools,
+};
+
+/// `None` where something needed is missing or at fault; `raw` knows what.
+pub(super) fn validate(raw: &Raw) -> Option<Config> {
+    let mut root = raw.root();
+    let folder = root.folder();
+    let state_dir = root.get_or("state_dir", "/var/lib/poolgate".into(), path(folder));
+    let mut listening = Listening::default();
+    let ssh = doors::ssh(root.section("ssh"), &mut listening);
+    let https = doors::https(root.section("https"), &mut listening);
+    let admin = admin(root.section("admin"), &mut listening);
+    if !listening.has_door {
+        let write = "[ssh] listen = [\"0.0.0.0:22\"] or [https] listen = [\"0.0.0.0:443\"]";
+        root.fault(
+            "ssh.listen",
+            format!("no door has an address to listen on; write {write}"),
+        );
+    }
+    let audit = audit(root.section("audit"));
+    let log = log(root.section("log"));
+    let pools = pools::pools(&mut root, &state_dir);
+    root.finish();
+    let https = https.ok()?;
+    let mut pools = pools?;
+    if https.is_none() {
+        pools.values_mut().for_each(forget_hubs);
+    }
+    Some(Config {
+        state_dir,
+        ssh: ssh.ok()?,
+        https,
+        admin,
+        audit,
+        log,
+        pools,
+    })
+}
+
+/// Without a browser's door nobody asks for hubs: an instance that runs none is not half ill.
+fn forget_hubs(pool: &mut PoolConfig) {
+    pool.jupyter_port = None;
+    if let FleetConfig::Static { instances } = &mut pool.fleet {
+        for instance in instances {
+            instance.jupyter_port = None;
+        }
+    }
+}
+
+pub(super) const fn seconds(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+/// What `sun_path` holds, unix(7), without its final NUL.
+const SOCKET_BYTES_MAX: usize = 107;
+
+fn admin(mut section: Section<'_>, listening: &mut Listening) -> AdminConfig {
+    let socket = Some(PathBuf::from(super::DEFAULT_SOCKET));
+    let listen = Some(SocketAddr::from(([127, 0, 0, 1], 9180)));
+    let folder = section.folder();
+    let config = AdminConfig {
+        socket: section.get_or("socket", socket, path_or_off(folder)),
+        listen: section.get_or("listen", listen, listen_address_or_off),
+    };
+    let socket_bytes = config
+        .socket
+        .as_ref()
+        .map_or(0, |path| path.as_os_str().len());
+    if socket_bytes > SOCKET_BYTES_MAX {
+        let message = format!(
+            "is a path of {socket_bytes} bytes, and a socket's holds {SOCKET_BYTES_MAX}; write a shorter one"
+        );
+        section.fault("socket", message);
+    }
+    if let Some(address) = config.listen {
+        if !address.ip().is_loopback() {
+            let message = format!(
+                "is {address}, which others can reach, and it asks for no password; write \"127.0.0.1:9180\""
+            );
+            section.fault("listen", message);
+        }
+        listening.take(&section, "listen", address);
+    }
+    section.finish();
+    config
+}
+
+fn audit(mut section: Section<'_>) -> AuditConfig {
+    let folder = section.folder();
+    let file = section.get_or("file", None, path_or_off(folder));
+    section.finish();
+    AuditConfig { file }
+}
+
+fn log(mut section: Section<'_>) -> LogConfig {
+    let config = LogConfig {
+        filter: section.get_or("filter", "info".to_owned(), log_filter),
+        format: section.get_or(
+            "format",
+            LogFormat::Text,
+            word(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        ),
+    };
+    section.finish();
+    config
+}

@@ -1,0 +1,298 @@
+//! Every metric of Poolgate, by name, in one file; `docs/metrics.md` explains each.
+//!
+//! Instances' states and session counts are read from the pool's snapshot when the metrics are asked for; only what no
+//! snapshot holds is counted here. Never a label per person: their number has no bound.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::pool::snapshot::InstanceView;
+use crate::pool::{AdminState, Health, PlacementReason, Protocol, Snapshot};
+
+/// Counters shared by every task; cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let counted = Counted::default();
+        counted.register(&mut registry);
+        let carried = [Protocol::Ssh, Protocol::Jupyter].map(|protocol| Carried {
+            open: counted.connections.get_or_create_owned(&of(protocol)),
+            inward: counted.carried_bytes(protocol, "in"),
+            outward: counted.carried_bytes(protocol, "out"),
+        });
+        let [ssh, jupyter] = carried;
+        Self {
+            inner: Arc::new(Inner {
+                registry,
+                counted,
+                ssh,
+                jupyter,
+            }),
+        }
+    }
+
+    /// A login ended in a session (`admitted`) or did not (`refused`, `unreachable`, `timeout`, ...).
+    pub fn count_login(&self, protocol: Protocol, outcome: &'static str) {
+        let labels = [of_pair(protocol), ("outcome", outcome)];
+        self.inner.counted.logins.get_or_create(&labels).inc();
+    }
+
+    pub fn count_placement(&self, protocol: Protocol, reason: PlacementReason) {
+        let labels = [of_pair(protocol), ("reason", reason.name())];
+        self.inner.counted.placements.get_or_create(&labels).inc();
+    }
+
+    /// A limit turned somebody away; `limit` is its config key, such as `ssh.max_startups`.
+    pub fn count_limit(&self, limit: &'static str) {
+        let hits = &self.inner.counted.limit_hits;
+        hits.get_or_create(&[("limit", limit)]).inc();
+    }
+
+    /// An open connection, until the guard is dropped.
+    pub fn connection(&self, protocol: Protocol) -> ConnectionGuard {
+        let open = self.carried(protocol).open.clone();
+        open.inc();
+        ConnectionGuard { open }
+    }
+
+    /// An HTTP answer given to a person; `code` is its status.
+    pub fn count_request(&self, code: u16) {
+        let class = match code {
+            100..=199 => "1xx",
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            _ => "5xx",
+        };
+        let requests = &self.inner.counted.requests;
+        requests.get_or_create(&[("code", class)]).inc();
+    }
+
+    /// Bytes carried for people: `inward` from them to an instance, `outward` to them.
+    pub fn count_bytes(&self, protocol: Protocol, inward: u64, outward: u64) {
+        let carried = self.carried(protocol);
+        carried.inward.inc_by(inward);
+        carried.outward.inc_by(outward);
+    }
+
+    pub fn count_probe(&self, service: Protocol, ok: bool) {
+        let outcome = if ok { "ok" } else { "failed" };
+        let labels = [("service", service.name()), ("outcome", outcome)];
+        self.inner.counted.probes.get_or_create(&labels).inc();
+    }
+
+    /// Takes over how many audit lines are lost, which the audit log counts itself.
+    pub fn set_audit_lost(&self, lines: u64) {
+        let lost = self.inner.counted.audit_lost.inner();
+        lost.fetch_max(lines, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
+    pub fn encode(&self, snapshot: &Snapshot) -> String {
+        let mut text = String::new();
+        let seen = seen_in(snapshot);
+        let written = encode_registry(&mut text, &self.inner.registry)
+            .and_then(|()| encode_registry(&mut text, &seen))
+            .and_then(|()| encode_eof(&mut text));
+        if let Err(error) = written {
+            // Writing to a String fails only where a metric refuses to encode itself.
+            tracing::error!(%error, "the metrics cannot be encoded");
+        }
+        text
+    }
+
+    fn carried(&self, protocol: Protocol) -> &Carried {
+        match protocol {
+            Protocol::Ssh => &self.inner.ssh,
+            Protocol::Jupyter => &self.inner.jupyter,
+        }
+    }
+}
+
+/// Counts one open connection until it is dropped.
+pub struct ConnectionGuard {
+    open: Gauge,
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+const PREFIX: &str = "poolgate";
+
+type Label = (&'static str, &'static str);
+type Counters<const N: usize> = Family<[Label; N], Counter<u64, AtomicU64>>;
+
+struct Inner {
+    registry: Registry,
+    counted: Counted,
+    ssh: Carried,
+    jupyter: Carried,
+}
+
+/// What is counted for every packet or connection, looked up once.
+struct Carried {
+    open: Gauge,
+    inward: Counter,
+    outward: Counter,
+}
+
+#[derive(Default)]
+struct Counted {
+    logins: Counters<2>,
+    placements: Counters<2>,
+    limit_hits: Counters<1>,
+    connections: Family<[Label; 1], Gauge>,
+    requests: Counters<1>,
+    bytes: Counters<2>,
+    probes: Counters<2>,
+    audit_lost: Counter,
+}
+
+impl Counted {
+    fn register(&self, to: &mut Registry) {
+        to.register("logins", "Logins by outcome", self.logins.clone());
+        let help = "Placements by what decided them";
+        to.register("placements", help, self.placements.clone());
+        let help = "People turned away by a limit, by its config key";
+        to.register("limit_hits", help, self.limit_hits.clone());
+        let help = "Connections open at this moment";
+        to.register("open_connections", help, self.connections.clone());
+        let help = "HTTP answers given to people";
+        to.register("requests", help, self.requests.clone());
+        to.register("bytes", "Bytes carried for people", self.bytes.clone());
+        to.register("probes", "Probes of instances", self.probes.clone());
+        let help = "Audit lines that could not be written";
+        to.register("audit_lines_lost", help, self.audit_lost.clone());
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        to.register("build", "The version of this program", build);
+    }
+
+    fn carried_bytes(&self, protocol: Protocol, direction: &'static str) -> Counter {
+        let labels = [of_pair(protocol), ("direction", direction)];
+        self.bytes.get_or_create_owned(&labels)
+    }
+}
+
+/// The gauges that only a snapshot knows, in a registry that lives for one answer: an instance that is gone leaves no trace.
+fn seen_in(snapshot: &Snapshot) -> Registry {
+    let seen = Seen::default();
+    for pool in &snapshot.pools {
+        let labels = [("pool", pool.name.to_string())];
+        let headroom = seen.headroom.get_or_create(&labels);
+        headroom.set(pool.headroom.into());
+    }
+    for instance in &snapshot.instances {
+        let labels = of_instance(&instance.pool, &instance.name);
+        let load = seen.load.get_or_create(&labels);
+        load.set(instance.load.into());
+        let capacity = seen.capacity.get_or_create(&labels);
+        capacity.set(instance.capacity.into());
+        seen.note_states(instance, &labels);
+        for protocol in [Protocol::Ssh, Protocol::Jupyter] {
+            // Written even where it is 0, so that a graph falls to 0 and does not end.
+            let labels = with(&labels, "protocol", protocol.name());
+            seen.sessions.get_or_create_owned(&labels);
+        }
+    }
+    for session in &snapshot.sessions {
+        let labels = of_instance(&session.pool, &session.instance);
+        let labels = with(&labels, "protocol", session.protocol.name());
+        seen.sessions.get_or_create(&labels).inc();
+    }
+    let mut registry = Registry::with_prefix(PREFIX);
+    seen.register(&mut registry);
+    registry
+}
+
+type Gauges<const N: usize> = Family<[(&'static str, String); N], Gauge>;
+
+#[derive(Default)]
+struct Seen {
+    headroom: Gauges<1>,
+    load: Gauges<2>,
+    capacity: Gauges<2>,
+    health: Gauges<3>,
+    admin_state: Gauges<3>,
+    sessions: Gauges<3>,
+}
+
+impl Seen {
+    /// One-hot: 1 for the state it is in, 0 for the others, so that sums and averages over instances mean something.
+    fn note_states(&self, instance: &InstanceView, labels: &[(&'static str, String); 2]) {
+        let states = [Health::Unknown, Health::Up, Health::NoLogins, Health::Down];
+        for health in states {
+            let labels = with(labels, "health", health.name());
+            let is_in = self.health.get_or_create_owned(&labels);
+            is_in.set((instance.health == health).into());
+        }
+        let states = [
+            AdminState::Ready,
+            AdminState::Cordoned,
+            AdminState::Draining,
+        ];
+        for state in states {
+            let labels = with(labels, "admin_state", state.name());
+            let is_in = self.admin_state.get_or_create_owned(&labels);
+            is_in.set((instance.admin_state == state).into());
+        }
+    }
+
+    fn register(self, to: &mut Registry) {
+        let help = "Seats free over the routable instances of a pool";
+        to.register("headroom", help, self.headroom);
+        let help = "Seats taken by proven people";
+        to.register("instance_load", help, self.load);
+        let help = "Sessions an instance may hold";
+        to.register("instance_capacity", help, self.capacity);
+        let help = "1 for the health an instance is in, 0 for the others";
+        to.register("instance_health", help, self.health);
+        let help = "1 for the admin state an instance is in, 0 for the others";
+        to.register("instance_admin_state", help, self.admin_state);
+        to.register("sessions", "Sessions of any stage", self.sessions);
+    }
+}
+
+fn of_instance(pool: &str, instance: &str) -> [(&'static str, String); 2] {
+    [("pool", pool.to_owned()), ("instance", instance.to_owned())]
+}
+
+fn with(
+    labels: &[(&'static str, String); 2],
+    name: &'static str,
+    value: &str,
+) -> [(&'static str, String); 3] {
+    let [pool, instance] = labels.clone();
+    [pool, instance, (name, value.to_owned())]
+}
+
+fn of(protocol: Protocol) -> [Label; 1] {
+    [of_pair(protocol)]
+}
+
+fn of_pair(protocol: Protocol) -> Label {
+    ("protocol", protocol.name())
+}
+
+#[cfg(test)]
+mod tests;

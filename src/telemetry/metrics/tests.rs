@@ -1,0 +1,130 @@
+//! What a scrape reads, and that each name is documented.
+
+use std::time::SystemTime;
+
+use super::*;
+use crate::pool::snapshot::{PoolView, ServicesView, SessionView};
+use crate::pool::{PlacementPolicy, SessionId, Stage};
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        pools: vec![PoolView {
+            name: "main".into(),
+            default: true,
+            placement: PlacementPolicy::Auto,
+            instances: 1,
+            instances_routable: 1,
+            capacity: 8,
+            load: 1,
+            headroom: 7,
+            sessions: 1,
+        }],
+        instances: vec![InstanceView {
+            name: "vm1".into(),
+            address: "10.0.0.4".to_owned(),
+            pool: "main".into(),
+            admin_state: AdminState::Ready,
+            health: Health::Up,
+            health_since: SystemTime::UNIX_EPOCH,
+            services: ServicesView {
+                ssh: Health::Up,
+                jupyter: None,
+            },
+            sessions: 1,
+            capacity: 8,
+            load: 1,
+            ssh_port: 22,
+            jupyter_port: None,
+            generation: 0,
+        }],
+        sessions: vec![SessionView {
+            id: SessionId(7),
+            user: Some("alice".into()),
+            protocol: Protocol::Ssh,
+            pool: "main".into(),
+            instance: "vm1".into(),
+            peer: [192, 0, 2, 7].into(),
+            since: SystemTime::UNIX_EPOCH,
+            stage: Stage::Live,
+        }],
+    }
+}
+
+fn counted() -> Metrics {
+    let metrics = Metrics::new();
+    metrics.count_login(Protocol::Ssh, "admitted");
+    metrics.count_placement(Protocol::Ssh, PlacementReason::LeastLoaded);
+    metrics.count_limit("ssh.max_startups");
+    metrics.count_request(404);
+    metrics.count_bytes(Protocol::Jupyter, 10, 20);
+    metrics.count_probe(Protocol::Ssh, false);
+    metrics.set_audit_lost(3);
+    metrics
+}
+
+#[test]
+fn a_scrape_reads_what_was_counted_and_what_is_seen() {
+    let metrics = counted();
+    let open = metrics.connection(Protocol::Ssh);
+    let text = metrics.encode(&snapshot());
+    for line in [
+        r#"poolgate_logins_total{protocol="ssh",outcome="admitted"} 1"#,
+        r#"poolgate_placements_total{protocol="ssh",reason="least-loaded"} 1"#,
+        r#"poolgate_limit_hits_total{limit="ssh.max_startups"} 1"#,
+        r#"poolgate_requests_total{code="4xx"} 1"#,
+        r#"poolgate_bytes_total{protocol="jupyter",direction="out"} 20"#,
+        r#"poolgate_probes_total{service="ssh",outcome="failed"} 1"#,
+        r#"poolgate_open_connections{protocol="ssh"} 1"#,
+        "poolgate_audit_lines_lost_total 3",
+        r#"poolgate_headroom{pool="main"} 7"#,
+        r#"poolgate_instance_health{pool="main",instance="vm1",health="up"} 1"#,
+        r#"poolgate_instance_health{pool="main",instance="vm1",health="down"} 0"#,
+        r#"poolgate_instance_admin_state{pool="main",instance="vm1",admin_state="ready"} 1"#,
+        r#"poolgate_instance_load{pool="main",instance="vm1"} 1"#,
+        r#"poolgate_sessions{pool="main",instance="vm1",protocol="ssh"} 1"#,
+        r#"poolgate_sessions{pool="main",instance="vm1",protocol="jupyter"} 0"#,
+        concat!(
+            r#"poolgate_build_info{version=""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""} 1"#
+        ),
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "no {line} in\n{text}"
+        );
+    }
+    assert!(text.ends_with("# EOF\n"));
+    assert!(!text.contains("alice"), "people are no labels");
+    drop(open);
+    let text = metrics.encode(&Snapshot::default());
+    assert!(text.contains(r#"poolgate_open_connections{protocol="ssh"} 0"#));
+    assert!(
+        !text.contains("vm1"),
+        "an instance that is gone leaves no trace"
+    );
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let text = counted().encode(&snapshot());
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut names: Vec<_> = types
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, kind)| match kind {
+            "counter" => format!("`{name}_total`"),
+            "info" => format!("`{name}_info`"),
+            _ => format!("`{name}`"),
+        })
+        .collect();
+    names.sort();
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let mut documented: Vec<_> = rows
+        .filter_map(|line| line.split('|').nth(1))
+        .map(|name| name.trim().to_owned())
+        .collect();
+    documented.sort();
+    assert_eq!(documented, names);
+}
