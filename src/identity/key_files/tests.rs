@@ -1,0 +1,115 @@
+use super::*;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A folder of homes with one for each name, each listing one key.
+fn homes(names: &[&str]) -> (tempfile::TempDir, KeyFinder) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in names {
+        write(&folder, name, &line(name));
+    }
+    let pattern = folder.path().join("%u/keys").display().to_string();
+    let finder = KeyFinder::new(&["/nowhere/%u".into(), pattern]).unwrap();
+    (folder, finder)
+}
+
+fn write(folder: &tempfile::TempDir, name: &str, text: &str) {
+    let home = folder.path().join(name);
+    fs::create_dir_all(&home).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(home.join("keys"), text).unwrap();
+    fs::set_permissions(home.join("keys"), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn blob(seed: &str) -> Vec<u8> {
+    let mut blob = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20".to_vec();
+    blob.extend(seed.bytes().cycle().take(32));
+    blob
+}
+
+fn line(seed: &str) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(blob(seed));
+    format!("ssh-ed25519 {text} {seed}\n")
+}
+
+async fn lets_in(finder: &KeyFinder, user: &str, seed: &str) -> bool {
+    let line = finder
+        .authorize(user, &blob(seed), CLIENT, SystemTime::now())
+        .await;
+    line.is_some_and(|line| line.user().as_ref() == user && line.key_blob() == blob(seed))
+}
+
+#[tokio::test]
+async fn a_key_lets_in_its_owner_and_nobody_else() {
+    let (_folder, finder) = homes(&["zoe-a", "zoe-b"]);
+    assert!(lets_in(&finder, "zoe-a", "zoe-a").await);
+    assert!(!lets_in(&finder, "zoe-a", "zoe-b").await);
+    assert!(!lets_in(&finder, "zoe-c", "zoe-a").await);
+    assert!(!lets_in(&finder, "../zoe-a", "zoe-a").await);
+}
+
+#[tokio::test]
+async fn the_first_line_that_holds_counts() {
+    let (folder, finder) = homes(&[]);
+    let text = format!(
+        "from=\"10.0.0.0/8\" {0}no-pty,from=\"127.0.0.1\" {0}{0}",
+        line("zoe-a")
+    );
+    write(&folder, "zoe-a", &text);
+    let found = finder
+        .authorize("zoe-a", &blob("zoe-a"), CLIENT, SystemTime::now())
+        .await
+        .unwrap();
+    assert!(!found.restrictions().permit_pty);
+}
+
+#[tokio::test]
+async fn what_was_read_serves_for_a_moment() {
+    let (folder, finder) = homes(&["zoe-a"]);
+    assert!(lets_in(&finder, "zoe-a", "zoe-a").await);
+    write(&folder, "zoe-a", &line("zoe-b"));
+    assert!(lets_in(&finder, "zoe-a", "zoe-a").await);
+    let person = finder.person("zoe-a").unwrap();
+    person.lock().await.as_mut().unwrap().at -= FRESH;
+    assert!(!lets_in(&finder, "zoe-a", "zoe-a").await);
+    assert!(lets_in(&finder, "zoe-a", "zoe-b").await);
+}
+
+#[tokio::test]
+async fn memory_of_names_is_bounded() {
+    let (_folder, finder) = homes(&["zoe-a"]);
+    for n in 0..PEOPLE_MAX + 10 {
+        let _ = finder.person(&format!("u{n}")).unwrap();
+    }
+    assert!(finder.people.lock().unwrap().len() <= PEOPLE_MAX);
+    let busy: Vec<_> = (0..PEOPLE_MAX)
+        .filter_map(|n| finder.person(&format!("v{n}")))
+        .map(|person| person.try_lock_owned().unwrap())
+        .collect();
+    assert_eq!(busy.len(), PEOPLE_MAX);
+    assert!(finder.person("one-more").is_none());
+}
+
+#[tokio::test]
+async fn a_large_collection_is_read_each_time() {
+    let (folder, finder) = homes(&[]);
+    let text: String = (0..1000).map(|n| line(&format!("k{n}"))).collect();
+    write(&folder, "zoe-a", &text);
+    assert!(lets_in(&finder, "zoe-a", "k999").await);
+    assert!(finder.person("zoe-a").unwrap().lock().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_file_system_stops_one_login_and_not_the_others() {
+    let (_folder, finder) = homes(&["zoe-a", "zoe-b"]);
+    let hung = finder.person("zoe-a").unwrap().lock_owned().await;
+    assert!(!lets_in(&finder, "zoe-a", "zoe-a").await);
+    assert!(lets_in(&finder, "zoe-b", "zoe-b").await);
+    drop(hung);
+    assert!(lets_in(&finder, "zoe-a", "zoe-a").await);
+}

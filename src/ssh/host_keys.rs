@@ -1,0 +1,167 @@
+//! Host keys of both legs: the gate's own, and how an instance's is trusted - pinned at first use, listed in a
+//! known_hosts file, or certified by an authority. Never accepted blindly.
+//!
+//! Judges keys only: that the peer holds the private half is the engine's to verify, before it asks here.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::key_file;
+pub use super::key_file::KeyFileError;
+use super::wire::keys::{PrivateKey, key_type};
+use super::wire::negotiate::HostKeyAlgorithm;
+use crate::config::InstanceHostKeys;
+use crate::pool::Instance;
+
+mod authority;
+mod error;
+mod known_hosts;
+mod pins;
+mod watched;
+
+pub use error::HostKeyError;
+
+use authority::Authorities;
+use known_hosts::KnownHosts;
+use pins::Pins;
+use watched::Watched;
+
+/// Loads the gate's own host keys, in the order they are named. The error is one line with its remedy.
+pub fn load_host_keys(paths: &[PathBuf]) -> Result<Vec<PrivateKey>, KeyFileError> {
+    let purpose = "ssh.host_keys";
+    if paths.is_empty() {
+        return Err(KeyFileError::NoneNamed { purpose });
+    }
+    let mut keys: Vec<PrivateKey> = Vec::new();
+    for path in paths {
+        let key = key_file::load(purpose, path)?;
+        let twin = keys
+            .iter()
+            .position(|other| other.algorithms() == key.algorithms());
+        if let Some(other) = twin.and_then(|index| paths.get(index)) {
+            // Clients name a kind of key and never a key, so nobody would ever see the second.
+            return Err(KeyFileError::SameKind {
+                purpose,
+                path: path.clone(),
+                other: other.clone(),
+            });
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// Which host keys instances may show, by pool.
+pub struct InstanceKeys {
+    pools: BTreeMap<String, Trust>,
+    /// Shared by all pools: names of instances are unique with their pool's.
+    pins: Mutex<Pins>,
+}
+
+enum Trust {
+    FirstUse,
+    KnownHosts(Watched<KnownHosts>),
+    Authority(Watched<Authorities>),
+}
+
+impl InstanceKeys {
+    /// `state_dir` keeps the pins of first use. Files that cannot be read or understood are an error at once; a file
+    /// that is spoilt later refuses logins until it is set right.
+    pub fn load<'a>(
+        state_dir: &Path,
+        pools: impl IntoIterator<Item = (&'a str, &'a InstanceHostKeys)>,
+    ) -> Result<Self, HostKeyError> {
+        let mut trusts = BTreeMap::new();
+        for (pool, source) in pools {
+            let trust = Trust::load(source).map_err(|source| HostKeyError::Setting {
+                pool: pool.to_owned(),
+                source: Box::new(source),
+            })?;
+            trusts.insert(pool.to_owned(), trust);
+        }
+        let pins = Mutex::new(Pins::open(state_dir)?);
+        Ok(Self {
+            pools: trusts,
+            pins,
+        })
+    }
+
+    /// Whether this instance may show this host key or certificate: `host_key_blob` is the `K_S` of the key exchange
+    /// (RFC 4253 section 8) whose signature was verified with it. The first key of an instance that is pinned is written to
+    /// disk before the answer.
+    pub fn check(
+        &self,
+        instance: &Instance,
+        host_key_blob: &[u8],
+        now: SystemTime,
+    ) -> Result<(), HostKeyError> {
+        match self.trust(instance)? {
+            Trust::FirstUse => self.pins().check(instance, host_key_blob),
+            Trust::KnownHosts(file) => {
+                let known = file.current()?;
+                known.check(instance, host_key_blob, now, file.path())
+            }
+            Trust::Authority(file) => file.current()?.check(instance, host_key_blob, now),
+        }
+    }
+
+    /// Host key algorithms for the exchange with this instance, best first. Those that `check` can accept come first;
+    /// the rest follow, so that an instance with another kind of key is named as such and not as "no common algorithm".
+    pub fn wanted_algorithms(&self, instance: &Instance) -> Vec<HostKeyAlgorithm> {
+        let mut wanted = match self.trust(instance) {
+            Ok(Trust::FirstUse) => {
+                let pins = self.pins();
+                pins.key_of(instance)
+                    .map(plain_algorithms)
+                    .unwrap_or_default()
+            }
+            Ok(Trust::KnownHosts(file)) => {
+                let known = file.current();
+                known
+                    .map(|known| known.algorithms_of(instance))
+                    .unwrap_or_default()
+            }
+            Ok(Trust::Authority(_)) => HostKeyAlgorithm::CERTIFIED.to_vec(),
+            Err(_) => Vec::new(),
+        };
+        wanted.extend(HostKeyAlgorithm::PLAIN);
+        let mut seen = HashSet::new();
+        wanted.retain(|algorithm| seen.insert(algorithm.name()));
+        wanted
+    }
+
+    fn pins(&self) -> MutexGuard<'_, Pins> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trust(&self, instance: &Instance) -> Result<&Trust, HostKeyError> {
+        let pool = instance.id.pool.as_ref();
+        self.pools
+            .get(pool)
+            .ok_or_else(|| HostKeyError::NoPool(pool.to_owned()))
+    }
+}
+
+impl Trust {
+    fn load(source: &InstanceHostKeys) -> Result<Self, HostKeyError> {
+        Ok(match source {
+            InstanceHostKeys::FirstUse => Self::FirstUse,
+            InstanceHostKeys::KnownHosts(path) => {
+                Self::KnownHosts(Watched::open(path, KnownHosts::parse)?)
+            }
+            InstanceHostKeys::Ca(path) => Self::Authority(Watched::open(path, Authorities::parse)?),
+        })
+    }
+}
+
+/// What a plain key can sign with.
+fn plain_algorithms(key_blob: &[u8]) -> Vec<HostKeyAlgorithm> {
+    let kind = key_type(key_blob).unwrap_or_default();
+    let fits = |algorithm: &HostKeyAlgorithm| algorithm.signature.key_type() == kind;
+    HostKeyAlgorithm::PLAIN.into_iter().filter(fits).collect()
+}
+
+#[cfg(test)]
+mod tests;
