@@ -1,9 +1,17 @@
 //! The ssh front door: accept, authenticate, place, log in to the instance, relay.
 
 pub mod ca;
+pub mod front;
 pub mod host_keys;
 pub mod wire;
 
+mod entropy;
+mod gatekeeper;
 mod key_file;
+mod leg;
+mod login;
+mod pipe;
+mod replies;
 #[cfg(test)]
 mod test_keys;
+mod upstream;

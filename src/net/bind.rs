@@ -1,0 +1,50 @@
+//! Opens a listening socket for exactly the address that was asked for.
+//!
+//! `[::]` takes IPv6 alone: by the system's default it would take IPv4 too, and `0.0.0.0` beside it would find its port busy.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+/// Connections that wait to be accepted; the system caps it.
+const BACKLOG: i32 = 4096;
+
+/// Listens on `address`. Must be called within a tokio runtime.
+///
+/// # Errors
+/// As bind(2) and listen(2).
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A gate started anew must not wait for its last connections' ends to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    #[tokio::test]
+    async fn both_families_share_a_port_and_one_takes_it_once() {
+        let v4 = listen((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+        let port = v4.local_addr().unwrap().port();
+        let v6 = listen((Ipv6Addr::UNSPECIFIED, port).into());
+        // Where the system knows no IPv6 there is nothing to share.
+        let unsupported = |error: &io::Error| error.kind() != io::ErrorKind::AddrInUse;
+        assert!(v6.as_ref().err().is_none_or(unsupported), "{v6:?}");
+        let again = listen((Ipv4Addr::UNSPECIFIED, port).into());
+        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

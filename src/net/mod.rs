@@ -1,0 +1,5 @@
+//! What both front doors share between a listening socket and a login.
+
+pub mod accept;
+pub mod bind;
+pub mod shutdown;

@@ -1,0 +1,187 @@
+//! The ssh front door: what every login needs, and the life of one connection from accept to its audit line.
+//!
+//! The steps of a login are in `login`, the relay in `pipe`; this file holds what they share and never changes after start.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+
+use super::gatekeeper::Gatekeeper;
+use super::host_keys::load_host_keys;
+use super::leg::Leg;
+use super::login::{Admitted, Login, LoginError};
+use super::pipe::{self, Keepalive};
+use super::wire::transport::{ServerSettings, Transport};
+use crate::config::{PoolConfig, SshConfig};
+use crate::net::accept::Permit;
+use crate::net::shutdown::Shutdown;
+use crate::pool::Protocol;
+use crate::shared_pool::SharedPool;
+use crate::telemetry::audit::{AuditEvent, AuditLog};
+use crate::telemetry::metrics::Metrics;
+
+pub struct SshFront {
+    server: Arc<ServerSettings>,
+    gatekeeper: Gatekeeper,
+    keepalive: Keepalive,
+    audit: AuditLog,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+impl SshFront {
+    /// Loads every key the front door needs.
+    ///
+    /// # Errors
+    /// One line naming the file at fault.
+    pub fn build(
+        config: &SshConfig,
+        pools: &BTreeMap<String, PoolConfig>,
+        state_dir: &Path,
+        pool: SharedPool,
+        audit: AuditLog,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Arc<Self>> {
+        let host_keys = Arc::new(load_host_keys(&config.host_keys)?);
+        let gatekeeper = Gatekeeper::build(config, pools, state_dir, pool)?;
+        Ok(Arc::new(Self {
+            server: Arc::new(ServerSettings {
+                rekey: gatekeeper.rekey,
+                ..ServerSettings::new(host_keys)
+            }),
+            gatekeeper,
+            keepalive: Keepalive {
+                interval: config.keepalive,
+                unanswered_max: config.keepalive_max,
+            },
+            audit,
+            metrics,
+            shutdown,
+        }))
+    }
+
+    /// One connection, from its first byte to its audit line.
+    pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut permit: Permit) {
+        let _counted = self.metrics.connection(Protocol::Ssh);
+        let settings = self.server.clone();
+        let client = Leg::new(stream, |entropy, now, out| {
+            Transport::server(settings, entropy, now, out)
+        });
+        let Ok(client) = client else {
+            return;
+        };
+        // Boxed: the login's state is large, and an idle session should not carry it.
+        let Some((client, admitted)) = Box::pin(self.log_in(client, peer)).await else {
+            return;
+        };
+        permit.admitted();
+        self.relay(client, admitted, peer).await;
+    }
+
+    async fn log_in(&self, client: Leg, peer: SocketAddr) -> Option<(Leg, Admitted)> {
+        let deadline = Instant::now() + self.gatekeeper.login_grace;
+        let mut login = Login::new(&self.gatekeeper, client, peer, deadline);
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout_at(deadline.into(), login.run()) => {
+                outcome.unwrap_or(Err(LoginError::TooSlow(self.gatekeeper.login_grace)))
+            }
+            () = self.shutdown.ending.cancelled() => return None,
+        };
+        match outcome {
+            Ok(admitted) => {
+                self.metrics.count_login(Protocol::Ssh, "admitted");
+                self.metrics
+                    .count_placement(Protocol::Ssh, admitted.seat.reason());
+                tracing::info!(
+                    session = %admitted.seat.session(),
+                    user = %admitted.grant.user(),
+                    %peer,
+                    instance = %admitted.seat.instance().id,
+                    reason = admitted.seat.reason().name(),
+                    "a session began"
+                );
+                self.audit.write(&AuditEvent::Login {
+                    session: admitted.seat.session().to_string(),
+                    user: Some(admitted.grant.user().to_string()),
+                    protocol: "ssh",
+                    peer,
+                    proof: admitted.grant.proof_text(),
+                    pool: admitted.seat.instance().id.pool.to_string(),
+                    instance: admitted.seat.instance().id.name.to_string(),
+                    reason: admitted.seat.reason().name().to_owned(),
+                    client: client_software(&login.client),
+                });
+                Some((login.client, admitted))
+            }
+            Err(error) => {
+                self.refuse(login, peer, &error).await;
+                None
+            }
+        }
+    }
+
+    async fn refuse(&self, login: Login<'_>, peer: SocketAddr, error: &LoginError) {
+        self.metrics.count_login(Protocol::Ssh, error.outcome());
+        tracing::debug!(%peer, reason = %error, "login refused");
+        // Port scanners that never named anybody would drown the log.
+        if let Some(name) = &login.name {
+            self.audit.write(&AuditEvent::Refused {
+                user: Some(name.to_string()),
+                protocol: "ssh",
+                peer,
+                cause: error.to_string(),
+                client: client_software(&login.client),
+            });
+        }
+        // Somebody who does not even take their goodbye is not worth waiting for.
+        let _: Result<(), _> =
+            tokio::time::timeout(self.gatekeeper.connect_timeout, login.give_up(error)).await;
+    }
+
+    async fn relay(&self, client: Leg, admitted: Admitted, peer: SocketAddr) {
+        let Admitted {
+            instance,
+            seat,
+            grant,
+        } = admitted;
+        let began = Instant::now();
+        let id = seat.instance().id.clone();
+        let ending = pipe::run(
+            client,
+            instance,
+            &id.name,
+            &seat.meter,
+            self.keepalive,
+            seat.ended(),
+            self.shutdown.ending.clone(),
+        )
+        .await;
+        tracing::info!(session = %seat.session(), user = %grant.user(), cause = %ending, "a session ended");
+        let (bytes_in, bytes_out) = seat.meter.totals();
+        self.metrics.count_bytes(Protocol::Ssh, bytes_in, bytes_out);
+        self.audit.write(&AuditEvent::End {
+            session: seat.session().to_string(),
+            user: Some(grant.user().to_string()),
+            protocol: "ssh",
+            peer,
+            pool: id.pool.to_string(),
+            instance: id.name.to_string(),
+            duration_s: began.elapsed().as_secs_f64(),
+            bytes_in,
+            bytes_out,
+            cause: ending.to_string(),
+        });
+    }
+}
+
+fn client_software(client: &Leg) -> String {
+    let ident = client.transport.peer_ident();
+    ident
+        .map(|ident| ident.as_str().to_owned())
+        .unwrap_or_default()
+}

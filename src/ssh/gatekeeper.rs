@@ -1,0 +1,108 @@
+//! What every ssh login asks for and no login changes: who may log in, how instances are trusted, which limits hold.
+//!
+//! Made once from the config. Deliberately absent: the steps of a login (`login`) and the life of a connection (`front`).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::ca::UserCa;
+use super::host_keys::{HostKeyError, InstanceKeys};
+use super::wire::packet::RekeyLimits;
+use super::wire::transport::ClientSettings;
+use crate::config::{PasswordSource, PoolConfig, SshConfig};
+use crate::identity::grant::Offered;
+use crate::identity::{AuthorizedLine, KeyFinder};
+use crate::pool::{Health, Instance, InstanceId, Protocol};
+use crate::shared_pool::SharedPool;
+
+/// Methods a client is told of before anything is known of its person.
+const WITH_PASSWORDS: &[&str] = &["publickey", "password", "keyboard-interactive"];
+const KEYS_ONLY: &[&str] = &["publickey"];
+
+pub(super) struct Gatekeeper {
+    pub ca: UserCa,
+    pub pool: SharedPool,
+    pub login_grace: Duration,
+    /// For a connect to an instance with its handshake.
+    pub connect_timeout: Duration,
+    /// Failed passwords and signatures on one connection.
+    pub tries_max: u32,
+    /// Keys offered on one connection.
+    pub offers_max: u32,
+    pub relays_passwords: bool,
+    pub rekey: RekeyLimits,
+    keys: KeyFinder,
+    instance_keys: InstanceKeys,
+}
+
+impl Gatekeeper {
+    /// # Errors
+    /// One line naming the file at fault.
+    pub fn build(
+        config: &SshConfig,
+        pools: &BTreeMap<String, PoolConfig>,
+        state_dir: &Path,
+        pool: SharedPool,
+    ) -> anyhow::Result<Self> {
+        let trusted = pools
+            .iter()
+            .map(|(name, pool)| (name.as_str(), &pool.instance_host_keys));
+        Ok(Self {
+            ca: UserCa::load(&config.user_ca)?,
+            pool,
+            login_grace: config.login_grace,
+            connect_timeout: config.connect_timeout,
+            tries_max: config.auth.max_tries,
+            offers_max: config.auth.max_offers,
+            relays_passwords: config.auth.password == PasswordSource::Instance,
+            rekey: RekeyLimits {
+                bytes: config.rekey_bytes,
+                time: config.rekey_interval,
+                ..RekeyLimits::default()
+            },
+            keys: KeyFinder::new(&config.auth.authorized_keys)?,
+            instance_keys: InstanceKeys::load(state_dir, trusted)?,
+        })
+    }
+
+    pub fn methods(&self) -> &'static [&'static str] {
+        if self.relays_passwords {
+            WITH_PASSWORDS
+        } else {
+            KEYS_ONLY
+        }
+    }
+
+    pub async fn find_key(&self, offered: &Offered, client: IpAddr) -> Option<AuthorizedLine> {
+        let now = SystemTime::now();
+        self.keys
+            .authorize(&offered.user, &offered.key_blob, client, now)
+            .await
+    }
+
+    /// A failed dial counts as a failed probe: the next login need not find out again.
+    pub fn report_unreachable(&self, id: &InstanceId) {
+        self.pool.observe(id, Protocol::Ssh, Health::Down);
+    }
+
+    pub fn client_settings(&self, instance: &Instance) -> Arc<ClientSettings> {
+        Arc::new(ClientSettings {
+            host_key_algorithms: self.instance_keys.wanted_algorithms(instance),
+            rekey: self.rekey,
+            ..ClientSettings::default()
+        })
+    }
+
+    /// To be asked only of a key whose signature over the exchange was verified.
+    pub fn check_instance_key(
+        &self,
+        instance: &Instance,
+        host_key: &[u8],
+    ) -> Result<(), HostKeyError> {
+        self.instance_keys
+            .check(instance, host_key, SystemTime::now())
+    }
+}

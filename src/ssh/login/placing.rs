@@ -1,0 +1,116 @@
+//! The part of a login that finds an instance: a seat in the pool, then a dial, then another seat if nobody answers.
+
+use std::time::{Duration, Instant};
+
+use super::super::leg::LegError;
+use super::super::upstream::{self, Upstream};
+use super::{Login, LoginError};
+use crate::pool::{Instance, LoginRequest, Protocol, Refusal};
+use crate::shared_pool::Seat;
+
+/// Instances one login tries before it gives up.
+const DIALS_MAX: usize = 3;
+/// Left of the login's time when waiting for a seat stops, so that the person still hears why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+impl Login<'_> {
+    /// A leg to the instance the person would be placed on, for the instance to check their password.
+    pub(super) async fn open_upstream(&mut self) -> Result<(), LoginError> {
+        if self.upstream.is_none() {
+            self.upstream = Some(self.place_and_dial(false).await?);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn place_and_dial(&mut self, proved: bool) -> Result<Upstream, LoginError> {
+        while self.unreachable.len() < DIALS_MAX {
+            let request = self.login_request(proved);
+            let seat = match self.seat(&request).await {
+                Ok(seat) => seat,
+                Err(LoginError::Refused(_)) if !self.unreachable.is_empty() => break,
+                Err(error) => return Err(error),
+            };
+            let instance = seat.instance().clone();
+            match upstream::dial(self.gatekeeper, &instance).await {
+                Ok(leg) => return Ok(Upstream { leg, seat }),
+                Err(error) => {
+                    if error.is_silence() {
+                        self.gatekeeper.report_unreachable(&instance.id);
+                    }
+                    self.leave_out(&instance, &error.to_string());
+                    match proved {
+                        true => self.tell_of_another(&instance, error.told()).await?,
+                        // Whoever has proved nothing hears no names.
+                        false => {
+                            self.inform("an instance cannot be reached; trying another")
+                                .await?;
+                        }
+                    }
+                }
+            }
+        }
+        Err(LoginError::Unreachable(self.last_failure.clone()))
+    }
+
+    /// This login goes on without that instance.
+    pub(super) fn leave_out(&mut self, instance: &Instance, why: &str) {
+        tracing::warn!(instance = %instance.id, peer = %self.peer, reason = why, "a login could not use its instance");
+        self.unreachable.push(instance.id.clone());
+        self.last_failure = format!("{}: {why}", instance.id.name);
+    }
+
+    pub(super) async fn tell_of_another(
+        &mut self,
+        instance: &Instance,
+        why: &str,
+    ) -> Result<(), LoginError> {
+        let name = &instance.id.name;
+        self.inform(&format!(
+            "{name} cannot be used ({why}); trying another instance"
+        ))
+        .await
+    }
+
+    /// Reserves a seat; a person who has proved who they are waits for one while the login's time lasts.
+    async fn seat(&mut self, request: &LoginRequest) -> Result<Seat, LoginError> {
+        let mut changes = self.gatekeeper.pool.subscribe();
+        let mut told = false;
+        loop {
+            let refusal = match self.gatekeeper.pool.place(request) {
+                Ok(seat) => return Ok(seat),
+                Err(refusal) => refusal,
+            };
+            let may_pass = matches!(refusal, Refusal::Full(_) | Refusal::NoneUp(_));
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if !may_pass || !request.proved || !request.exclude.is_empty() || left <= LAST_WORDS {
+                return Err(refusal.into());
+            }
+            if !told {
+                told = true;
+                self.inform(&format!("{refusal}; waiting for a seat"))
+                    .await?;
+            }
+            let changed = tokio::select! {
+                changed = tokio::time::timeout(left - LAST_WORDS, changes.changed()) => changed,
+                // Nobody may be seated who has given up waiting.
+                () = self.client.closed() => return Err(LoginError::Client(LegError::Closed)),
+            };
+            if !matches!(changed, Ok(Ok(()))) {
+                return Err(refusal.into());
+            }
+        }
+    }
+
+    fn login_request(&self, proved: bool) -> LoginRequest {
+        let name = self.name.as_ref();
+        LoginRequest {
+            pool: name.and_then(|name| name.pool.clone()),
+            instance: name.and_then(|name| name.instance.clone()),
+            user: name.map(|name| name.user.clone()),
+            proved,
+            protocol: Protocol::Ssh,
+            peer: self.peer.ip(),
+            exclude: self.unreachable.clone(),
+        }
+    }
+}

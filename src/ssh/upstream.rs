@@ -1,0 +1,161 @@
+//! The gate as a client: dials an instance, checks its host key, logs a person in with a fresh certificate.
+//!
+//! Nothing is said to an instance before its host key is trusted.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::ca::MintError;
+use super::gatekeeper::Gatekeeper;
+use super::host_keys::HostKeyError;
+use super::leg::{LINGER, Leg, LegError};
+use super::wire::keys::{KeyError, SigAlg};
+use super::wire::message::{self, DisconnectCode, Malformed};
+use super::wire::transport::Transport;
+use super::wire::userauth::{self, AuthReply, InProgress};
+use crate::identity::grant::Grant;
+use crate::pool::Instance;
+use crate::shared_pool::Seat;
+
+/// Banner messages an instance may send before its verdict.
+pub(super) const BANNERS_MAX: usize = 16;
+
+/// Why an instance gave no verdict on a login.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LogInError {
+    #[error("{0}")]
+    Leg(#[from] LegError),
+    #[error("its answer is malformed: {0}")]
+    Malformed(#[from] Malformed),
+    #[error("no certificate could be made: {0}")]
+    Certificate(#[from] MintError),
+    #[error("the login could not be signed: {0}")]
+    Sign(#[from] KeyError),
+}
+
+/// A login under way on an instance, and the seat it holds there.
+pub(super) struct Upstream {
+    pub leg: Leg,
+    pub seat: Seat,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("no answer within {0:?}")]
+    Silent(std::time::Duration),
+    #[error("{0}")]
+    Connect(std::io::Error),
+    #[error("{0}")]
+    Leg(#[from] LegError),
+    #[error("it does not offer user authentication")]
+    NoUserauth,
+    #[error("{0}")]
+    HostKey(#[from] HostKeyError),
+}
+
+impl DialError {
+    /// The instance itself is at fault, as a failed probe would be.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Self::Silent(_) | Self::Connect(_) | Self::Leg(_) | Self::NoUserauth => true,
+            Self::HostKey(_) => false,
+        }
+    }
+
+    /// For the person who has proved who they are; all of it is the operator's to see.
+    pub(super) fn told(&self) -> &'static str {
+        match self {
+            Self::HostKey(_) => "its host key is not trusted",
+            Self::Silent(_) => "it does not answer",
+            Self::Connect(_) | Self::Leg(_) | Self::NoUserauth => "it takes no connections",
+        }
+    }
+}
+
+/// Connects, exchanges keys, checks the instance's host key and asks for user authentication.
+pub(super) async fn dial(
+    gatekeeper: &Gatekeeper,
+    instance: &Arc<Instance>,
+) -> Result<Leg, DialError> {
+    let limit = gatekeeper.connect_timeout;
+    match timeout(limit, dial_unbounded(gatekeeper, instance)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(DialError::Silent(limit)),
+    }
+}
+
+async fn dial_unbounded(
+    gatekeeper: &Gatekeeper,
+    instance: &Arc<Instance>,
+) -> Result<Leg, DialError> {
+    let stream = TcpStream::connect((instance.address.as_str(), instance.ssh_port))
+        .await
+        .map_err(DialError::Connect)?;
+    let settings = gatekeeper.client_settings(instance);
+    let mut leg = Leg::new(stream, |entropy, now, out| {
+        Transport::client(settings, entropy, now, out)
+    })
+    .map_err(DialError::Connect)?;
+    leg.established().await?;
+    let host_key = leg.transport.host_key().unwrap_or_default().to_vec();
+    gatekeeper.check_instance_key(instance, &host_key)?;
+    leg.send(&message::service_request(message::SERVICE_USERAUTH))
+        .await?;
+    let answer = leg.next().await?;
+    match message::parse_service(&answer) {
+        Ok(message::SERVICE_USERAUTH) => Ok(leg),
+        _ => Err(DialError::NoUserauth),
+    }
+}
+
+impl Upstream {
+    pub(super) fn name(&self) -> String {
+        self.seat.instance().id.name.to_string()
+    }
+
+    /// Logs in with a certificate minted for this grant; the instance's verdict, and its banners on the way.
+    pub(super) async fn log_in(
+        &mut self,
+        gatekeeper: &Gatekeeper,
+        grant: &Grant,
+        client: IpAddr,
+        now: SystemTime,
+    ) -> Result<(AuthReply, Vec<Zeroizing<Vec<u8>>>), LogInError> {
+        let session = self.seat.session();
+        let entropy = &mut self.leg.entropy;
+        let minted = gatekeeper.ca.mint(grant, session, client, now, entropy)?;
+        let request = userauth::publickey_request(
+            self.leg.transport.session_id().unwrap_or_default(),
+            grant.user(),
+            &minted.key,
+            Some(&minted.certificate),
+            SigAlg::Ed25519,
+        )?;
+        self.leg.send(&request).await?;
+        let mut banners = Vec::new();
+        loop {
+            let answer = self.leg.next().await?;
+            match AuthReply::parse(&answer, InProgress::PublicKey)? {
+                AuthReply::Banner(_) if banners.len() < BANNERS_MAX => banners.push(answer),
+                AuthReply::Banner(_) => {}
+                verdict => return Ok((verdict, banners)),
+            }
+        }
+    }
+
+    /// Ends a login that came to nothing.
+    pub(super) async fn leave(self) {
+        self.leg
+            .disconnect(
+                DisconnectCode::ByApplication,
+                "the login was given up",
+                LINGER,
+            )
+            .await;
+    }
+}
