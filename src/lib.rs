@@ -3,6 +3,7 @@
 //! The map, a line a module; `tests/tidy.rs` holds which of them may use which.
 
 pub mod config; // files and environment -> validated values, every fault at once
+pub mod https; // the browser's front door
 pub mod identity; // who is it: from an offer to a proof to a grant
 pub mod net; // accept, deadlines, shutdown: what both front doors share
 pub mod pool; // pure: instances, health, sessions, placement, affinity

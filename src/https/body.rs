@@ -1,0 +1,268 @@
+//! Bodies on their way through: frame by frame, unbuffered and of any length, with a timer against standing still.
+//!
+//! The answer's body also holds what must last as long as it does: the connection to the instance, which goes back to
+//! its pool at the end, and the mark that this person is there.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+
+use super::instance_pool::Lease;
+use super::listener::OpenRequest;
+use super::presence::Visit;
+use super::stream::Stall;
+use crate::pool::Protocol;
+use crate::shared_pool::Meter;
+use crate::telemetry::metrics::Metrics;
+
+pub type BodyError = Box<dyn Error + Send + Sync>;
+
+/// What a person is answered.
+pub enum Body {
+    /// The gate's own words.
+    Own(Option<Bytes>),
+    Relayed(Box<Relayed>),
+}
+
+impl Body {
+    pub fn empty() -> Self {
+        Self::Own(None)
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Relayed(relayed) => relayed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(text) => text.is_none(),
+            Self::Relayed(relayed) => relayed.frames.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, length)),
+            Self::Relayed(relayed) => relayed.frames.size_hint(),
+        }
+    }
+}
+
+/// An instance's answer.
+pub struct Relayed {
+    frames: Incoming,
+    silence: Stall,
+    /// Given back when the body has ended well; dropped, and so closed, when it has not.
+    lease: Option<Lease>,
+    toll: Toll,
+    _visit: Option<Visit>,
+    _open: OpenRequest,
+}
+
+impl Relayed {
+    pub fn new(
+        frames: Incoming,
+        silence: Duration,
+        lease: Lease,
+        metrics: Metrics,
+        visit: Option<Visit>,
+        open: OpenRequest,
+    ) -> Self {
+        let meter = visit.as_ref().map(Visit::meter);
+        let mut relayed = Self {
+            frames,
+            silence: Stall::new(silence),
+            lease: Some(lease),
+            toll: Toll {
+                meter,
+                metrics,
+                outward: true,
+                bytes: 0,
+            },
+            _visit: visit,
+            _open: open,
+        };
+        relayed.finish_if_ended();
+        relayed
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.frames).poll_frame(cx) else {
+            ready!(self.silence.poll_stalled(cx));
+            self.lease = None;
+            return Poll::Ready(Some(Err("the instance has fallen silent".into())));
+        };
+        self.silence.moved();
+        match frame {
+            Some(Ok(frame)) => {
+                self.toll.count(&frame);
+                self.finish_if_ended();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(failed)) => {
+                self.lease = None;
+                Poll::Ready(Some(Err(failed.into())))
+            }
+            None => {
+                self.finish();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn finish_if_ended(&mut self) {
+        if self.frames.is_end_stream() {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+/// What an instance is sent.
+pub enum Upload {
+    Empty,
+    Streamed(Box<Streamed>),
+}
+
+pub struct Streamed {
+    frames: Incoming,
+    stall: Stall,
+    toll: Toll,
+}
+
+impl Upload {
+    /// `stall`: how long the client may send nothing.
+    pub fn new(frames: Incoming, stall: Duration, metrics: Metrics) -> Self {
+        if frames.is_end_stream() {
+            return Self::Empty;
+        }
+        let toll = Toll {
+            meter: None,
+            metrics,
+            outward: false,
+            bytes: 0,
+        };
+        Self::Streamed(Box::new(Streamed {
+            frames,
+            stall: Stall::new(stall),
+            toll,
+        }))
+    }
+
+    /// Its bytes count for this session from here on.
+    pub fn count_for(&mut self, visit: Option<&Visit>) {
+        if let Self::Streamed(streamed) = self {
+            streamed.toll.meter = visit.map(Visit::meter);
+        }
+    }
+}
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self::Streamed(streamed) = self.get_mut() else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(&mut streamed.frames).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                streamed.stall.moved();
+                if let Some(Ok(frame)) = &frame {
+                    streamed.toll.count(frame);
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Poll::Pending => {
+                ready!(streamed.stall.poll_stalled(cx));
+                Poll::Ready(Some(Err("the client has stopped sending".into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streamed(streamed) => streamed.frames.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streamed(streamed) => streamed.frames.size_hint(),
+        }
+    }
+}
+
+/// Counts a body's bytes for its session as they pass, and for the gate at the end.
+struct Toll {
+    meter: Option<Arc<Meter>>,
+    metrics: Metrics,
+    outward: bool,
+    bytes: u64,
+}
+
+impl Toll {
+    fn count(&mut self, frame: &Frame<Bytes>) {
+        let Some(data) = frame.data_ref() else { return };
+        self.bytes = self.bytes.saturating_add(length(data));
+        if let Some(meter) = &self.meter {
+            add(
+                if self.outward {
+                    &meter.bytes_out
+                } else {
+                    &meter.bytes_in
+                },
+                length(data),
+            );
+        }
+    }
+}
+
+impl Drop for Toll {
+    fn drop(&mut self) {
+        let (inward, outward) = if self.outward {
+            (0, self.bytes)
+        } else {
+            (self.bytes, 0)
+        };
+        self.metrics.count_bytes(Protocol::Jupyter, inward, outward);
+    }
+}
+
+fn add(counter: &AtomicU64, bytes: u64) {
+    counter.fetch_add(bytes, Ordering::Relaxed);
+}
+
+fn length(data: &Bytes) -> u64 {
+    u64::try_from(data.len()).unwrap_or(u64::MAX)
+}

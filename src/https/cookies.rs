@@ -1,0 +1,183 @@
+//! Cookies, leniently read and never written anew: a pin is taken out, everything else passes byte for byte.
+//!
+//! Browsers over HTTP/2 send a cookie header in crumbs, which tornado does not join: they are joined here with "; "
+//! (RFC 9113 8.2.3).
+
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue};
+
+use super::pin;
+
+/// The hub's own login cookie; a hub that cannot read it clears it.
+pub const HUB_LOGIN: &str = "jupyterhub-hub-login";
+/// The pin's name and the `=`.
+const PIN_PREFIX: &[u8] = b"__Host-poolgate=";
+
+/// Values of the cookie of this name, over all `Cookie` headers, in order.
+pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|value| pairs(value.as_bytes()))
+        .filter_map(move |pair| {
+            let at = pair.iter().position(|byte| *byte == b'=')?;
+            let (key, value) = pair.split_at_checked(at)?;
+            (key == name.as_bytes()).then(|| value.get(1..)).flatten()
+        })
+}
+
+/// What an instance may see: one `Cookie` header, without the pin.
+pub fn strip_pin_and_join(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    let Some(first) = lines.next() else { return };
+    if lines.next().is_none() && !pairs(first.as_bytes()).any(is_pin) {
+        return;
+    }
+    let mut joined = Vec::new();
+    for line in headers.get_all(COOKIE) {
+        for pair in pairs(line.as_bytes()).filter(|pair| !pair.is_empty() && !is_pin(pair)) {
+            if !joined.is_empty() {
+                joined.extend_from_slice(b"; ");
+            }
+            joined.extend_from_slice(pair);
+        }
+    }
+    headers.remove(COOKIE);
+    if !joined.is_empty()
+        && let Ok(value) = HeaderValue::from_bytes(&joined)
+    {
+        headers.insert(COOKIE, value);
+    }
+}
+
+/// Takes out `Set-Cookie` lines an instance must not send: any pin, and the hub's login cookie where `keep_hub_login` is
+/// false (the instance is not the one the browser is pinned to, and would log it out of the right one).
+pub fn strip_set_cookies(headers: &mut HeaderMap, keep_hub_login: bool) {
+    let is_refused = |value: &HeaderValue| {
+        let (name, _) = set_cookie_parts(value.as_bytes());
+        let is_pin_like = name.eq_ignore_ascii_case(pin::COOKIE.as_bytes())
+            // A nameless cookie is sent back as its bare value, which may look like another cookie's line.
+            || (name.is_empty() && contains_pin(value.as_bytes()));
+        is_pin_like || (!keep_hub_login && name == HUB_LOGIN.as_bytes())
+    };
+    if !headers.get_all(SET_COOKIE).iter().any(is_refused) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .filter(|value| !is_refused(value))
+        .cloned()
+        .collect();
+    headers.remove(SET_COOKIE);
+    for value in kept {
+        headers.append(SET_COOKIE, value);
+    }
+}
+
+/// Name, and the rest after `=`, of a `Set-Cookie` line; an empty name if there is no `=`.
+pub fn set_cookie_parts(line: &[u8]) -> (&[u8], &[u8]) {
+    let end = line
+        .iter()
+        .position(|byte| *byte == b';')
+        .unwrap_or(line.len());
+    let pair = line.get(..end).unwrap_or_default();
+    match pair.iter().position(|byte| *byte == b'=') {
+        Some(at) => (
+            pair.get(..at).unwrap_or_default().trim_ascii(),
+            line.get(at.saturating_add(1)..).unwrap_or_default(),
+        ),
+        None => (b"", line),
+    }
+}
+
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
+}
+
+fn is_pin(pair: &[u8]) -> bool {
+    pair.get(..PIN_PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(PIN_PREFIX))
+}
+
+fn contains_pin(line: &[u8]) -> bool {
+    line.windows(PIN_PREFIX.len())
+        .any(|part| part.eq_ignore_ascii_case(PIN_PREFIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookies(lines: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, line.parse().unwrap());
+        }
+        headers
+    }
+
+    fn stripped(lines: &[&str]) -> Vec<String> {
+        let mut headers = cookies(lines);
+        strip_pin_and_join(&mut headers);
+        headers
+            .get_all(COOKIE)
+            .iter()
+            .map(|v| v.to_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn crumbs_are_joined_and_the_pin_is_taken_out() {
+        assert_eq!(
+            stripped(&["a=1", "b=2; c=\"x y\"", "d"]),
+            ["a=1; b=2; c=\"x y\"; d"]
+        );
+        assert_eq!(stripped(&["a=1; __Host-poolgate=zzz; b=2"]), ["a=1; b=2"]);
+        assert_eq!(stripped(&["__Host-poolgate=zzz"]), Vec::<String>::new());
+        assert_eq!(stripped(&["a=1", "__Host-poolgate=x", "b=2"]), ["a=1; b=2"]);
+        assert_eq!(
+            stripped(&["odd=1;;  weird"]),
+            ["odd=1;;  weird"],
+            "untouched without need"
+        );
+        assert_eq!(stripped(&["x__Host-poolgate=1"]), ["x__Host-poolgate=1"]);
+    }
+
+    #[test]
+    fn values_are_found_by_exact_name() {
+        let headers = cookies(&["xa=0; a=1; a=2", "a=x=y"]);
+        let found: Vec<&[u8]> = values(&headers, "a").collect();
+        assert_eq!(found, [&b"1"[..], b"2", b"x=y"]);
+    }
+
+    #[test]
+    fn set_cookies_that_would_forge_a_pin_are_dropped() {
+        let mut headers = HeaderMap::new();
+        for line in [
+            "a=1; Path=/",
+            "__Host-poolgate=forged; Path=/; Secure",
+            " __host-POOLGATE =forged",
+            "=__Host-poolgate=forged",
+            "__Host-poolgate",
+            "__Host-poolgate=",
+            "jupyterhub-hub-login=; expires=Thu, 01 Jan 1970",
+        ] {
+            headers.append(SET_COOKIE, line.parse().unwrap());
+        }
+        strip_set_cookies(&mut headers, true);
+        let kept: Vec<&[u8]> = headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        strip_set_cookies(&mut headers, false);
+        assert!(
+            headers
+                .get_all(SET_COOKIE)
+                .iter()
+                .all(|v| !v.as_bytes().starts_with(b"jupyterhub"))
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! Idle HTTP/1 connections to instances, a few each.
+//!
+//! Its own, so that the gate decides what is sent a second time and can forget an instance at once. The proxy in front of
+//! a hub closes idle connections after 5 s; they are used for 4 s here, which leaves the race to `forward`'s one retry.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::body::Upload;
+use super::stream::Guarded;
+use crate::pool::{Instance, InstanceId};
+
+const IDLE_LIMIT: Duration = Duration::from_secs(4);
+const IDLE_PER_INSTANCE: usize = 128;
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+pub struct InstancePool {
+    idle: Mutex<HashMap<InstanceId, Vec<Idle>>>,
+    connect_timeout: Duration,
+    stall_timeout: Duration,
+}
+
+struct Idle {
+    sender: SendRequest<Upload>,
+    instance: Arc<Instance>,
+    since: Instant,
+}
+
+/// A connection in use; dropped without [`Lease::give_back`] it is closed.
+pub struct Lease {
+    pub sender: SendRequest<Upload>,
+    instance: Arc<Instance>,
+    pool: Option<Arc<InstancePool>>,
+}
+
+impl InstancePool {
+    pub fn new(connect_timeout: Duration, stall_timeout: Duration) -> Self {
+        Self {
+            idle: Mutex::default(),
+            connect_timeout,
+            stall_timeout,
+        }
+    }
+
+    /// An idle connection to this very machine, if there is a fresh one.
+    pub fn take_idle(self: &Arc<Self>, instance: &Arc<Instance>) -> Option<Lease> {
+        let mut table = self.table();
+        let idle = table.get_mut(&instance.id)?;
+        idle.retain(|entry| is_usable(entry, instance));
+        // The last one given back is the least likely to be closed by the other side in this moment.
+        let at = idle.iter().rposition(|entry| entry.sender.is_ready())?;
+        let sender = idle.swap_remove(at).sender;
+        Some(Lease {
+            sender,
+            instance: instance.clone(),
+            pool: Some(self.clone()),
+        })
+    }
+
+    /// A new connection, which will be kept for others.
+    pub async fn dial(self: &Arc<Self>, instance: &Arc<Instance>) -> io::Result<Lease> {
+        let mut lease = self.dial_alone(instance).await?;
+        lease.pool = Some(self.clone());
+        Ok(lease)
+    }
+
+    /// A new connection for one exchange only.
+    pub async fn dial_alone(&self, instance: &Arc<Instance>) -> io::Result<Lease> {
+        let Some(port) = instance.jupyter_port else {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the instance runs no hub",
+            ));
+        };
+        let connect = TcpStream::connect((instance.address.as_str(), port));
+        let stream = match tokio::time::timeout(self.connect_timeout, connect).await {
+            Ok(connected) => connected?,
+            Err(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "no answer to connect",
+                ));
+            }
+        };
+        stream.set_nodelay(true)?;
+        keep_alive(&stream)?;
+        let stream = TokioIo::new(Guarded::new(stream, self.stall_timeout));
+        let (sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
+        tokio::spawn(async move {
+            if let Err(failed) = connection.with_upgrades().await {
+                tracing::debug!(%failed, "a connection to an instance ended");
+            }
+        });
+        Ok(Lease {
+            sender,
+            instance: instance.clone(),
+            pool: None,
+        })
+    }
+
+    /// Closes connections nobody has used in time, and those to machines that are gone.
+    pub fn sweep(&self) {
+        let mut table = self.table();
+        table.retain(|_, idle| {
+            idle.retain(|entry| !entry.sender.is_closed() && entry.since.elapsed() < IDLE_LIMIT);
+            !idle.is_empty()
+        });
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<InstanceId, Vec<Idle>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    /// The exchange has ended well: another may use the connection.
+    pub fn give_back(self) {
+        let Some(pool) = self.pool else { return };
+        if self.sender.is_closed() {
+            return;
+        }
+        let mut table = pool.table();
+        let idle = table.entry(self.instance.id.clone()).or_default();
+        if idle.len() < IDLE_PER_INSTANCE {
+            let since = Instant::now();
+            idle.push(Idle {
+                sender: self.sender,
+                instance: self.instance,
+                since,
+            });
+        }
+    }
+}
+
+/// So that a machine that is gone without a word is noticed on a quiet tunnel.
+pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let probes = socket2::TcpKeepalive::new().with_time(TCP_KEEPALIVE);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&probes)
+}
+
+fn is_usable(entry: &Idle, instance: &Arc<Instance>) -> bool {
+    !entry.sender.is_closed()
+        && entry.since.elapsed() < IDLE_LIMIT
+        && (Arc::ptr_eq(&entry.instance, instance) || *entry.instance == **instance)
+}

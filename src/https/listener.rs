@@ -1,0 +1,209 @@
+//! One accepted connection: TLS, the protocol it chose, its deadlines, and its end.
+//!
+//! The protocol is the one agreed by ALPN, never guessed from the first bytes: guessing has no timer. Whoever accepts
+//! holds the permit around [`Front::serve_connection`], which returns only when the connection's tunnels have ended too.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::front::Front;
+use super::instance_pool::keep_alive;
+use super::stream::Guarded;
+use super::tls::ALPN_H2;
+use crate::pool::Protocol;
+
+const MAX_HEAD: u32 = 64 * 1024;
+const MAX_STREAMS: u32 = 128;
+const PREFACE_LEN: usize = 24;
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// For a stream and for the whole connection: enough for a fast upload over a long way, small against a flood.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// What the requests of one connection share.
+pub struct Connection {
+    pub peer: SocketAddr,
+    /// A request on it had two lengths.
+    pub has_two_lengths: Arc<AtomicBool>,
+    pub tunnels: TaskTracker,
+    open: AtomicUsize,
+    idle_since: Mutex<Instant>,
+}
+
+/// A request whose answer or tunnel has not ended.
+pub struct OpenRequest(Arc<Connection>);
+
+impl OpenRequest {
+    pub fn begin(connection: &Arc<Connection>) -> Self {
+        connection.open.fetch_add(1, Ordering::Relaxed);
+        Self(connection.clone())
+    }
+
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        *self
+            .0
+            .idle_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connection {
+    fn new(peer: SocketAddr) -> Self {
+        Self {
+            peer,
+            has_two_lengths: Arc::default(),
+            tunnels: TaskTracker::new(),
+            open: AtomicUsize::new(0),
+            idle_since: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Returns when nothing was asked for so long.
+    async fn idle(&self, limit: Duration) {
+        loop {
+            let since = *self
+                .idle_since
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let is_open = self.open.load(Ordering::Relaxed) > 0;
+            let until = if is_open {
+                Instant::now() + limit
+            } else {
+                since + limit
+            };
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+impl Front {
+    /// Serves one connection to its end. After `shutdown` what is being answered is finished and nothing new is taken;
+    /// tunnels go on until either side closes, so the caller decides how long it waits.
+    pub async fn serve_connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        shutdown: CancellationToken,
+    ) {
+        let _counted = self.metrics.connection(Protocol::Jupyter);
+        if let Err(failed) = stream.set_nodelay(true).and_then(|()| keep_alive(&stream)) {
+            tracing::debug!(%peer, %failed, "a connection ended before its handshake");
+            return;
+        }
+        let handshake = TlsAcceptor::from(self.tls()).accept(stream);
+        let tls = match tokio::time::timeout(self.config.handshake_timeout, handshake).await {
+            Ok(Ok(tls)) => tls,
+            Ok(Err(failed)) => return tracing::debug!(%peer, %failed, "a TLS handshake failed"),
+            Err(_) => return self.metrics.count_limit("https.handshake_timeout"),
+        };
+        let is_h2 = tls.get_ref().1.alpn_protocol() == Some(ALPN_H2);
+        let connection = Arc::new(Connection::new(peer));
+        let stream = Guarded::new(tls, self.config.stall_timeout);
+        let ended = if is_h2 {
+            let stream = stream.expect_first(PREFACE_LEN, self.config.idle_timeout);
+            self.serve_h2(stream, &connection, shutdown).await
+        } else {
+            let stream = stream
+                .expect_first(1, self.config.idle_timeout)
+                .watch_framing(connection.has_two_lengths.clone());
+            self.serve_h1(stream, &connection, shutdown).await
+        };
+        if let Err(failed) = ended {
+            tracing::debug!(%peer, %failed, "a connection ended");
+        }
+        connection.tunnels.close();
+        connection.tunnels.wait().await;
+    }
+
+    async fn serve_h1(
+        self: &Arc<Self>,
+        stream: Guarded<tokio_rustls::server::TlsStream<TcpStream>>,
+        connection: &Arc<Connection>,
+        shutdown: CancellationToken,
+    ) -> hyper::Result<()> {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.config.idle_timeout)
+            .max_header_size(usize::try_from(MAX_HEAD).unwrap_or(usize::MAX));
+        let service = service_fn(|request| {
+            let (front, connection) = (self.clone(), connection.clone());
+            async move { Ok::<_, Infallible>(front.answer(&connection, request).await) }
+        });
+        let serving = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        tokio::pin!(serving);
+        tokio::select! {
+            ended = &mut serving => return ended,
+            () = shutdown.cancelled() => serving.as_mut().graceful_shutdown(),
+        }
+        serving.await
+    }
+
+    async fn serve_h2(
+        self: &Arc<Self>,
+        stream: Guarded<tokio_rustls::server::TlsStream<TcpStream>>,
+        connection: &Arc<Connection>,
+        shutdown: CancellationToken,
+    ) -> hyper::Result<()> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .enable_connect_protocol();
+        let service = service_fn(|request| {
+            let (front, connection) = (self.clone(), connection.clone());
+            async move { Ok::<_, Infallible>(front.answer(&connection, request).await) }
+        });
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(serving);
+        tokio::select! {
+            ended = &mut serving => return ended,
+            () = shutdown.cancelled() => serving.as_mut().graceful_shutdown(),
+            () = connection.idle(self.config.idle_timeout) => serving.as_mut().graceful_shutdown(),
+        }
+        // A client that does not react to the farewell is left after the time it had for everything else.
+        let gone = async {
+            loop {
+                connection.idle(self.config.idle_timeout).await;
+                if connection.open.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            ended = &mut serving => ended,
+            () = gone => Ok(()),
+        }
+    }
+}

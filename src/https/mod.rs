@@ -1,0 +1,31 @@
+//! The browser's front door: TLS, validation, pins, and a relay to the one JupyterHub a person belongs to.
+//!
+//! Several independent hubs stand behind one address, and a single request sent to the wrong one logs a person out. So
+//! every request is routed by a signed pin, set on the very first answer; nothing else a client sends decides where it
+//! goes. Deliberately absent: parsing of WebSocket frames, caching, buffering, rewriting of bodies or of `Location`.
+
+mod answer;
+mod body;
+mod classify;
+mod cookies;
+mod forward;
+mod framing;
+mod front;
+mod headers;
+mod instance_pool;
+mod learn;
+mod listener;
+mod pin;
+mod presence;
+mod route;
+mod service;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tunnel;
+mod upgrade;
+mod validate;
+
+pub use front::{BuildError, Front};
+pub use tls::TlsError;

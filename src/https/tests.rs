@@ -1,0 +1,9 @@
+//! The front door as a whole, in one process: real TLS clients over both protocols, and instances that answer by script.
+
+mod bodies;
+mod hostile;
+mod logins;
+mod pins;
+mod support;
+mod tls;
+mod websockets;

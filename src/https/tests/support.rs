@@ -1,0 +1,17 @@
+//! What the tests stand on: a gate on a loopback port, browsers, and instances that answer by script.
+
+mod browser;
+mod gate;
+mod instance;
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+
+pub use browser::Client;
+pub use gate::{Gate, config, write_pair};
+pub use instance::TestInstance;
+
+pub const HTML: (&str, &str) = ("accept", "text/html");
+pub type TestBody = BoxBody<Bytes, Infallible>;

@@ -1,0 +1,282 @@
+//! A gate on a loopback port, and ways to look into it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::TestInstance;
+use super::browser::{Client, Sender};
+use crate::config::HttpsConfig;
+use crate::https::Front;
+use crate::pool::{Health, Instance, PlacementPolicy, PoolRules, Protocol};
+use crate::shared_pool::SharedPool;
+use crate::telemetry::audit::AuditLog;
+use crate::telemetry::metrics::Metrics;
+
+/// The front door on a port of its own, over a pool named `main`.
+pub struct Gate {
+    pub address: SocketAddr,
+    pub front: Arc<Front>,
+    pub pool: SharedPool,
+    certificate: CertificateDer<'static>,
+    folder: tempfile::TempDir,
+    shutdown: CancellationToken,
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl Gate {
+    pub async fn start(instances: &[&TestInstance]) -> Self {
+        Self::with(instances, |_| {}).await
+    }
+
+    pub async fn with(instances: &[&TestInstance], change: impl FnOnce(&mut HttpsConfig)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = write_pair(folder.path(), "gate");
+        let mut config = config(folder.path(), "gate");
+        change(&mut config);
+        let pool = SharedPool::new(7);
+        pool.configure("main", rules());
+        let listing: Vec<Instance> = instances.iter().map(|one| one.instance.clone()).collect();
+        pool.sync_instances("main", listing.clone());
+        for instance in &listing {
+            pool.observe(&instance.id, Protocol::Jupyter, Health::Up);
+        }
+        let audit = AuditLog::open(Some(&folder.path().join("audit.jsonl"))).unwrap();
+        let front = Front::build(&config, pool.clone(), &[5; 32], audit, Metrics::new()).unwrap();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(pool.clone().publish_changes(shutdown.clone()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(accept(listener, front.clone(), shutdown.clone()));
+        Self {
+            address,
+            front,
+            pool,
+            certificate: pair,
+            folder,
+            shutdown,
+        }
+    }
+
+    pub fn audit_lines(&self) -> Vec<serde_json::Value> {
+        assert!(self.front.audit.flush(Duration::from_secs(10)));
+        let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The newest snapshot after every change so far.
+    pub async fn sessions(&self) -> Vec<crate::pool::SessionView> {
+        self.published(|_| true).await.sessions.clone()
+    }
+
+    /// Waits until a snapshot says so.
+    pub async fn published(
+        &self,
+        is_so: impl Fn(&crate::pool::Snapshot) -> bool,
+    ) -> Arc<crate::pool::Snapshot> {
+        // A change nobody sees, so that a snapshot taken after this call is surely published.
+        let mut snapshots = self.pool.subscribe();
+        snapshots.mark_unchanged();
+        self.pool.configure("main", rules());
+        loop {
+            tokio::time::timeout(Duration::from_secs(20), snapshots.changed())
+                .await
+                .unwrap()
+                .unwrap();
+            let snapshot = snapshots.borrow_and_update().clone();
+            if is_so(&snapshot) {
+                return snapshot;
+            }
+        }
+    }
+
+    /// Tells the pool so often that the hub is down that it believes it.
+    pub async fn mark_down(&self, one: &TestInstance) {
+        for _ in 0..rules().fall {
+            self.pool
+                .observe(&one.instance.id, Protocol::Jupyter, Health::Down);
+        }
+        let is_down = |view: &crate::pool::InstanceView| {
+            view.name == one.instance.id.name && view.services.jupyter == Some(Health::Down)
+        };
+        self.published(|snapshot| snapshot.instances.iter().any(is_down))
+            .await;
+    }
+
+    pub async fn tls(&self, alpn: &[&str]) -> TlsStream<TcpStream> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let mut tls = client_tls()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        self.connect(tls).await
+    }
+
+    /// The certificate a new connection is shown, whichever it is.
+    pub async fn served_certificate(&self) -> CertificateDer<'static> {
+        let taken = Arc::new(AnyCertificate::default());
+        let tls = client_tls()
+            .dangerous()
+            .with_custom_certificate_verifier(taken.clone());
+        self.connect(tls.with_no_client_auth()).await;
+        taken.0.lock().unwrap().take().unwrap()
+    }
+
+    async fn connect(&self, tls: rustls::ClientConfig) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(tls))
+            .connect(name, stream)
+            .await
+            .unwrap()
+    }
+
+    /// Sends these bytes over HTTP/1 and returns all that comes until the gate closes.
+    pub async fn raw(&self, bytes: &str) -> String {
+        let mut stream = self.tls(&["http/1.1"]).await;
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        // A closed connection without a TLS farewell is still an answer.
+        let _ = tokio::time::timeout(Duration::from_secs(20), reading)
+            .await
+            .expect("left open");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub async fn h1(&self) -> Client {
+        let stream = TokioIo::new(self.tls(&["http/1.1"]).await);
+        let (sender, serving) = http1::handshake(stream).await.unwrap();
+        tokio::spawn(serving.with_upgrades());
+        Client::new(self.address, Sender::H1(sender))
+    }
+
+    pub async fn h2(&self) -> Client {
+        let stream = TokioIo::new(self.tls(&["h2"]).await);
+        let (sender, serving) = http2::handshake(TokioExecutor::new(), stream)
+            .await
+            .unwrap();
+        tokio::spawn(serving);
+        Client::new(self.address, Sender::H2(sender))
+    }
+
+    /// One client of each protocol.
+    pub async fn both(&self) -> [Client; 2] {
+        [self.h1().await, self.h2().await]
+    }
+}
+
+fn client_tls() -> rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+}
+
+#[derive(Debug, Default)]
+struct AnyCertificate(Mutex<Option<CertificateDer<'static>>>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.0.lock().unwrap() = Some(certificate.clone().into_owned());
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+async fn accept(listener: TcpListener, front: Arc<Front>, shutdown: CancellationToken) {
+    while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
+        let (stream, peer) = accepted.unwrap();
+        tokio::spawn(
+            front
+                .clone()
+                .serve_connection(stream, peer, shutdown.clone()),
+        );
+    }
+}
+
+pub fn write_pair(folder: &Path, name: &str) -> CertificateDer<'static> {
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.join(format!("{name}.crt")), pair.cert.pem()).unwrap();
+    std::fs::write(
+        folder.join(format!("{name}.key")),
+        pair.signing_key.serialize_pem(),
+    )
+    .unwrap();
+    pair.cert.der().clone()
+}
+
+pub fn config(folder: &Path, name: &str) -> HttpsConfig {
+    HttpsConfig {
+        listen: Vec::new(),
+        certificate: folder.join(format!("{name}.crt")),
+        private_key: folder.join(format!("{name}.key")),
+        max_connections: 100,
+        max_connections_per_source: 100,
+        handshake_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(60),
+        answer_timeout: Duration::from_secs(10),
+        stall_timeout: Duration::from_secs(60),
+        tunnel_idle_timeout: Duration::from_secs(600),
+        connect_timeout: Duration::from_secs(3),
+        presence: Duration::from_secs(900),
+    }
+}
+
+fn rules() -> PoolRules {
+    PoolRules {
+        default: true,
+        placement: PlacementPolicy::Spread,
+        affinity: Duration::from_secs(3600),
+        rise: 2,
+        fall: 3,
+    }
+}
