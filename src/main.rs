@@ -1,3 +1,7 @@
-//! The binary; everything is in the library.
+//! The binary: everything is in the library, so that tests can reach it. The only place where the process ends.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    poolgate::cli::run()
+}

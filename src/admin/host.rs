@@ -1,0 +1,84 @@
+//! Turns away requests that name another host than this machine.
+//!
+//! A web page may point its own name at 127.0.0.1 and have the visitor's browser read the answers (DNS rebinding). Such
+//! a request carries the page's name in Host. The socket needs no such check: browsers cannot open it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header, uri::Authority};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Problem;
+
+/// Answers only requests to a loopback name or to the address listened on.
+pub(super) fn guard(router: Router, listening: Option<SocketAddr>) -> Router {
+    router.layer(from_fn_with_state(listening, check))
+}
+
+async fn check(
+    State(listening): State<Option<SocketAddr>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok());
+    let ours = host.is_some_and(|host| is_ours(host, listening)) && hosts.next().is_none();
+    // An absolute request target would win over Host.
+    let target = request.uri().authority();
+    if ours && target.is_none_or(|target| is_ours(target.as_str(), listening)) {
+        return next.run(request).await;
+    }
+    let problem = Problem {
+        status: StatusCode::MISDIRECTED_REQUEST,
+        detail: "this address answers only to localhost and its own IP address: use one of them in the URL".to_owned(),
+    };
+    problem.into_response()
+}
+
+fn is_ours(host: &str, listening: Option<SocketAddr>) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host();
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback() || listening.is_some_and(|listening| listening.ip() == ip),
+        Err(_) => name.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_ours() {
+        let listening = Some("127.0.0.1:9180".parse().unwrap());
+        for host in [
+            "localhost",
+            "LocalHost:9180",
+            "127.0.0.1:9180",
+            "[::1]:9180",
+            "127.9.9.9",
+        ] {
+            assert!(is_ours(host, listening), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:9180",
+            "10.0.0.4",
+            "localhost.evil.example",
+            "",
+            "a b",
+        ] {
+            assert!(!is_ours(host, listening), "{host}");
+        }
+        assert!(is_ours(
+            "10.0.0.4:80",
+            Some("10.0.0.4:9180".parse().unwrap())
+        ));
+    }
+}

@@ -1,0 +1,63 @@
+//! Whether this gate should be sent people: what `/readyz` answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::{Health, Snapshot};
+
+/// Shared with whoever opens and closes the front doors; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    is_open: Arc<AtomicBool>,
+    /// Whether a pool without instances can get some when somebody logs in.
+    can_wake: bool,
+}
+
+impl Readiness {
+    /// Of a gate whose doors are open. `can_wake`: some pool may be empty, as its fleet grows when people come.
+    pub fn new(can_wake: bool) -> Self {
+        Self {
+            is_open: Arc::new(AtomicBool::new(true)),
+            can_wake,
+        }
+    }
+
+    /// To be called with false when a shutdown begins, so that people are sent elsewhere while sessions end.
+    pub fn set_open(&self, is_open: bool) {
+        self.is_open.store(is_open, Ordering::Relaxed);
+    }
+
+    /// Ready while the doors are open and a login could succeed: some instance of some pool is up, or can be woken.
+    pub fn judge(&self, snapshot: &Snapshot) -> Verdict {
+        let up = |health| health == Health::Up || health == Health::NoLogins;
+        let has_instance = snapshot
+            .instances
+            .iter()
+            .any(|instance| up(instance.health));
+        let reason = if !self.is_open.load(Ordering::Relaxed) {
+            "the front doors are closed: the gate is starting or stopping"
+        } else if !has_instance && !self.can_wake {
+            "no instance is up"
+        } else {
+            return Verdict {
+                ready: true,
+                reason: None,
+            };
+        };
+        Verdict {
+            ready: false,
+            reason: Some(reason.to_owned()),
+        }
+    }
+}
+
+/// The body of `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub ready: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}

@@ -1,0 +1,126 @@
+//! What can be asked: `/livez`, `/readyz`, `/metrics` and `/api/v1/*`, the latter with the objects of the snapshot.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+
+use super::AdminState;
+use super::problem::Problem;
+use super::readiness::Verdict;
+use crate::pool::Snapshot;
+use crate::pool::snapshot::PoolView;
+
+/// The whole gate at a glance: the body of `/api/v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    #[serde(flatten)]
+    pub readiness: Verdict,
+    /// RFC 3339.
+    pub started: String,
+    pub uptime_s: u64,
+    pub pools: Vec<PoolView>,
+    /// Sessions of any stage, over all pools.
+    pub sessions: usize,
+    /// Whether the newest audit lines could not be written.
+    pub audit_failing: bool,
+    pub audit_lines_lost: u64,
+}
+
+pub(super) fn router(state: AdminState) -> Router {
+    let shared = Shared {
+        state,
+        started: jiff::Timestamp::now(),
+    };
+    Router::new()
+        .route(
+            "/livez",
+            get(async || Json(serde_json::json!({ "alive": true }))),
+        )
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/status", get(status))
+        .route(
+            "/api/v1/pools",
+            get(async |State(shared): Shares| Json(shared.snapshot().pools.clone())),
+        )
+        .route(
+            "/api/v1/instances",
+            get(async |State(shared): Shares| Json(shared.snapshot().instances.clone())),
+        )
+        .route(
+            "/api/v1/sessions",
+            get(async |State(shared): Shares| Json(shared.snapshot().sessions.clone())),
+        )
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(Arc::new(shared))
+}
+
+type Shares = State<Arc<Shared>>;
+
+struct Shared {
+    state: AdminState,
+    started: jiff::Timestamp,
+}
+
+impl Shared {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.state.pool.snapshot()
+    }
+}
+
+async fn readyz(State(shared): Shares) -> Response {
+    let verdict = shared.state.readiness.judge(&shared.snapshot());
+    let status = match verdict.ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(verdict)).into_response()
+}
+
+async fn metrics(State(shared): Shares) -> Response {
+    let metrics = &shared.state.metrics;
+    metrics.set_audit_lost(shared.state.audit.lost());
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let text = metrics.encode(&shared.snapshot());
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+async fn status(State(shared): Shares) -> Json<Status> {
+    let snapshot = shared.snapshot();
+    let state = &shared.state;
+    let uptime = shared.started.duration_until(jiff::Timestamp::now());
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        readiness: state.readiness.judge(&snapshot),
+        started: format!("{:.0}", shared.started),
+        uptime_s: u64::try_from(uptime.as_secs()).unwrap_or(0),
+        pools: snapshot.pools.clone(),
+        sessions: snapshot.sessions.len(),
+        audit_failing: state.audit.is_failing(),
+        audit_lines_lost: state.audit.lost(),
+    })
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem {
+        status: StatusCode::NOT_FOUND,
+        detail: format!(
+            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions",
+            uri.path()
+        ),
+    }
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    Problem {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        detail: format!("{} takes no {method}: use GET", uri.path()),
+    }
+}

@@ -1,0 +1,122 @@
+//! The admin socket's file: made for its owner alone, replacing a stale one, and removed at the end.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tokio::net::{UnixListener, UnixStream};
+
+/// Listens on a file, which is removed when this is dropped unless another process has put its own there.
+#[derive(Debug)]
+pub struct AdminSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    inode: u64,
+}
+
+impl AdminSocket {
+    pub(super) async fn accept_one(&self) -> io::Result<UnixStream> {
+        self.listener.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        if fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+            // Nothing depends on it: the next start replaces a stale file.
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// Listens at `path`, mode 0600. Must be called within a tokio runtime.
+///
+/// # Errors
+/// When another process answers there, when something that is no socket is in the way, or the folder is not writable.
+pub fn bind_socket(path: &Path) -> io::Result<AdminSocket> {
+    bind(path).map_err(|error| {
+        let what = format!("admin.socket: cannot listen on {}: {error}", path.display());
+        io::Error::new(error.kind(), what)
+    })
+}
+
+fn bind(path: &Path) -> io::Result<AdminSocket> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(folder)
+        .map_err(|error| {
+            let what = format!("its folder cannot be made: {error}");
+            io::Error::new(error.kind(), what)
+        })?;
+    refuse_taken(path)?;
+    // Bound inside a private folder, so that nobody can connect before the mode is set; the move also replaces a stale file.
+    let private = tempfile::Builder::new()
+        .prefix(".")
+        .rand_bytes(6)
+        .tempdir_in(folder)?;
+    let inside = private.path().join("s");
+    let listener = UnixListener::bind(&inside)?;
+    fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
+    fs::rename(&inside, path)?;
+    Ok(AdminSocket {
+        listener,
+        path: path.to_path_buf(),
+        inode: fs::metadata(path)?.ino(),
+    })
+}
+
+fn refuse_taken(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            let kind = io::ErrorKind::AlreadyExists;
+            Err(io::Error::new(
+                kind,
+                "something that is no socket is in the way",
+            ))
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            let kind = io::ErrorKind::AddrInUse;
+            Err(io::Error::new(kind, "another process answers there"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_respected() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/admin.sock");
+        fs::create_dir(folder.path().join("run")).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let socket = bind_socket(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let taken = bind_socket(&path).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        drop(socket);
+        assert!(!path.exists());
+        assert_eq!(fs::read_dir(folder.path().join("run")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        fs::write(&path, "precious").unwrap();
+        assert_eq!(
+            bind_socket(&path).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+}

@@ -1,0 +1,205 @@
+//! The admin side in process, asked byte by byte as a client would.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::pool::{Health, Instance, InstanceId, PlacementPolicy, PoolRules, Protocol};
+
+/// A gate's admin side over one instance that is up, on a free port and a socket in a folder.
+struct Scene {
+    address: std::net::SocketAddr,
+    socket: std::path::PathBuf,
+    state: AdminState,
+    shutdown: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("admin.sock");
+        let pool = SharedPool::new(1);
+        let rules = PoolRules {
+            default: true,
+            placement: PlacementPolicy::Spread,
+            affinity: Duration::from_secs(60),
+            rise: 1,
+            fall: 1,
+        };
+        pool.configure("main", rules);
+        let id = InstanceId {
+            pool: "main".into(),
+            name: "vm1".into(),
+        };
+        pool.sync_instances("main", vec![instance(&id)]);
+        pool.observe(&id, Protocol::Ssh, Health::Up);
+        let audit = AuditLog::open(None).unwrap();
+        let state = AdminState::new(pool.clone(), Metrics::new(), audit);
+        let shutdown = CancellationToken::new();
+        let mut snapshots = pool.subscribe();
+        tokio::spawn(pool.publish_changes(shutdown.clone()));
+        let up = |snapshot: &Arc<crate::pool::Snapshot>| {
+            snapshot
+                .instances
+                .iter()
+                .any(|instance| instance.health == Health::Up)
+        };
+        snapshots.wait_for(up).await.unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let bound = bind_socket(&socket).unwrap();
+        let serving = serve(state.clone(), Some(tcp), Some(bound), shutdown.clone());
+        Self {
+            address,
+            socket,
+            state,
+            shutdown,
+            serving: tokio::spawn(serving),
+            _folder: folder,
+        }
+    }
+
+    async fn ask(&self, request: &str, host: &str) -> (u16, String) {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        exchange(
+            stream,
+            &format!("{request} HTTP/1.1\r\n{host}Connection: close\r\n\r\n"),
+        )
+        .await
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let (status, body) = self
+            .ask(&format!("GET {path}"), "Host: localhost\r\n")
+            .await;
+        (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+fn instance(id: &InstanceId) -> Instance {
+    Instance {
+        id: id.clone(),
+        address: "10.0.0.4".to_owned(),
+        ssh_port: 22,
+        jupyter_port: None,
+        capacity: 8,
+        generation: 0,
+    }
+}
+
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> (u16, String) {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+#[tokio::test]
+async fn the_api_gives_the_objects_of_the_snapshot() {
+    let scene = Scene::start().await;
+    let (status, instances) = scene.get("/api/v1/instances").await;
+    assert_eq!(status, 200);
+    let snapshot = serde_json::to_value(&scene.state.pool.snapshot().instances).unwrap();
+    assert_eq!(instances, snapshot);
+    for field in [
+        "name",
+        "address",
+        "pool",
+        "admin_state",
+        "health",
+        "sessions",
+        "capacity",
+        "load",
+    ] {
+        assert!(!instances[0][field].is_null(), "{field}");
+    }
+    assert_eq!(
+        scene.get("/api/v1/sessions").await,
+        (200, serde_json::json!([]))
+    );
+    assert_eq!(scene.get("/api/v1/pools").await.1[0]["name"], "main");
+    let (_, told) = scene.get("/api/v1/status").await;
+    assert_eq!(
+        (&told["ready"], &told["pools"][0]["headroom"]),
+        (&true.into(), &8.into())
+    );
+}
+
+#[tokio::test]
+async fn it_lives_and_is_ready_until_the_doors_close() {
+    let scene = Scene::start().await;
+    assert_eq!(scene.get("/livez").await.0, 200);
+    assert_eq!(scene.get("/readyz").await.0, 200);
+    scene.state.readiness.set_open(false);
+    let (status, told) = scene.get("/readyz").await;
+    assert_eq!((status, &told["ready"]), (503, &false.into()));
+    assert!(told["reason"].as_str().unwrap().contains("doors"));
+    assert_eq!(scene.get("/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_in_json() {
+    let scene = Scene::start().await;
+    let (status, problem) = scene.get("/api/v1/nothing").await;
+    assert_eq!((status, &problem["status"]), (404, &404.into()));
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("/api/v1/nothing")
+    );
+    let (status, body) = scene.ask("POST /api/v1/pools", "Host: localhost\r\n").await;
+    assert_eq!(status, 405);
+    assert!(body.contains("use GET"), "{body}");
+}
+
+#[tokio::test]
+async fn metrics_are_openmetrics() {
+    let scene = Scene::start().await;
+    let (status, text) = scene.ask("GET /metrics", "Host: 127.0.0.1:1\r\n").await;
+    assert_eq!(status, 200);
+    assert!(
+        text.contains("poolgate_headroom{pool=\"main\"} 8"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn another_hosts_name_is_refused_over_tcp() {
+    let scene = Scene::start().await;
+    for host in [
+        "Host: evil.example\r\n",
+        "",
+        "Host: localhost\r\nHost: evil.example\r\n",
+    ] {
+        let (status, body) = scene.ask("GET /api/v1/sessions", host).await;
+        assert_eq!(status, 421, "{host}: {body}");
+    }
+    let absolute = "GET http://evil.example/api/v1/sessions";
+    assert_eq!(scene.ask(absolute, "Host: localhost\r\n").await.0, 421);
+}
+
+#[tokio::test]
+async fn the_socket_answers_the_same_and_goes_at_the_end() {
+    let scene = Scene::start().await;
+    let stream = UnixStream::connect(&scene.socket).await.unwrap();
+    let request = "GET /api/v1/instances HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n";
+    let (status, body) = exchange(stream, request).await;
+    assert_eq!(status, 200);
+    assert!(body.contains("vm1"), "{body}");
+    // An idle connection must not keep the gate from ending.
+    let idle = TcpStream::connect(scene.address).await.unwrap();
+    scene.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(10), scene.serving)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!Path::new(&scene.socket).exists());
+    drop(idle);
+}

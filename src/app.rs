@@ -1,0 +1,409 @@
+//! The composition root: builds each part once from the config, starts it, and owns how everything stops.
+//!
+//! Whatever can be wrong with files and addresses is found here, before the first instance is started or a login taken.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, AdminState, Readiness};
+use crate::config::{Config, HealthConfig, HttpsConfig, Placement, PoolConfig, SshConfig};
+use crate::fleet::{self, Fleet};
+use crate::https;
+use crate::net::accept::{self, Limits};
+use crate::net::bind;
+use crate::net::shutdown::Shutdown;
+use crate::pool::{Instance, PlacementPolicy, PoolRules, Protocol, Snapshot};
+use crate::probe;
+use crate::shared_pool::SharedPool;
+use crate::ssh::front::SshFront;
+use crate::telemetry::audit::AuditLog;
+use crate::telemetry::metrics::Metrics;
+
+/// After sessions are told to end, how long their goodbyes may take.
+const GOODBYES: Duration = Duration::from_secs(3);
+
+/// A running gate.
+pub struct App {
+    shutdown: Shutdown,
+    /// Everything but connections: fleets, probes, the admin side.
+    services: TaskTracker,
+    parts: Parts,
+    https: Option<Arc<https::Front>>,
+    readiness: Option<Readiness>,
+    pub addresses: Addresses,
+}
+
+/// What every other part is given.
+#[derive(Clone)]
+struct Parts {
+    pool: SharedPool,
+    audit: AuditLog,
+    metrics: Metrics,
+}
+
+/// One pool's source of instances, ready to start.
+struct PoolFleet {
+    name: String,
+    health: HealthConfig,
+    fleet: Box<dyn Fleet>,
+}
+
+/// Where the gate listens: as configured, with port 0 replaced by the port that was found.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    pub ssh: Vec<SocketAddr>,
+    pub https: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+}
+
+impl App {
+    /// Builds and starts everything. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// One line that names the file or address at fault.
+    pub fn start(config: Config) -> Result<Self> {
+        make_state_dir(&config.state_dir)?;
+        let parts = Parts {
+            pool: SharedPool::new(u64::from_ne_bytes(random()?)),
+            audit: AuditLog::open(config.audit.file.as_deref())?,
+            metrics: Metrics::new(),
+        };
+        let mut app = Self {
+            shutdown: Shutdown::default(),
+            services: TaskTracker::new(),
+            parts,
+            https: None,
+            readiness: None,
+            addresses: Addresses::default(),
+        };
+        for (name, pool) in &config.pools {
+            app.parts.pool.configure(name, rules(pool));
+        }
+        let ssh = match &config.ssh {
+            Some(ssh) => Some(app.build_ssh(ssh, &config)?),
+            None => None,
+        };
+        let https = match &config.https {
+            Some(https) => Some(app.build_https(https, &config)?),
+            None => None,
+        };
+        app.start_admin(&config)?;
+        let fleets = app.build_fleets(&config)?;
+        app.start_fleets(fleets);
+        app.services.spawn(
+            app.parts
+                .pool
+                .clone()
+                .publish_changes(app.shutdown.ending.clone()),
+        );
+        if let Some((front, listeners, limits)) = ssh {
+            app.serve_ssh(&front, listeners, &limits);
+        }
+        if let Some((front, listeners, limits)) = https {
+            app.serve_https(&front, listeners, &limits);
+        }
+        app.services.close();
+        Ok(app)
+    }
+
+    /// From here on no new logins; returns when every session has ended by itself.
+    pub async fn drain(&self) {
+        self.shutdown.close();
+        if let Some(readiness) = &self.readiness {
+            readiness.set_open(false);
+        }
+        let sessions = self.shutdown.connections.len();
+        tracing::info!(
+            sessions,
+            "no new logins; the gate ends with the last session"
+        );
+        self.shutdown.connections.wait().await;
+    }
+
+    /// Ends every session and every part.
+    pub async fn stop(self) {
+        self.shutdown.end();
+        let goodbyes = self.shutdown.connections.wait();
+        if tokio::time::timeout(GOODBYES, goodbyes).await.is_err() {
+            tracing::warn!(
+                sessions = self.shutdown.connections.len(),
+                "some sessions did not take their goodbye in time"
+            );
+        }
+        self.services.wait().await;
+        self.parts.audit.flush(GOODBYES);
+    }
+
+    /// What SIGHUP asks for: files that others replace are opened again. What cannot be is kept as it was.
+    pub fn reload_files(&self) {
+        if let Err(error) = self.parts.audit.reopen() {
+            tracing::error!(%error, "the audit log could not be opened again; the old file is kept");
+        }
+        if let Some(front) = &self.https {
+            match front.reload_certificate() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the old certificate is kept"),
+            }
+        }
+    }
+
+    /// Snapshots of the pools, as they change.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.parts.pool.subscribe()
+    }
+
+    fn build_ssh(
+        &mut self,
+        ssh: &SshConfig,
+        config: &Config,
+    ) -> Result<(Arc<SshFront>, Vec<TcpListener>, Arc<Limits>)> {
+        let parts = &self.parts;
+        let front = SshFront::build(
+            ssh,
+            &config.pools,
+            &config.state_dir,
+            parts.pool.clone(),
+            parts.audit.clone(),
+            parts.metrics.clone(),
+            self.shutdown.clone(),
+        )?;
+        let limits = Limits::new(
+            Protocol::Ssh,
+            ssh.max_connections,
+            ssh.max_startups,
+            ssh.max_startups_per_source,
+            parts.metrics.clone(),
+        );
+        let listeners = listen("ssh.listen", &ssh.listen)?;
+        self.addresses.ssh = addresses_of(&listeners)?;
+        Ok((front, listeners, limits))
+    }
+
+    fn build_https(
+        &mut self,
+        https: &HttpsConfig,
+        config: &Config,
+    ) -> Result<(Arc<https::Front>, Vec<TcpListener>, Arc<Limits>)> {
+        let parts = &self.parts;
+        let pin_key = persisted_secret(&config.state_dir.join("pin.key"))?;
+        let front = https::Front::build(
+            https,
+            parts.pool.clone(),
+            &pin_key,
+            parts.audit.clone(),
+            parts.metrics.clone(),
+        )?;
+        let limits = Limits::new(
+            Protocol::Jupyter,
+            https.max_connections,
+            https.max_connections,
+            https.max_connections_per_source,
+            parts.metrics.clone(),
+        );
+        let listeners = listen("https.listen", &https.listen)?;
+        self.addresses.https = addresses_of(&listeners)?;
+        Ok((front, listeners, limits))
+    }
+
+    fn start_admin(&mut self, config: &Config) -> Result<()> {
+        let tcp = match config.admin.listen {
+            Some(address) => Some(bind("admin.listen", address)?),
+            None => None,
+        };
+        self.addresses.admin = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
+        let state = AdminState::new(
+            self.parts.pool.clone(),
+            self.parts.metrics.clone(),
+            self.parts.audit.clone(),
+        );
+        self.readiness = Some(state.readiness.clone());
+        let socket = match &config.admin.socket {
+            Some(path) => Some(admin::bind_socket(path)?),
+            None => None,
+        };
+        self.services.spawn(admin::serve(
+            state,
+            tcp,
+            socket,
+            self.shutdown.ending.clone(),
+        ));
+        Ok(())
+    }
+
+    fn build_fleets(&self, config: &Config) -> Result<Vec<PoolFleet>> {
+        let pools = config.pools.iter();
+        pools
+            .map(|(name, pool)| {
+                let fleet = fleet::from_config(name, pool)?;
+                Ok(PoolFleet {
+                    name: name.clone(),
+                    health: pool.health.clone(),
+                    fleet,
+                })
+            })
+            .collect()
+    }
+
+    fn start_fleets(&self, fleets: Vec<PoolFleet>) {
+        for PoolFleet {
+            name,
+            health,
+            fleet,
+        } in fleets
+        {
+            let ending = self.shutdown.ending.clone();
+            let listing = fleet::start(fleet, &self.services, ending.clone());
+            let pool = self.parts.pool.clone();
+            self.services
+                .spawn(follow_listing(pool.clone(), name.clone(), listing.clone()));
+            let metrics = self.parts.metrics.clone();
+            self.services.spawn(probe::watch_pool(
+                pool, name, health, listing, metrics, ending,
+            ));
+        }
+    }
+
+    fn serve_ssh(&self, front: &Arc<SshFront>, listeners: Vec<TcpListener>, limits: &Arc<Limits>) {
+        for listener in listeners {
+            let front = front.clone();
+            let accepting = accept::serve(
+                listener,
+                limits.clone(),
+                self.shutdown.clone(),
+                move |stream, peer, permit| front.clone().serve(stream, peer, permit),
+            );
+            self.services.spawn(accepting);
+        }
+    }
+
+    fn serve_https(
+        &mut self,
+        front: &Arc<https::Front>,
+        listeners: Vec<TcpListener>,
+        limits: &Arc<Limits>,
+    ) {
+        self.https = Some(front.clone());
+        self.services
+            .spawn(front.clone().sweep(self.shutdown.ending.clone()));
+        for listener in listeners {
+            let (front, shutdown) = (front.clone(), self.shutdown.clone());
+            let accepting = accept::serve(
+                listener,
+                limits.clone(),
+                self.shutdown.clone(),
+                move |stream, peer, permit| {
+                    let (front, shutdown) = (front.clone(), shutdown.clone());
+                    async move {
+                        // Tunnels outlive the end of accepting; the end of the gate they do not.
+                        let serving = front.serve_connection(stream, peer, shutdown.closing);
+                        shutdown.ending.run_until_cancelled(serving).await;
+                        drop(permit);
+                    }
+                },
+            );
+            self.services.spawn(accepting);
+        }
+    }
+}
+
+/// Hands each listing of a fleet to the pool.
+async fn follow_listing(
+    pool: SharedPool,
+    name: String,
+    mut listing: watch::Receiver<Vec<Instance>>,
+) {
+    while listing.changed().await.is_ok() {
+        let instances = listing.borrow_and_update().clone();
+        pool.sync_instances(&name, instances);
+    }
+}
+
+fn rules(pool: &PoolConfig) -> PoolRules {
+    PoolRules {
+        default: pool.default,
+        placement: match pool.placement {
+            Placement::Spread => PlacementPolicy::Spread,
+            Placement::Pack => PlacementPolicy::Pack,
+            Placement::Auto => PlacementPolicy::Auto,
+        },
+        affinity: pool.affinity,
+        rise: pool.health.rise,
+        fall: pool.health.fall,
+    }
+}
+
+fn listen(key: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.push(bind(key, *address)?);
+    }
+    Ok(listeners)
+}
+
+fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
+    bind::listen(address).with_context(|| {
+        format!("{key}: cannot listen on {address}: is another program on that port, and may this user take it?")
+    })
+}
+
+fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>> {
+    Ok(listeners
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?)
+}
+
+fn make_state_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("state_dir: cannot make the folder {}", path.display()))?;
+    // Found out here and not at the first login, which would be refused because an instance's key cannot be pinned.
+    tempfile::tempfile_in(path)
+        .map(drop)
+        .with_context(|| format!("state_dir: this user cannot write in {}", path.display()))
+}
+
+/// A secret that is made at the first start and kept for the next ones.
+fn persisted_secret(path: &Path) -> Result<[u8; 32]> {
+    match fs::read(path) {
+        Ok(bytes) => bytes.try_into().map_err(|_| {
+            anyhow::anyhow!(
+                "{}: should hold 32 bytes; remove it and a new one is made (browsers are placed anew)",
+                path.display()
+            )
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let secret = random()?;
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .with_context(|| format!("cannot make {}", path.display()))?;
+            std::io::Write::write_all(&mut file, &secret)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            Ok(secret)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    Ok(bytes)
+}

@@ -1,0 +1,112 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::{demo, serve};
+
+/// The front door of a shared pool of data-science machines.
+///
+/// People log in by ssh and by browser at one address; each login goes to the least-loaded machine.
+#[derive(Debug, Parser)]
+#[command(name = "poolgate", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 78 bad config.")]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gate; SIGTERM ends it once the sessions have ended, a second one at once
+    Serve(serve::Args),
+    /// Run a pool of local instances behind a gate, with nothing to configure
+    Demo(demo::Args),
+    /// Read the configuration: tell every fault, or show the limits in force
+    Check(ConfigArgs),
+    /// Show the gate and its pools
+    Status(ShowArgs),
+    /// Show the instances: where they are, whether they are up, how full
+    Instances(ShowArgs),
+    /// Show the sessions: who is where, since when
+    Sessions(ShowArgs),
+    /// Ask the running gate whether it lives; for container health checks
+    Healthcheck(HealthcheckArgs),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    Man,
+    /// One local instance, as `demo` starts them
+    #[command(hide = true)]
+    DemoInstance(demo::InstanceArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ConfigArgs {
+    /// The configuration file [default: $POOLGATE_CONFIG or /etc/poolgate/poolgate.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Which gate to ask.
+#[derive(Debug, clap::Args)]
+pub struct GateArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The admin socket of the gate, in place of the configuration's
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub gate: GateArgs,
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct HealthcheckArgs {
+    #[command(flatten)]
+    pub gate: GateArgs,
+    /// Fail also while no login could succeed
+    #[arg(long)]
+    pub ready: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    /// The objects of /api/v1
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_design_promises_is_understood() {
+        for line in [
+            "poolgate serve -c x.toml",
+            "poolgate demo --instances 3",
+            "poolgate check -c x.toml",
+            "poolgate status -o json",
+            "poolgate instances -o table --socket /run/x.sock",
+            "poolgate sessions -o json -c x.toml",
+            "poolgate healthcheck",
+            "poolgate completions bash",
+            "poolgate man",
+        ] {
+            assert!(Args::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+}

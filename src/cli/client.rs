@@ -1,0 +1,160 @@
+//! Asks a running gate over its admin socket, or over its admin address where it has no socket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::args::{GateArgs, Output, ShowArgs};
+use super::{Failure, print};
+use crate::config;
+
+/// Shows what the gate answers to `path`: as it is, or as `to_table` puts it.
+pub(super) async fn show<T: DeserializeOwned>(
+    args: &ShowArgs,
+    path: &str,
+    to_table: impl FnOnce(T) -> String,
+) -> Result<std::process::ExitCode, Failure> {
+    let answer = get(&args.gate, path).await?;
+    if answer.status != StatusCode::OK {
+        let error = anyhow::anyhow!("the gate answered {} to {path}", answer.status);
+        return Err(error.into());
+    }
+    let unreadable = || format!("the gate's answer to {path} is not of this version");
+    let text = match args.output {
+        Output::Table => to_table(serde_json::from_slice(&answer.body).with_context(unreadable)?),
+        Output::Json => {
+            let value: serde_json::Value =
+                serde_json::from_slice(&answer.body).with_context(unreadable)?;
+            format!("{value:#}\n")
+        }
+    };
+    print::show(text.as_bytes())
+}
+
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub body: Bytes,
+}
+
+/// Asks the gate that the arguments name.
+pub(super) async fn get(args: &GateArgs, path: &str) -> Result<Answer, Failure> {
+    let gate = locate(args)?;
+    let asked = tokio::time::timeout(PATIENCE, gate.get(path)).await;
+    let answer = asked.with_context(|| format!("the gate at {gate} does not answer"))?;
+    Ok(answer.with_context(|| format!("cannot ask the gate at {gate}"))?)
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A hundred thousand sessions are some 30 MiB.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+#[derive(Debug, PartialEq, Eq)]
+enum Gate {
+    Socket(PathBuf),
+    Address(SocketAddr),
+}
+
+impl std::fmt::Display for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Socket(path) => path.display().fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+impl Gate {
+    async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        match self {
+            Self::Socket(socket) => get_over(connect(socket).await?, "localhost", path).await,
+            Self::Address(address) => {
+                let stream = TcpStream::connect(address)
+                    .await
+                    .context("is it running?")?;
+                get_over(stream, &address.to_string(), path).await
+            }
+        }
+    }
+}
+
+async fn connect(socket: &Path) -> anyhow::Result<UnixStream> {
+    let connected = UnixStream::connect(socket).await;
+    connected.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "it is the gate's owner's alone: become that user, or root"
+            }
+            _ => "is the gate running? name its socket with --socket, or its configuration with -c",
+        };
+        anyhow::anyhow!("{error}; {hint}")
+    })
+}
+
+async fn get_over<S>(stream: S, host: &str, path: &str) -> anyhow::Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(path)
+        .header(header::HOST, host)
+        .body(Empty::<Bytes>::new())?;
+    let asking = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await;
+        let Ok(body) = body else {
+            bail!("the answer broke off or is too long");
+        };
+        Ok(Answer {
+            status,
+            body: body.to_bytes(),
+        })
+    };
+    tokio::pin!(asking);
+    tokio::select! {
+        answer = &mut asking => answer,
+        ended = connection => {
+            ended?;
+            // The answer may be complete although the connection has ended.
+            asking.await
+        }
+    }
+}
+
+/// `--socket`, else what the configuration says, else, where there is none, the default socket.
+fn locate(args: &GateArgs) -> Result<Gate, Failure> {
+    if let Some(socket) = &args.socket {
+        return Ok(Gate::Socket(socket.clone()));
+    }
+    let file = config::file_to_read(args.config.config.as_deref());
+    let is_chosen = args.config.config.is_some();
+    if !is_chosen && std::fs::File::open(&file).is_err() {
+        return Ok(Gate::Socket(config::DEFAULT_SOCKET.into()));
+    }
+    let admin = config::load(Some(&file))?.admin;
+    match (admin.socket, admin.listen) {
+        (Some(socket), _) => Ok(Gate::Socket(socket)),
+        (None, Some(address)) => Ok(Gate::Address(address)),
+        (None, None) => {
+            let text =
+                "the configuration closes both admin.socket and admin.listen: open one of them";
+            Err(anyhow::anyhow!(text).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

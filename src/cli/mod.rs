@@ -1,0 +1,150 @@
+//! The command line: one file a command, each giving an exit code or a failure that is told here.
+//!
+//! The only part that prints. Exit codes are a contract: 0 ok, 1 failed, 2 usage, 78 bad config.
+
+pub mod args;
+mod check;
+mod client;
+pub mod demo;
+mod healthcheck;
+mod instances;
+mod print;
+pub mod serve;
+mod sessions;
+mod status;
+mod table;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser};
+
+use crate::config::Faults;
+use args::{Args, Command};
+
+/// Runs the command of this process's arguments.
+pub fn run() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    match run_to_end(args) {
+        Ok(code) => code,
+        Err(failure) => failure.tell(),
+    }
+}
+
+/// Why a command ends without success.
+#[derive(Debug)]
+pub enum Failure {
+    /// Exit code 78.
+    Config(Faults),
+    /// Exit code 1.
+    Other(anyhow::Error),
+}
+
+impl Failure {
+    fn tell(&self) -> ExitCode {
+        match self {
+            Self::Config(faults) => {
+                print::complain(&faults.to_string());
+                ExitCode::from(BAD_CONFIG)
+            }
+            Self::Other(error) => {
+                print::complain(&format!("poolgate: {}", in_one_line(error)));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        Self::Config(faults)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// `EX_CONFIG` of sysexits.h.
+const BAD_CONFIG: u8 = 78;
+/// Reads of a file system that hangs must not keep the process from ending.
+const STRAGGLERS: Duration = Duration::from_secs(2);
+
+fn run_to_end(args: Args) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads of the program")?;
+    let ended = runtime.block_on(run_command(args.command));
+    runtime.shutdown_timeout(STRAGGLERS);
+    ended
+}
+
+async fn run_command(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::DemoInstance(args) => demo::run_instance(args).await,
+        Command::Check(args) => check::run(&args),
+        Command::Status(args) => status::run(&args).await,
+        Command::Instances(args) => instances::run(&args).await,
+        Command::Sessions(args) => sessions::run(&args).await,
+        Command::Healthcheck(args) => healthcheck::run(&args).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "poolgate", &mut script);
+            print::show(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            let man = clap_mangen::Man::new(Args::command());
+            man.render(&mut page).context("cannot write the page")?;
+            print::show(&page)
+        }
+    }
+}
+
+/// The error and its causes. Those that the text before them has told already are left out, and one that prints on several
+/// lines must not look like several.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string().replace('\n', " ");
+        if !line.contains(&cause) {
+            if !line.is_empty() {
+                line.push_str(": ");
+            }
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // Also how help and the version are shown; where standard output is closed nobody reads them.
+    drop(error.print());
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("no\nroom");
+        let told = anyhow::Error::from(cause).context("cannot write x");
+        assert_eq!(in_one_line(&told), "cannot write x: no room");
+        let told = told.context("cannot start: cannot write x: no room; make some");
+        assert_eq!(
+            in_one_line(&told),
+            "cannot start: cannot write x: no room; make some"
+        );
+    }
+}

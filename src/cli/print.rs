@@ -1,0 +1,25 @@
+//! Writes to standard output and standard error. A reader that has gone away (`| head`) is no failure.
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::Failure;
+
+/// Writes what was asked for, and thereby succeeds.
+pub(super) fn show(text: &[u8]) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")?
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Writes a line about what went wrong.
+pub(super) fn complain(line: &str) {
+    // With standard error closed there is nowhere to complain to.
+    drop(writeln!(io::stderr().lock(), "{line}"));
+}

@@ -1,0 +1,77 @@
+//! `poolgate serve`: the gate, until a signal ends it.
+//!
+//! SIGTERM and SIGINT: no new logins, and the end with the last session; a second one ends the sessions too. SIGHUP: the
+//! audit log and the certificate are opened again.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Failure;
+use super::args::ConfigArgs;
+use crate::app::App;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let config = crate::config::load(args.config.config.as_deref())?;
+    crate::telemetry::log::init(&config.log).map_err(anyhow::Error::from)?;
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let app = App::start(config)?;
+    let addresses = &app.addresses;
+    tracing::info!(
+        ssh = listed(&addresses.ssh),
+        https = listed(&addresses.https),
+        admin = listed(addresses.admin.as_slice()),
+        "the gate is open"
+    );
+    signals.until_stop(&app).await;
+    tokio::select! {
+        () = app.drain() => {}
+        () = signals.until_stop(&app) => tracing::info!("ending the sessions that are left"),
+    }
+    app.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `127.0.0.1:22 [::1]:22`, or `off`.
+fn listed(addresses: &[SocketAddr]) -> String {
+    let words: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+    match words.is_empty() {
+        true => "off".to_owned(),
+        false => words.join(" "),
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns at the next wish to stop; wishes to reload are granted meanwhile.
+    async fn until_stop(&mut self, app: &App) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => app.reload_files(),
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `poolgate sessions`: who is where, since when.
+
+use std::process::ExitCode;
+
+use super::args::ShowArgs;
+use super::table::{age, table};
+use super::{Failure, client};
+use crate::pool::Stage;
+use crate::pool::snapshot::SessionView;
+
+pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
+    client::show(args, "/api/v1/sessions", |sessions: Vec<SessionView>| {
+        let headings = [
+            "ID", "USER", "PROTOCOL", "POOL", "INSTANCE", "PEER", "AGE", "STAGE",
+        ];
+        let rows: Vec<_> = sessions.iter().map(row).collect();
+        table(headings, &rows)
+    })
+    .await
+}
+
+fn row(session: &SessionView) -> [String; 8] {
+    let stage = match session.stage {
+        Stage::Provisional => "provisional",
+        Stage::Reserved => "reserved",
+        Stage::Live => "live",
+    };
+    [
+        session.id.to_string(),
+        session.user.as_deref().unwrap_or("-").to_owned(),
+        session.protocol.to_string(),
+        session.pool.to_string(),
+        session.instance.to_string(),
+        session.peer.to_string(),
+        age(session.since),
+        stage.to_owned(),
+    ]
+}

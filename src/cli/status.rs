@@ -1,0 +1,47 @@
+//! `poolgate status`: the gate and its pools at a glance.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::args::ShowArgs;
+use super::table::{span, table};
+use super::{Failure, client};
+use crate::admin::Status;
+use crate::pool::snapshot::PoolView;
+
+pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
+    client::show(args, "/api/v1/status", to_table).await
+}
+
+fn to_table(status: Status) -> String {
+    let ready = match &status.readiness.reason {
+        None => "ready".to_owned(),
+        Some(reason) => format!("not ready: {reason}"),
+    };
+    let uptime = span(Duration::from_secs(status.uptime_s));
+    let version = &status.version;
+    let mut text = format!("poolgate {version}, up {uptime}, {ready}\n");
+    if status.audit_failing {
+        let lost = status.audit_lines_lost;
+        text.push_str(&format!(
+            "the audit log cannot be written: {lost} lines are lost\n"
+        ));
+    }
+    let headings = [
+        "POOL", "DEFAULT", "ROUTABLE", "LOAD", "CAPACITY", "HEADROOM", "SESSIONS",
+    ];
+    let rows: Vec<_> = status.pools.iter().map(row).collect();
+    format!("{text}\n{}", table(headings, &rows))
+}
+
+fn row(pool: &PoolView) -> [String; 7] {
+    [
+        pool.name.to_string(),
+        if pool.default { "yes" } else { "no" }.to_owned(),
+        format!("{}/{}", pool.instances_routable, pool.instances),
+        pool.load.to_string(),
+        pool.capacity.to_string(),
+        pool.headroom.to_string(),
+        pool.sessions.to_string(),
+    ]
+}

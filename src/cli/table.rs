@@ -1,0 +1,75 @@
+//! Aligned columns, and ages a person can read.
+
+use std::time::{Duration, SystemTime};
+
+/// Rows under their headings; columns are as wide as they must be, numbers stand to the right.
+pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = headings.map(str::len);
+    let mut is_number = [!rows.is_empty(); N];
+    for row in rows {
+        for ((cell, width), number) in row.iter().zip(&mut widths).zip(&mut is_number) {
+            *width = (*width).max(cell.chars().count());
+            *number &= cell
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'/');
+        }
+    }
+    let mut text = line(&headings.map(str::to_owned), &widths, &is_number);
+    for row in rows {
+        text.push_str(&line(row, &widths, &is_number));
+    }
+    text
+}
+
+/// How long ago, in its two largest units: `3d 4h`, `12s`.
+pub(super) fn age(since: SystemTime) -> String {
+    span(since.elapsed().unwrap_or(Duration::ZERO))
+}
+
+pub(super) fn span(length: Duration) -> String {
+    let s = length.as_secs();
+    let (days, hours, minutes, seconds) = (s / 86400, s / 3600 % 24, s / 60 % 60, s % 60);
+    match s {
+        86400.. => format!("{days}d {hours}h"),
+        3600.. => format!("{hours}h {minutes}m"),
+        60.. => format!("{minutes}m {seconds}s"),
+        _ => format!("{seconds}s"),
+    }
+}
+
+fn line<const N: usize>(cells: &[String; N], widths: &[usize; N], is_number: &[bool; N]) -> String {
+    let mut text = String::new();
+    for ((cell, &width), is_number) in cells.iter().zip(widths).zip(is_number) {
+        match is_number {
+            true => text.push_str(&format!("{cell:>width$}  ")),
+            false => text.push_str(&format!("{cell:width$}  ")),
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [
+            ["vm1".to_owned(), "up".to_owned(), "7".to_owned()],
+            ["vm10".to_owned(), "no-logins".to_owned(), "12".to_owned()],
+        ];
+        let expected = "NAME  HEALTH     LOAD\nvm1   up            7\nvm10  no-logins    12\n";
+        assert_eq!(table(["NAME", "HEALTH", "LOAD"], &rows), expected);
+        assert_eq!(table(["NAME", "LOAD"], &[]), "NAME  LOAD\n");
+    }
+
+    #[test]
+    fn ages_have_two_units() {
+        let cases = [(5, "5s"), (65, "1m 5s"), (7260, "2h 1m"), (90000, "1d 1h")];
+        for (seconds, text) in cases {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The demo's config, made in code: the same values that `config::validate` makes from a file, with the gate on the
+//! loopback address and three local processes as its pool.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::folder::Folder;
+use crate::config::{
+    AdminConfig, AuditConfig, Config, FleetConfig, Headroom, HealthConfig, HttpsConfig,
+    InstanceHostKeys, LogConfig, LogFormat, PasswordSource, Placement, PoolConfig, ProcessFleet,
+    ScalingConfig, SshAuthConfig, SshConfig,
+};
+
+/// The name of the demo's only pool; its instances are `demo-1`, `demo-2`, ...
+pub const POOL: &str = "demo";
+
+/// What a person may choose about a demo.
+pub struct Choices {
+    pub instances: u32,
+    pub ssh: SocketAddr,
+    pub https: SocketAddr,
+    /// What runs one instance: program and arguments, with the process fleet's placeholders.
+    pub command: Vec<String>,
+    pub log_filter: String,
+    /// Real services take longer to start and to stop.
+    pub is_real: bool,
+}
+
+/// The config of a gate whose files are in `folder`.
+pub fn config(folder: &Folder, choices: Choices) -> Config {
+    Config {
+        state_dir: folder.path("state"),
+        ssh: Some(ssh(folder, choices.ssh)),
+        https: Some(https(folder, choices.https)),
+        admin: AdminConfig {
+            socket: Some(admin_socket(folder)),
+            listen: None,
+        },
+        audit: AuditConfig {
+            file: Some(folder.path("audit.jsonl")),
+        },
+        log: LogConfig {
+            filter: choices.log_filter.clone(),
+            format: LogFormat::Text,
+        },
+        pools: [(POOL.to_string(), pool(folder, choices))].into(),
+    }
+}
+
+/// Where `poolgate status --socket` asks.
+pub fn admin_socket(folder: &Folder) -> PathBuf {
+    folder.path("admin.sock")
+}
+
+fn ssh(folder: &Folder, listen: SocketAddr) -> SshConfig {
+    SshConfig {
+        listen: vec![listen],
+        host_keys: vec![folder.host_key()],
+        user_ca: folder.user_ca(),
+        login_grace: Duration::from_secs(30),
+        max_startups: 100,
+        max_startups_per_source: 100,
+        max_connections: 1000,
+        connect_timeout: Duration::from_secs(3),
+        rekey_bytes: 1 << 30,
+        rekey_interval: Duration::from_secs(3600),
+        keepalive: Duration::from_secs(30),
+        keepalive_max: 3,
+        auth: SshAuthConfig {
+            // One file for every name: whoever holds the key may try the pool as anybody.
+            authorized_keys: vec![folder.authorized_keys().to_string_lossy().into_owned()],
+            trusted_user_ca_keys: Vec::new(),
+            password: PasswordSource::Off,
+            max_tries: 6,
+            max_offers: 20,
+        },
+    }
+}
+
+fn https(folder: &Folder, listen: SocketAddr) -> HttpsConfig {
+    HttpsConfig {
+        listen: vec![listen],
+        certificate: folder.certificate(),
+        private_key: folder.certificate_key(),
+        max_connections: 1000,
+        max_connections_per_source: 1000,
+        handshake_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(60),
+        answer_timeout: Duration::from_secs(10),
+        stall_timeout: Duration::from_secs(60),
+        tunnel_idle_timeout: Duration::from_secs(3600),
+        connect_timeout: Duration::from_secs(3),
+        presence: Duration::from_secs(300),
+    }
+}
+
+fn pool(folder: &Folder, choices: Choices) -> PoolConfig {
+    PoolConfig {
+        default: true,
+        placement: Placement::Spread,
+        capacity: 8,
+        affinity: Duration::from_secs(12 * 3600),
+        ssh_port: 22,
+        jupyter_port: Some(8000),
+        instance_host_keys: InstanceHostKeys::FirstUse,
+        api_token_file: None,
+        health: HealthConfig {
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(2),
+            rise: 1,
+            fall: 2,
+        },
+        scaling: ScalingConfig {
+            min: choices.instances,
+            max: choices.instances,
+            headroom: Headroom::Seats(0),
+            idle: Duration::from_secs(900),
+        },
+        fleet: FleetConfig::Process(ProcessFleet {
+            count: choices.instances,
+            command: choices.command,
+            state_dir: folder.path("instances"),
+            stop_timeout: Duration::from_secs(if choices.is_real { 10 } else { 3 }),
+        }),
+    }
+}

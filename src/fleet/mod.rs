@@ -1,0 +1,76 @@
+//! What instances exist. A fleet publishes listings; everything else (probes, placement, seats) follows from them.
+//!
+//! Deliberately absent: whether an instance answers (`probe`), how many sessions it holds (`pool`). A listing is the whole
+//! truth at one moment, so whoever reads it only compares it with what they hold.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{FleetConfig, PoolConfig};
+use crate::pool::Instance;
+
+pub mod process;
+pub mod static_list;
+
+mod child;
+
+/// A provider of instances for one pool.
+pub trait Fleet: Send {
+    /// Publishes every listing that differs from the last one, until `shutdown`; then ends what it started and returns.
+    ///
+    /// The first listing may take a while. A listing is never sent because looking failed: when blind, change nothing.
+    fn run(
+        self: Box<Self>,
+        listing: watch::Sender<Vec<Instance>>,
+        shutdown: CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// Why a fleet cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    #[error("cannot make the folder {path} for instance {name}: {source}")]
+    Folder {
+        name: String,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("no free port on 127.0.0.1 for instance {name}: {source}")]
+    Port {
+        name: String,
+        source: std::io::Error,
+    },
+    #[error("fleet.command of pool {pool} is empty: write a program and its arguments")]
+    NoCommand { pool: String },
+}
+
+/// The fleet that the config of `pool` asks for.
+///
+/// # Errors
+/// What local processes need (folders, ports) cannot be had.
+pub fn from_config(pool: &str, config: &PoolConfig) -> Result<Box<dyn Fleet>, FleetError> {
+    Ok(match &config.fleet {
+        FleetConfig::Static { instances } => {
+            Box::new(static_list::StaticList::new(pool, config, instances))
+        }
+        FleetConfig::Process(fleet) => {
+            Box::new(process::Processes::prepare(pool, config, fleet.clone())?)
+        }
+    })
+}
+
+/// Starts a fleet and returns its listings. The value held before the first `changed()` is no listing.
+pub fn start(
+    fleet: Box<dyn Fleet>,
+    tasks: &TaskTracker,
+    shutdown: CancellationToken,
+) -> watch::Receiver<Vec<Instance>> {
+    let (sender, receiver) = watch::channel(Vec::new());
+    tasks.spawn(fleet.run(sender, shutdown));
+    receiver
+}

@@ -1,0 +1,50 @@
+//! Does a hub take logins? `GET /hub/health`, where only 200 means yes.
+//!
+//! A hub that hangs or errs while its port still answers is `no-logins`, not `down`: people who are already on it go on
+//! working, because their notebooks are served past the hub.
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Answer;
+use crate::pool::Health;
+
+/// Asks a connected server; the caller bounds the time. The body is not read.
+pub(super) async fn ask(stream: TcpStream, authority: &str) -> Answer {
+    match fetch(stream, authority).await {
+        Ok(StatusCode::OK) => Answer::new(Health::Up, "/hub/health says 200"),
+        Ok(status) => Answer::new(Health::NoLogins, format!("/hub/health says {status}")),
+        // A port that is accepted and then closed or reset has nothing behind it.
+        Err(error) => Answer::new(Health::Down, format!("no answer to /hub/health: {error}")),
+    }
+}
+
+async fn fetch(stream: TcpStream, authority: &str) -> Result<StatusCode, hyper::Error> {
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(16 * 1024)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.uri_mut() = http::Uri::from_static("/hub/health");
+    if let Ok(host) = header::HeaderValue::from_str(authority) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    request.headers_mut().insert(
+        header::USER_AGENT,
+        header::HeaderValue::from_static("poolgate-probe"),
+    );
+    let answer = sender.send_request(request);
+    tokio::pin!(answer, connection);
+    tokio::select! {
+        biased;
+        answer = &mut answer => Ok(answer?.status()),
+        ended = &mut connection => {
+            ended?;
+            // The connection may end in the very step that delivered the answer.
+            Ok(answer.await?.status())
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! One task an instance: does each of its services answer? What the answers amount to (rise, fall, up or down) is the
+//! pool's to say.
+//!
+//! The services of an instance are probed independently, so that a hung hub does not delay the news of a dead sshd. A dead
+//! service that refuses is known after at most `fall` intervals, one that is silent after one timeout more.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::HealthConfig;
+use crate::pool::{Health, Instance, InstanceId, Protocol};
+use crate::shared_pool::SharedPool;
+use crate::telemetry::metrics::Metrics;
+
+mod http;
+mod ssh;
+
+/// Between the probes of a service that has not risen yet: an instance that starts is in use within a moment.
+const STARTING_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a service counts as starting.
+const STARTING_TIME: Duration = Duration::from_secs(120);
+
+/// What one probe found.
+#[derive(Debug)]
+struct Answer {
+    health: Health,
+    /// For people: what was seen.
+    why: String,
+}
+
+impl Answer {
+    fn new(health: Health, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { health, why }
+    }
+}
+
+/// Probes every instance that `listing` names, from when it is listed until it is not, and tells the pool. Runs until
+/// `shutdown` or the fleet's end.
+pub async fn watch_pool(
+    pool: SharedPool,
+    name: String,
+    config: HealthConfig,
+    listing: watch::Receiver<Vec<Instance>>,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) {
+    tracing::debug!(pool = name, "probes started");
+    let report = move |id: &InstanceId, service: Protocol, answer: &Answer| {
+        metrics.count_probe(service, answer.health == Health::Up);
+        pool.observe(id, service, answer.health)
+    };
+    follow(config, listing, shutdown, report).await;
+}
+
+/// Told of every answer; returns the instance's overall health if that answer flipped it.
+trait Report:
+    Fn(&InstanceId, Protocol, &Answer) -> Option<Health> + Clone + Send + Sync + 'static
+{
+}
+
+impl<F> Report for F where
+    F: Fn(&InstanceId, Protocol, &Answer) -> Option<Health> + Clone + Send + Sync + 'static
+{
+}
+
+async fn follow(
+    config: HealthConfig,
+    mut listing: watch::Receiver<Vec<Instance>>,
+    shutdown: CancellationToken,
+    report: impl Report,
+) {
+    let mut probed = Probed::default();
+    loop {
+        let instances = listing.borrow_and_update().clone();
+        probed.update(instances, &config, &report);
+        tokio::select! {
+            changed = listing.changed() => if changed.is_err() { return },
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// The running tasks; dropping them ends all probes.
+#[derive(Default)]
+struct Probed {
+    tasks: HashMap<InstanceId, (Instance, JoinHandle<()>)>,
+}
+
+impl Probed {
+    fn update(&mut self, listing: Vec<Instance>, config: &HealthConfig, report: &impl Report) {
+        self.tasks.retain(|_, (probed, task)| {
+            let stays = listing.contains(probed);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for instance in listing {
+            self.tasks.entry(instance.id.clone()).or_insert_with(|| {
+                let task = probe_instance(instance.clone(), config.clone(), report.clone());
+                (instance, tokio::spawn(task))
+            });
+        }
+    }
+}
+
+impl Drop for Probed {
+    fn drop(&mut self) {
+        for (_, task) in self.tasks.values() {
+            task.abort();
+        }
+    }
+}
+
+async fn probe_instance(instance: Instance, config: HealthConfig, report: impl Report) {
+    let last = std::sync::Mutex::new(Health::Unknown);
+    let tell = |service: Protocol, answer: &Answer| {
+        let Some(to) = report(&instance.id, service, answer) else {
+            return;
+        };
+        let mut last = last.lock().unwrap_or_else(|e| e.into_inner());
+        let from = std::mem::replace(&mut *last, to);
+        let (id, why) = (&instance.id, &answer.why);
+        tracing::info!(instance = %id, %from, %to, %service, why, "instance health changed");
+    };
+    let ssh = probe_service(&instance, Protocol::Ssh, instance.ssh_port, &config, &tell);
+    match instance.jupyter_port {
+        None => ssh.await,
+        Some(port) => {
+            let hub = probe_service(&instance, Protocol::Jupyter, port, &config, &tell);
+            tokio::join!(ssh, hub);
+        }
+    }
+}
+
+async fn probe_service(
+    instance: &Instance,
+    service: Protocol,
+    port: u16,
+    config: &HealthConfig,
+    tell: &impl Fn(Protocol, &Answer),
+) {
+    let listed = Instant::now();
+    let mut good_in_a_row = 0;
+    let mut risen = false;
+    let mut is_failing = false;
+    for round in 0_u64.. {
+        let started = Instant::now();
+        // A silence that is to be confirmed gets no more time than the next probe is away, so that `fall` silent probes
+        // take little longer than `fall` refused ones.
+        let patience = match is_failing {
+            true => config.timeout.min(config.interval),
+            false => config.timeout,
+        };
+        let answer = probe_once(&instance.address, port, service, started + patience).await;
+        is_failing = answer.health != Health::Up;
+        good_in_a_row = match answer.health {
+            Health::Up => good_in_a_row + 1,
+            _ => 0,
+        };
+        risen |= good_in_a_row >= config.rise;
+        tell(service, &answer);
+        let interval = if risen || listed.elapsed() > STARTING_TIME {
+            jittered(config.interval, (&instance.id, service, round))
+        } else {
+            config.interval.min(STARTING_INTERVAL)
+        };
+        tokio::time::sleep_until(started + interval).await;
+    }
+}
+
+async fn probe_once(address: &str, port: u16, service: Protocol, deadline: Instant) -> Answer {
+    let stream = match timeout_at(deadline, TcpStream::connect((address, port))).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            return Answer::new(Health::Down, format!("port {port}: {error}"));
+        }
+        Err(_) => {
+            return Answer::new(
+                Health::Down,
+                format!("port {port}: connecting took too long"),
+            );
+        }
+    };
+    let answered = match service {
+        Protocol::Ssh => timeout_at(deadline, ssh::ask(stream)).await,
+        Protocol::Jupyter => {
+            let authority = format!("{address}:{port}");
+            timeout_at(deadline, http::ask(stream, &authority)).await
+        }
+    };
+    answered.unwrap_or_else(|_| match service {
+        Protocol::Ssh => Answer::new(Health::Down, "connected, but no identification in time"),
+        Protocol::Jupyter => Answer::new(Health::NoLogins, "connected, but no answer in time"),
+    })
+}
+
+/// Between 0.8 and 1 of the interval, so that probes of many instances do not march in step; never longer, because the
+/// time to notice a death is promised.
+fn jittered(interval: Duration, salt: impl std::hash::Hash) -> Duration {
+    let drawn = RandomState::new().hash_one(salt) % 1000;
+    interval.mul_f64(0.8 + 0.2 * drawn as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests;
