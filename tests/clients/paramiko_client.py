@@ -1,0 +1,51 @@
+"""A login with paramiko: paramiko_client.py ACT PORT USER SECRET
+
+ACT: command     SECRET is a private key's file; runs a command, prints its output
+     sftp        the same key; writes and reads 3 MB by SFTP
+     password    SECRET is a password
+     interactive SECRET answers every prompt of keyboard-interactive rounds
+"""
+import os, socket, sys
+
+import paramiko
+
+act, port, user, secret = sys.argv[1:]
+transport = paramiko.Transport(socket.create_connection(("127.0.0.1", int(port))))
+
+
+def answer(title, instructions, prompts):
+    for prompt, echo in prompts:
+        print(f"prompt {prompt.strip()} echo {echo}")
+    return [secret] * len(prompts)
+
+
+try:
+    transport.start_client(timeout=30)
+    if act == "password":
+        transport.auth_password(user, secret, fallback=False)
+    elif act == "interactive":
+        transport.auth_interactive(user, answer)
+    else:
+        transport.auth_publickey(user, paramiko.Ed25519Key.from_private_key_file(secret))
+except paramiko.AuthenticationException as error:
+    print(f"denied {error}")
+    sys.exit(5)
+
+if banner := transport.get_banner():
+    print(f"banner {banner.decode().strip()}")
+if act == "sftp":
+    data = os.urandom(3_000_000)
+    with paramiko.SFTPClient.from_transport(transport) as sftp:
+        with sftp.open("paramiko.bin", "wb") as file:
+            file.set_pipelined(True)
+            file.write(data)
+        with sftp.open("paramiko.bin", "rb") as file:
+            file.prefetch()
+            assert file.read() == data
+    print("same")
+else:
+    channel = transport.open_session()
+    channel.exec_command("echo $POOLGATE_INSTANCE; whoami")
+    print(channel.makefile().read().decode().strip())
+    assert channel.recv_exit_status() == 0
+transport.close()

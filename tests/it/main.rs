@@ -1,0 +1,34 @@
+//! Poolgate as a real process, between real clients and real instances: OpenSSH, PuTTY, dropbear, paramiko, asyncssh,
+//! JupyterHub, Chromium. Run by `tests/run`, which installs those and makes the test accounts (tests/it/enter).
+//!
+//! Every test has a folder, keys, ports and processes of its own, waits for conditions and never for time to pass, asserts
+//! that the gate saw what was done, and fails if anything is left behind. `docs/testing.md` has the map.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by panicking; clippy sees no test in a plain function of this crate"
+)]
+
+mod support;
+
+mod admin;
+mod browser;
+mod clients;
+mod config_faults;
+mod demo;
+mod forwarding;
+mod host_keys;
+mod keys;
+mod limits;
+mod many_channels;
+mod offers;
+mod one_machine;
+mod outage;
+mod passwords;
+mod spread;
+mod start_faults;
+mod terminal;

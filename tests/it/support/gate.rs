@@ -1,0 +1,362 @@
+//! The gate as a real process: configured, started, asked what it sees, stopped.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::client::PATIENCE;
+use super::http;
+use super::proc::{Running, descendants, finish, wait_gone};
+use super::{Door, Finished, Sshd, World, free_port, wait_until};
+
+/// What a test's gate is configured with, beyond what every one has.
+#[derive(Default)]
+pub struct GateSetup {
+    instances: String,
+    count: usize,
+    ssh: String,
+    auth: String,
+    pool: String,
+    pool_ssh: String,
+    health: String,
+    https: Option<String>,
+}
+
+impl GateSetup {
+    /// A gate over these instances, which run no hub.
+    pub fn over(instances: &[Sshd]) -> Self {
+        let mut setup = Self::default();
+        for sshd in instances {
+            setup = setup.instance(&sshd.name, sshd.port, None);
+        }
+        setup
+    }
+
+    pub fn instance(mut self, name: &str, ssh_port: u16, jupyter_port: Option<u16>) -> Self {
+        let jupyter_port = jupyter_port.map_or("\"off\"".to_owned(), |port| port.to_string());
+        writeln!(
+            self.instances,
+            "  {{ name = \"{name}\", address = \"127.0.0.1\", ssh_port = {ssh_port}, jupyter_port = {jupyter_port} }},"
+        )
+        .unwrap();
+        self.count += 1;
+        self
+    }
+
+    /// A line for `[ssh]`.
+    pub fn ssh(mut self, line: &str) -> Self {
+        writeln!(self.ssh, "{line}").unwrap();
+        self
+    }
+
+    /// A line for `[ssh.auth]`.
+    pub fn auth(mut self, line: &str) -> Self {
+        writeln!(self.auth, "{line}").unwrap();
+        self
+    }
+
+    /// A line for `[pools.main]`.
+    pub fn pool(mut self, line: &str) -> Self {
+        writeln!(self.pool, "{line}").unwrap();
+        self
+    }
+
+    /// A line for `[pools.main.ssh]`.
+    pub fn pool_ssh(mut self, line: &str) -> Self {
+        writeln!(self.pool_ssh, "{line}").unwrap();
+        self
+    }
+
+    /// A line for `[pools.main.health]`.
+    pub fn health(mut self, line: &str) -> Self {
+        writeln!(self.health, "{line}").unwrap();
+        self
+    }
+
+    /// Opens the browsers' door too, with lines for `[https]`.
+    pub fn https(mut self, lines: &str) -> Self {
+        self.https = Some(lines.to_owned());
+        self
+    }
+
+    pub fn start(self, world: &World) -> Gate {
+        Gate::start(world, &self)
+    }
+}
+
+/// A running gate.
+pub struct Gate {
+    process: Option<Running>,
+    folder: PathBuf,
+    pub config: PathBuf,
+    pub ssh_port: u16,
+    pub https_port: u16,
+    pub admin_port: u16,
+}
+
+impl Gate {
+    fn start(world: &World, setup: &GateSetup) -> Self {
+        let mut gate = Self {
+            process: None,
+            folder: world.folder("gate"),
+            config: world.path("gate/poolgate.toml"),
+            ssh_port: free_port(),
+            https_port: free_port(),
+            admin_port: free_port(),
+        };
+        fs::write(&gate.config, gate.config_text(world, setup)).unwrap();
+        world.trust_host(gate.ssh_port, &world.path("gate_host_key"));
+        gate.launch();
+        gate.wait_ready(setup.count);
+        gate
+    }
+
+    fn config_text(&self, world: &World, setup: &GateSetup) -> String {
+        let folder = self.folder.display();
+        let https = setup.https.as_ref().map_or(String::new(), |lines| {
+            let (certificate, key) = certificate_files(world);
+            format!(
+                "[https]\nlisten = [\"127.0.0.1:{}\"]\ncertificate = {certificate:?}\nprivate_key = {key:?}\n{lines}\n",
+                self.https_port,
+            )
+        });
+        format!(
+            "state_dir = \"{folder}/state\"
+[ssh]
+listen = [\"127.0.0.1:{ssh_port}\"]
+host_keys = [{host_key:?}]
+user_ca = {user_ca:?}
+{ssh}
+[ssh.auth]
+authorized_keys = [{authorized_keys:?}]
+{auth}
+{https}
+[admin]
+socket = \"{folder}/admin.sock\"
+listen = \"127.0.0.1:{admin_port}\"
+[audit]
+file = \"{folder}/audit.jsonl\"
+[log]
+filter = \"info,poolgate=debug\"
+[pools.main]
+default = true
+{pool}
+[pools.main.ssh]
+{pool_ssh}
+[pools.main.health]
+{health}
+[pools.main.fleet]
+provider = \"static\"
+instances = [
+{instances}]
+",
+            ssh_port = self.ssh_port,
+            host_key = world.path("gate_host_key"),
+            user_ca = world.path("user_ca"),
+            ssh = setup.ssh,
+            authorized_keys = world.authorized_keys_pattern(),
+            auth = setup.auth,
+            admin_port = self.admin_port,
+            pool = setup.pool,
+            pool_ssh = setup.pool_ssh,
+            health = setup.health,
+            instances = setup.instances,
+        )
+    }
+
+    fn launch(&mut self) {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .unwrap();
+        let mut command = poolgate();
+        command.args(["serve", "-c"]).arg(&self.config);
+        command.env_remove("SSH_AUTH_SOCK");
+        self.process = Some(Running::start_logged(&mut command, log));
+    }
+
+    fn wait_ready(&mut self, instances: usize) {
+        let port = self.admin_port;
+        let deadline = Duration::from_secs(20);
+        let folder = self.folder.clone();
+        let process = self.process.as_mut().unwrap();
+        wait_until(
+            "the gate's /readyz and its instances' health",
+            deadline,
+            || {
+                assert!(
+                    process.is_running(),
+                    "the gate ended: {}",
+                    fs::read_to_string(folder.join("log")).unwrap_or_default()
+                );
+                let ready = http::get(port, "/readyz").is_some_and(|(status, _)| status == 200);
+                let up = ready
+                    && rows_at(port, "/api/v1/instances")
+                        .iter()
+                        .filter(|row| row["health"] == "up")
+                        .count()
+                        == instances;
+                up.then_some(())
+            },
+        );
+    }
+
+    pub fn door(&self, world: &World) -> Door {
+        Door::gate(world, self.ssh_port)
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// A command of the command line about this gate, waited for.
+    pub fn cli(&self, words: &[&str]) -> Finished {
+        let mut command = poolgate();
+        command.args(words).arg("-c").arg(&self.config);
+        finish(&mut command, PATIENCE)
+    }
+
+    /// `GET` on the admin listener.
+    pub fn admin(&self, path: &str) -> (u16, String) {
+        http::get(self.admin_port, path).unwrap_or_else(|| panic!("no answer to GET {path}"))
+    }
+
+    pub fn instances(&self) -> Vec<Value> {
+        rows_at(self.admin_port, "/api/v1/instances")
+    }
+
+    pub fn sessions(&self) -> Vec<Value> {
+        rows_at(self.admin_port, "/api/v1/sessions")
+    }
+
+    /// The audit lines of one kind: `login`, `refused`, `end`.
+    pub fn audit(&self, event: &str) -> Vec<Value> {
+        fs::read_to_string(self.folder.join("audit.jsonl"))
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|line| line["event"] == event)
+            .collect()
+    }
+
+    /// The instances that the audit log says this person was sent to, in order.
+    #[track_caller]
+    pub fn audited_instances(&self, user: &str) -> Vec<String> {
+        let logins = self.audit("login").into_iter();
+        let theirs = logins.filter(|line| line["user"] == user);
+        theirs
+            .map(|line| line["instance"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Waits until the gate holds exactly `count` sessions.
+    #[track_caller]
+    pub fn wait_sessions(&self, count: usize) {
+        let limit = Duration::from_secs(15);
+        wait_until(&format!("{count} sessions at the gate"), limit, || {
+            (self.sessions().len() == count).then_some(())
+        });
+    }
+
+    /// Waits until the audit log holds at least `count` lines of this kind.
+    #[track_caller]
+    pub fn wait_audit(&self, event: &str, count: usize) -> Vec<Value> {
+        let limit = Duration::from_secs(15);
+        wait_until(&format!("{count} audit lines of {event}"), limit, || {
+            let lines = self.audit(event);
+            (lines.len() >= count).then_some(lines)
+        })
+    }
+
+    /// Stops it as an operator would, and checks that it ends well and leaves no process.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        let below = descendants(process.pid());
+        // The first asks it to let sessions finish, the second ends it at once. Two at the same moment are one to the
+        // system, so it is asked until it is gone.
+        wait_until("the end of the gate", Duration::from_secs(10), || {
+            process.signal(Signal::SIGTERM);
+            (!process.is_running()).then_some(())
+        });
+        let finished = process.finish(Duration::MAX);
+        assert_eq!(
+            finished.code(),
+            Some(0),
+            "the gate ended badly: {finished}\n{}",
+            self.log()
+        );
+        wait_gone("what the gate started", &below, Duration::from_secs(5));
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The test failed already: show what the gate has to say.
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(60).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            eprintln!("--- the gate's log\n{}", tail.join("\n"));
+        } else {
+            self.end();
+        }
+    }
+}
+
+/// The program under test.
+pub fn poolgate() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_poolgate"))
+}
+
+/// A self-signed certificate for 127.0.0.1 and its key, as files.
+pub fn certificate_files(world: &World) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (world.path("tls.pem"), world.path("tls.key"));
+    if !certificate.exists() {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        fs::write(&certificate, made.cert.pem()).unwrap();
+        write_private(&key, &made.signing_key.serialize_pem());
+    }
+    (certificate, key)
+}
+
+fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The objects that an API address lists, bare or under a name.
+fn rows_at(port: u16, path: &str) -> Vec<Value> {
+    let body = http::get(port, path)
+        .map(|(_, body)| body)
+        .unwrap_or_default();
+    rows(&body)
+}
+
+/// The same of text that a command printed.
+pub fn rows(json: &str) -> Vec<Value> {
+    match serde_json::from_str(json) {
+        Ok(Value::Array(rows)) => rows,
+        Ok(Value::Object(fields)) => {
+            let list = fields.into_iter().find_map(|(_, value)| match value {
+                Value::Array(rows) => Some(rows),
+                _ => None,
+            });
+            list.unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,19 @@
+//! What the tests share: a world of keys and folders, instances, the gate, clients, and ways to wait.
+
+pub mod client;
+pub mod gate;
+pub mod http;
+pub mod hub;
+pub mod people;
+pub mod proc;
+pub mod sshd;
+pub mod wait;
+pub mod world;
+
+pub use client::Door;
+pub use gate::{Gate, GateSetup};
+pub use people::Person;
+pub use proc::{Finished, Running, finish, tool};
+pub use sshd::{Logins, Sshd};
+pub use wait::{free_port, wait_until};
+pub use world::World;
