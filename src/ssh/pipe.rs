@@ -8,6 +8,7 @@
 mod end;
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -134,19 +135,25 @@ impl Pipe {
         }
         to.borrow_output();
         let backlog = from.backlog();
-        if let Err(error) = relay_batch(from, to, side, &mut input) {
+        let mut sealed = 0..0;
+        if let Err(error) = relay_batch(from, to, side, &mut input, &mut sealed) {
             from.left.get_or_insert(Departure::Broke(error.to_string()));
         }
         from.count_answers(backlog);
+        self.write(side.other(), input.get(sealed).unwrap_or_default(), meter);
         input.clear();
         INPUT.set(input);
-        self.flush(side.other(), meter);
         self.flush(side, meter);
     }
 
     fn flush(&mut self, side: Side, meter: &Meter) -> usize {
+        self.write(side, &[], meter)
+    }
+
+    /// Writes `first`, and then what waits for this side, as far as its socket takes it.
+    fn write(&mut self, side: Side, first: &[u8], meter: &Meter) -> usize {
         let end = self.end(side);
-        let written = end.write_what_fits().unwrap_or_else(|error| {
+        let written = end.write_what_fits(first).unwrap_or_else(|error| {
             end.left.get_or_insert(Departure::Broke(error.to_string()));
             0
         });
@@ -256,22 +263,30 @@ enum RelayError {
     Silent,
 }
 
-/// The last message number of the connection protocol (RFC 4250 section 4.1.1).
+/// Message numbers of the connection protocol, and of them those about channels (RFC 4250 section 4.1.2).
+const CONNECTION_FIRST: u8 = 80;
 const CONNECTION_LAST: u8 = 127;
+const CHANNEL_FIRST: u8 = 90;
+const CHANNEL_LAST: u8 = CONNECTION_LAST;
 
+/// Relays every whole packet of `input`. Those at its beginning are sealed where they lie: `sealed`, to be written before
+/// anything else. The others are in the other leg's buffer.
 fn relay_batch(
     from: &mut End,
     to: &mut End,
     side: Side,
     input: &mut [u8],
+    sealed: &mut Range<usize>,
 ) -> Result<(), RelayError> {
     let now = from.heard;
-    let mut rest = input;
+    let mut taken = 0;
     loop {
         let leg = &mut from.leg;
+        let rest = input.get_mut(taken..).unwrap_or_default();
         let received = leg
             .transport
             .receive(rest, &mut leg.entropy, now, &mut leg.outgoing)?;
+        let place = taken + received.payload.start..taken + received.payload.end;
         let consumed = received.consumed;
         match received.event {
             Event::NeedMore => break,
@@ -280,24 +295,34 @@ fn relay_batch(
                 from.left = Some(Departure::Disconnected(text));
                 return Ok(());
             }
+            Event::Message([CHANNEL_FIRST..=CHANNEL_LAST, ..]) => {
+                to.send_within(
+                    input.get_mut(..taken + consumed).unwrap_or_default(),
+                    place,
+                    sealed,
+                )?;
+            }
             Event::Message(payload) => {
                 relay_message(&mut from.replies, payload, to, side)?;
-                for _ in 0..to.replies.take_refusals() {
-                    let leg = &mut from.leg;
-                    leg.transport.send(
-                        &[number::REQUEST_FAILURE],
-                        &mut leg.entropy,
-                        &mut leg.outgoing,
-                    )?;
-                }
-                for _ in 0..from.replies.take_refusals() {
-                    to.send(&[number::REQUEST_FAILURE])?;
-                }
+                answer_refused(from, to)?;
             }
         }
-        rest = rest.get_mut(consumed..).unwrap_or_default();
+        taken += consumed;
     }
-    from.leg.incoming.extend_from_slice(rest);
+    from.leg
+        .incoming
+        .extend_from_slice(input.get(taken..).unwrap_or_default());
+    Ok(())
+}
+
+/// What either leg asked and the gate does not pass on is refused, as soon as all that was asked before is answered.
+fn answer_refused(from: &mut End, to: &mut End) -> Result<(), RelayError> {
+    for _ in 0..to.replies.take_refusals() {
+        from.send(&[number::REQUEST_FAILURE])?;
+    }
+    for _ in 0..from.replies.take_refusals() {
+        to.send(&[number::REQUEST_FAILURE])?;
+    }
     Ok(())
 }
 
@@ -328,7 +353,7 @@ fn relay_message(
             }
             Ok(())
         }
-        Some(number::GLOBAL_REQUEST..=CONNECTION_LAST) => to.send(payload),
+        Some(CONNECTION_FIRST..=CONNECTION_LAST) => to.send(payload),
         // Requests to log in again, and the instance's late banners: RFC 4252 section 5.1 says to ignore them silently.
         _ => Ok(()),
     }

@@ -4,8 +4,11 @@
 
 use std::cell::Cell;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
+
+use tokio::net::TcpStream;
 
 use super::{Keepalive, RelayError, Side};
 use crate::shared_pool::Meter;
@@ -160,6 +163,31 @@ impl End {
             .send(payload, &mut self.leg.entropy, &mut self.leg.outgoing)?)
     }
 
+    /// Sends a payload of `buffer`. If it became a packet where it lies, right behind those of `sealed`, it is one of them
+    /// from then on; if not, it waits in this leg's buffer.
+    pub fn send_within(
+        &mut self,
+        buffer: &mut [u8],
+        payload: Range<usize>,
+        sealed: &mut Range<usize>,
+    ) -> Result<(), RelayError> {
+        let leg = &mut self.leg;
+        let (entropy, out) = (&mut leg.entropy, &mut leg.outgoing);
+        let place = leg.transport.send_within(buffer, payload, entropy, out)?;
+        match place {
+            None => {}
+            Some(place) if Range::is_empty(sealed) => *sealed = place,
+            Some(place) if place.start == sealed.end => sealed.end = place.end,
+            // It is shorter than what came, so that there is a gap between it and the next.
+            Some(place) => {
+                let packet = buffer.get(place).unwrap_or_default();
+                // Keys renewed right behind it are announced in the buffer already.
+                put_first(out, packet);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a buffer for what is about to be sent.
     pub fn borrow_output(&mut self) {
         if self.leg.outgoing.capacity() == 0 {
@@ -167,20 +195,23 @@ impl End {
         }
     }
 
-    /// Writes as much as the socket takes without waiting; how much.
-    pub fn write_what_fits(&mut self) -> io::Result<usize> {
+    /// Writes `first` and then what waits, as much as the socket takes without waiting; how much. `first` is empty if
+    /// something was waiting before it; what the socket does not take of it waits then.
+    pub fn write_what_fits(&mut self, first: &[u8]) -> io::Result<usize> {
         let leg = &mut self.leg;
-        let before = leg.sent;
-        while let Some(rest) = leg.outgoing.get(leg.sent..).filter(|rest| !rest.is_empty()) {
-            match leg.stream.try_write(rest) {
-                Ok(count) => leg.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(leg.sent - before);
-                }
-                Err(error) => return Err(error),
-            }
+        let mut written = write_some(&leg.stream, first)?;
+        let rest = first.get(written..).unwrap_or_default();
+        if !rest.is_empty() {
+            put_first(&mut leg.outgoing, rest);
+            return Ok(written);
         }
-        let written = leg.sent - before;
+        let waiting = leg.outgoing.get(leg.sent..).unwrap_or_default();
+        let count = write_some(&leg.stream, waiting)?;
+        leg.sent += count;
+        written += count;
+        if leg.sent < leg.outgoing.len() {
+            return Ok(written);
+        }
         leg.sent = 0;
         leg.outgoing.clear();
         give_back(std::mem::take(&mut leg.outgoing));
@@ -189,6 +220,25 @@ impl End {
         }
         Ok(written)
     }
+}
+
+/// In front of what waits, which is next to nothing.
+fn put_first(waiting: &mut Vec<u8>, bytes: &[u8]) {
+    waiting.extend_from_slice(bytes);
+    waiting.rotate_right(bytes.len());
+}
+
+/// Until all is written or the socket takes no more; how much it took.
+fn write_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match stream.try_write(rest) {
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
 }
 
 /// Keeps the larger buffer for the next batch on this thread.

@@ -285,7 +285,7 @@ async fn exchange(leg: Leg, packets: u32) -> (u32, Leg) {
         tokio::select! {
             _ = end.leg.stream.readable() => end.read(&mut input, Side::Client, &meter).unwrap(),
             _ = end.leg.stream.writable(), if !end.is_flushed() => {
-                end.write_what_fits().unwrap();
+                end.write_what_fits(&[]).unwrap();
                 continue;
             }
         }
