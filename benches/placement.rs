@@ -89,6 +89,7 @@ fn login(user: String) -> LoginRequest {
         protocol: Protocol::Ssh,
         peer: [192, 0, 2, 7].into(),
         exclude: Vec::new(),
+        patient: false,
     }
 }
 

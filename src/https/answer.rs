@@ -24,7 +24,7 @@ pub enum Trouble {
 impl Trouble {
     pub fn of(refusal: &Refusal) -> Self {
         match refusal {
-            Refusal::Full(_) => Self::Full,
+            Refusal::Full(_) | Refusal::InLine(_) => Self::Full,
             Refusal::NoSuchPool(_)
             | Refusal::NoSuchInstance { .. }
             | Refusal::NotRoutable(..)

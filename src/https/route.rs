@@ -210,6 +210,7 @@ fn login(
         protocol: Protocol::Jupyter,
         peer: peer.ip().to_canonical(),
         exclude: exclude.to_vec(),
+        patient: false,
     }
 }
 

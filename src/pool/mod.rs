@@ -165,18 +165,26 @@ impl Pool {
             return Err(Refusal::NoSuchPool(name.to_owned()));
         };
         roster.settle(now.instant);
-        let (name, reason) = placement::choose(roster, request, now.instant)?;
+        let chosen = placement::choose(roster, request, now.instant);
+        if request.patient && matches!(chosen, Err(Refusal::Full(_))) {
+            roster.crowd(now.instant);
+        }
+        let (name, reason) = chosen?;
         if reason.is_policy() {
             roster.take_turn(&name);
         }
         let proven = request.proven_user();
         let seated = roster.update(&name, |member| {
             member.take_seat(proven.is_some());
-            member.instance.clone()
+            let has_room = member.is_routable(request.protocol, true);
+            (member.instance.clone(), has_room)
         });
-        let Some(instance) = seated else {
+        let Some((instance, has_room)) = seated else {
             return Err(Refusal::NoneUp(roster.name().to_string()));
         };
+        if !has_room {
+            roster.crowd(now.instant);
+        }
         let user = match proven {
             Some(user) => Some(roster.people.arrive(user, &name)),
             None => request.user.as_deref().map(Arc::from),

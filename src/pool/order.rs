@@ -13,11 +13,12 @@ use std::sync::Arc;
 use super::instance::Protocol;
 use super::member::Member;
 
-/// One protocol's instances that have room for a proven person, by load, and how many are open with room or without.
+/// One protocol's open instances by load: those that have room for a proven person, and those that have not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Order {
     ranks: BTreeSet<Rank>,
-    open: usize,
+    /// Those that are open and have no room.
+    full: BTreeSet<Rank>,
 }
 
 /// An instance's place in the order. Seats of unproven people count here.
@@ -26,7 +27,7 @@ pub(super) struct Rank {
     seats: u32,
     /// People who left a moment ago and belong here.
     lingering: u32,
-    /// Never 0 in an order: an instance without capacity has no room.
+    /// 0 only among the full.
     capacity: u32,
     /// When it was last chosen for somebody new, in turns of its pool.
     turn: u64,
@@ -37,8 +38,8 @@ pub(super) struct Rank {
 /// What an order holds of one instance.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Standing {
-    is_open: bool,
     rank: Option<Rank>,
+    has_room: bool,
 }
 
 impl Order {
@@ -63,24 +64,35 @@ impl Order {
         })
     }
 
+    /// Whether more people belong on this instance, for its capacity, than on the least loaded of those that are full.
+    pub fn is_above_a_full_one(&self, rank: &Rank) -> bool {
+        let share = |full| rank.compare_share(rank.expected(), full, full.expected());
+        self.full
+            .first()
+            .is_some_and(|full| share(full) == Ordering::Greater)
+    }
+
     /// Instances that are ready and up, full or not.
     pub fn open(&self) -> usize {
-        self.open
+        self.ranks.len() + self.full.len()
     }
 
     pub fn shift(&mut self, before: Option<Standing>, after: Option<Standing>) {
         if before == after {
             return;
         }
-        if let Some(standing) = before {
-            self.open = self.open.saturating_sub(usize::from(standing.is_open));
-            if let Some(rank) = standing.rank {
-                self.ranks.remove(&rank);
-            }
+        if let Some((rank, has_room)) = before.and_then(Standing::parts) {
+            self.side(has_room).remove(&rank);
         }
-        if let Some(standing) = after {
-            self.open = self.open.saturating_add(usize::from(standing.is_open));
-            self.ranks.extend(standing.rank);
+        if let Some((rank, has_room)) = after.and_then(Standing::parts) {
+            self.side(has_room).insert(rank);
+        }
+    }
+
+    fn side(&mut self, has_room: bool) -> &mut BTreeSet<Rank> {
+        match has_room {
+            true => &mut self.ranks,
+            false => &mut self.full,
         }
     }
 }
@@ -96,9 +108,13 @@ impl Standing {
             name: member.instance.id.name.clone(),
         };
         Self {
-            is_open: member.is_open(protocol),
-            rank: member.is_routable(protocol, true).then_some(rank),
+            rank: member.is_open(protocol).then_some(rank),
+            has_room: member.is_routable(protocol, true),
         }
+    }
+
+    fn parts(self) -> Option<(Rank, bool)> {
+        self.rank.map(|rank| (rank, self.has_room))
     }
 }
 
@@ -121,8 +137,8 @@ impl Rank {
 
     /// `count` of these seats' share of the capacity, against the other's.
     fn compare_share(&self, count: u64, other: &Self, others: u64) -> Ordering {
-        let mine = u128::from(count) * u128::from(other.capacity);
-        let theirs = u128::from(others) * u128::from(self.capacity);
+        let mine = u128::from(count) * u128::from(other.capacity.max(1));
+        let theirs = u128::from(others) * u128::from(self.capacity.max(1));
         mine.cmp(&theirs)
     }
 

@@ -40,6 +40,8 @@ pub struct LoginRequest {
     pub peer: IpAddr,
     /// Instances this login has found unreachable.
     pub exclude: Vec<InstanceId>,
+    /// It would rather wait a moment than take more than its share of an instance, where people stand in line.
+    pub patient: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +89,9 @@ pub enum Refusal {
     NotRoutable(String, &'static str),
     #[error("every instance of pool {0} is full")]
     Full(String),
+    /// Only for the patient: the seats that are free now are not the next ones by load.
+    #[error("people stand in line for the seats of pool {0}")]
+    InLine(String),
     #[error("no instance of pool {0} is up")]
     NoneUp(String),
 }
@@ -113,9 +118,14 @@ pub(super) fn choose(
         return search.requested(wish);
     }
     let found = search.present().or_else(|| search.remembered(now));
-    found
-        .or_else(|| search.by_policy())
-        .ok_or_else(|| search.refusal())
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let (rank, reason) = search.by_policy().ok_or_else(|| search.refusal())?;
+    if request.patient && roster.is_crowded(now) && search.has_more_than_its_share(rank) {
+        return Err(Refusal::InLine(roster.name().to_string()));
+    }
+    Ok((rank.name.clone(), reason))
 }
 
 struct Search<'a> {
@@ -160,10 +170,10 @@ impl Search<'_> {
         (is_routable && !self.is_excluded(home)).then(|| (home.clone(), PlacementReason::Affinity))
     }
 
-    fn by_policy(&self) -> Found {
+    fn by_policy(&self) -> Option<(&Rank, PlacementReason)> {
         let order = self.roster.order(self.request.protocol);
         let suits = |rank: &Rank| !self.is_excluded(&rank.name);
-        let (rank, reason) = match self.roster.rules.placement {
+        Some(match self.roster.rules.placement {
             PlacementPolicy::Spread | PlacementPolicy::Auto => (
                 order.least(self.is_proven, suits)?,
                 PlacementReason::LeastLoaded,
@@ -172,8 +182,14 @@ impl Search<'_> {
                 order.most(self.is_proven, suits)?,
                 PlacementReason::MostLoaded,
             ),
-        };
-        Some((rank.name.clone(), reason))
+        })
+    }
+
+    /// More people belong there than on an instance that happens to be full: when everybody's turn comes within a moment,
+    /// taking what is free first would heap them on the instance whose people leave first.
+    fn has_more_than_its_share(&self, rank: &Rank) -> bool {
+        let order = self.roster.order(self.request.protocol);
+        self.roster.rules.placement != PlacementPolicy::Pack && order.is_above_a_full_one(rank)
     }
 
     /// The truth about a login for which nothing was found: an instance that is open is then full.

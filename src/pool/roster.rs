@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::PoolRules;
 use super::affinity::People;
@@ -23,7 +23,13 @@ pub(super) struct Roster {
     jupyter: Order,
     /// Logins that were placed by policy so far.
     turns: u64,
+    /// When an instance last became full, or somebody who can wait found all of them full.
+    crowded_at: Option<Instant>,
 }
+
+/// How long after that people count as arriving at once: seats that come free are dealt out by load, not by which is seen
+/// first.
+const CROWDED: Duration = Duration::from_secs(1);
 
 impl Roster {
     pub fn new(name: Arc<str>, rules: PoolRules) -> Self {
@@ -35,6 +41,7 @@ impl Roster {
             ssh: Order::default(),
             jupyter: Order::default(),
             turns: 0,
+            crowded_at: None,
         }
     }
 
@@ -53,6 +60,16 @@ impl Roster {
         self.turns = self.turns.saturating_add(1);
         let turn = self.turns;
         self.update(name, |member| member.turn = turn);
+    }
+
+    /// An instance has become full, or somebody who can wait found all of them full.
+    pub fn crowd(&mut self, now: Instant) {
+        self.crowded_at = Some(now);
+    }
+
+    pub fn is_crowded(&self, now: Instant) -> bool {
+        self.crowded_at
+            .is_some_and(|at| now.saturating_duration_since(at) < CROWDED)
     }
 
     pub fn name(&self) -> &Arc<str> {

@@ -121,6 +121,7 @@ fn proven(user: &str) -> LoginRequest {
         protocol: Protocol::Ssh,
         peer: [192, 0, 2, 7].into(),
         exclude: Vec::new(),
+        patient: false,
     }
 }
 

@@ -44,6 +44,7 @@ fn login(user: &str) -> LoginRequest {
         protocol: Protocol::Ssh,
         peer: [192, 0, 2, 7].into(),
         exclude: Vec::new(),
+        patient: false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use crate::support::client::{PATIENCE, host};
-use crate::support::{GateSetup, Logins, Running, Sshd, World};
+use crate::support::{Door, GateSetup, Logins, Person, Running, Sshd, World};
 
 #[test]
 fn thirty_people_at_once_land_ten_on_each_of_three() {
@@ -14,29 +14,16 @@ fn thirty_people_at_once_land_ten_on_each_of_three() {
     let gate = GateSetup::over(&sshds).pool("capacity = 30").start(&world);
     let door = gate.door(&world);
 
-    let mut sessions: Vec<Running> = people
-        .iter()
-        .map(|person| {
-            let mut ssh = door.ssh(person);
-            // Stays until its standard input closes, so that all thirty are there together.
-            ssh.arg(host(person))
-                .arg("echo $POOLGATE_INSTANCE; read -r line");
-            Running::start_with_stdin(ssh.stdin(Stdio::piped()))
-        })
-        .collect();
+    // They stay, so that all thirty are there together.
+    let stay = |person| stay(&door, person);
+    let mut sessions: Vec<Running> = people.iter().map(stay).collect();
     gate.wait_sessions(30);
 
     for instance in gate.instances() {
         assert_eq!(instance["sessions"], 10, "{instance}");
     }
     sessions.iter_mut().for_each(Running::close_stdin);
-    let mut landed: BTreeMap<String, usize> = BTreeMap::new();
-    for session in sessions {
-        let finished = session.finish(PATIENCE);
-        *landed.entry(finished.text().to_owned()).or_default() += 1;
-    }
-    let expected = ["vm1", "vm2", "vm3"].map(|name| (name.to_owned(), 10));
-    assert_eq!(landed, BTreeMap::from(expected));
+    assert_eq!(landed(sessions), ten_each());
     for sshd in &sshds {
         assert_eq!(
             sshd.accepted().len(),
@@ -106,13 +93,43 @@ fn thirty_short_logins_at_once_land_ten_on_each_of_three() {
         let mut ssh = door.ssh(person);
         Running::start(ssh.arg(host(person)).arg("echo $POOLGATE_INSTANCE"))
     };
-    let logins: Vec<Running> = people.iter().map(start).collect();
-    let mut landed: BTreeMap<String, usize> = BTreeMap::new();
-    for login in logins {
-        let finished = login.finish(PATIENCE).ok();
-        *landed.entry(finished.text().to_owned()).or_default() += 1;
-    }
-    let expected = ["vm1", "vm2", "vm3"].map(|name| (name.to_owned(), 10));
-    assert_eq!(landed, BTreeMap::from(expected));
+    assert_eq!(landed(people.iter().map(start).collect()), ten_each());
     gate.stop();
+}
+
+#[test]
+fn whoever_finds_eight_seats_taken_on_each_of_three_lands_evenly_too() {
+    let world = World::new();
+    let sshds = Sshd::start_many(&world, 3, Logins::Certificates);
+    let people = world.people(1..=30);
+    let gate = GateSetup::over(&sshds).pool("capacity = 8").start(&world);
+    let door = gate.door(&world);
+    let stay = |person| stay(&door, person);
+    let mut sessions: Vec<Running> = people.iter().map(stay).collect();
+    gate.wait_sessions(24);
+    sessions.iter_mut().for_each(Running::close_stdin);
+    assert_eq!(landed(sessions), ten_each());
+    gate.stop();
+}
+
+/// A session that says where it is and lasts until its standard input closes.
+fn stay(door: &Door, person: &Person) -> Running {
+    let mut ssh = door.ssh(person);
+    ssh.arg(host(person))
+        .arg("echo $POOLGATE_INSTANCE; read -r line");
+    Running::start_with_stdin(ssh.stdin(Stdio::piped()))
+}
+
+/// How many sessions were on which instance.
+fn landed(sessions: Vec<Running>) -> BTreeMap<String, usize> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for session in sessions {
+        let finished = session.finish(PATIENCE);
+        *counts.entry(finished.text().to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+fn ten_each() -> BTreeMap<String, usize> {
+    BTreeMap::from(["vm1", "vm2", "vm3"].map(|name| (name.to_owned(), 10)))
 }

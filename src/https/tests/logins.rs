@@ -31,6 +31,7 @@ fn ssh(user: &str, proved: bool) -> LoginRequest {
         protocol: Protocol::Ssh,
         peer: IpAddr::from([127, 0, 0, 1]),
         exclude: Vec::new(),
+        patient: false,
     }
 }
 

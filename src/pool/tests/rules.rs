@@ -51,6 +51,79 @@ fn pack_fills_one_instance_after_the_other() {
     );
 }
 
+/// Six people stand in line at three instances of eight seats; people leave vm1 first, then vm2, then vm3.
+#[test]
+fn seats_that_come_free_are_dealt_out_by_load() {
+    let mut world = World::new(7, Spread, &[8; 3]);
+    let mut seated: BTreeMap<String, Vec<SessionId>> = BTreeMap::new();
+    for at in 0..24 {
+        let (name, _, session) = world.land(&proven(&format!("seated{at}")));
+        seated.entry(name).or_default().push(session);
+    }
+    let waiting = |at: u32| LoginRequest {
+        patient: true,
+        ..proven(&format!("waiting{at}"))
+    };
+    for at in 0..6 {
+        let refusal = world.place(&waiting(at)).unwrap_err();
+        assert_eq!(refusal, Refusal::Full("main".into()));
+    }
+    let mut in_line: Vec<u32> = (0..6).collect();
+    let mut landed: BTreeMap<String, u32> = BTreeMap::new();
+    for session in seated.into_values().flatten() {
+        world.end(session);
+        in_line.retain(|at| match world.place(&waiting(*at)) {
+            Ok(placement) => {
+                *landed
+                    .entry(placement.instance.id.name.to_string())
+                    .or_default() += 1;
+                false
+            }
+            Err(refusal) => {
+                assert!(matches!(refusal, Refusal::InLine(_) | Refusal::Full(_)));
+                true
+            }
+        });
+    }
+    assert_eq!(landed.into_values().collect::<Vec<_>>(), [2, 2, 2]);
+}
+
+#[test]
+fn nobody_stands_in_line_for_long_or_where_there_is_none() {
+    let mut world = World::new(7, Spread, &[2, 1]);
+    world.land(&wishing("bob", "vm2"));
+    world.wait(1);
+    for gone in ["gone", "gone too"] {
+        let (_, _, gone) = world.land(&wishing(gone, "vm1"));
+        world.end(gone);
+    }
+    let patient = |user: &str| LoginRequest {
+        patient: true,
+        ..proven(user)
+    };
+    // More people belong on vm1 than on vm2, which is full, but has been for long.
+    assert_eq!(world.land(&patient("alice")).0, "vm1");
+    let (_, _, carol) = world.land(&patient("carol"));
+    assert_eq!(
+        world.place(&patient("dave")).unwrap_err(),
+        Refusal::Full("main".into())
+    );
+    world.end(carol);
+    assert_eq!(
+        world.place(&patient("dave")).unwrap_err(),
+        Refusal::InLine("main".into())
+    );
+    let (name, _, erin) = world.land(&proven("erin"));
+    assert_eq!(name, "vm1", "who cannot wait does not");
+    world.end(erin);
+    world.wait(1);
+    assert_eq!(
+        world.land(&patient("dave")).0,
+        "vm1",
+        "nobody else has come"
+    );
+}
+
 #[test]
 fn ties_break_by_seed() {
     let first = |seed| World::new(seed, Spread, &[8; 16]).land(&proven("alice")).0;

@@ -10,6 +10,8 @@ use crate::shared_pool::Seat;
 
 /// Instances one login tries before it gives up.
 const DIALS_MAX: usize = 3;
+/// Of its wait for a seat, how long a login leaves one to others that is not the next by load.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Left of the login's time when waiting for a seat stops, so that the person still hears why.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -74,28 +76,39 @@ impl Login<'_> {
     /// Reserves a seat; a person who has proved who they are waits for one while the login's time lasts.
     async fn seat(&mut self, request: &LoginRequest) -> Result<Seat, LoginError> {
         let mut changes = self.gatekeeper.pool.subscribe();
+        let began = Instant::now();
         let mut told = false;
         loop {
-            let refusal = match self.gatekeeper.pool.place(request) {
+            let patience = PATIENCE.saturating_sub(began.elapsed());
+            let request = LoginRequest {
+                patient: request.proved && !patience.is_zero(),
+                ..request.clone()
+            };
+            let refusal = match self.gatekeeper.pool.place(&request) {
                 Ok(seat) => return Ok(seat),
                 Err(refusal) => refusal,
             };
-            let may_pass = matches!(refusal, Refusal::Full(_) | Refusal::NoneUp(_));
+            let is_in_line = matches!(refusal, Refusal::InLine(_));
+            let may_pass = is_in_line || matches!(refusal, Refusal::Full(_) | Refusal::NoneUp(_));
             let left = self.deadline.saturating_duration_since(Instant::now());
             if !may_pass || !request.proved || !request.exclude.is_empty() || left <= LAST_WORDS {
                 return Err(refusal.into());
             }
-            if !told {
+            let left = match is_in_line {
+                true => patience,
+                false => left - LAST_WORDS,
+            };
+            if !told && !is_in_line {
                 told = true;
                 self.inform(&format!("{refusal}; waiting for a seat"))
                     .await?;
             }
             let changed = tokio::select! {
-                changed = tokio::time::timeout(left - LAST_WORDS, changes.changed()) => changed,
+                changed = tokio::time::timeout(left, changes.changed()) => changed,
                 // Nobody may be seated who has given up waiting.
                 () = self.client.closed() => return Err(LoginError::Client(LegError::Closed)),
             };
-            if !matches!(changed, Ok(Ok(()))) {
+            if !is_in_line && !matches!(changed, Ok(Ok(()))) {
                 return Err(refusal.into());
             }
         }
@@ -111,6 +124,7 @@ impl Login<'_> {
             protocol: Protocol::Ssh,
             peer: self.peer.ip(),
             exclude: self.unreachable.clone(),
+            patient: false,
         }
     }
 }
