@@ -16,14 +16,14 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminState, Readiness};
-use crate::config::{Config, HealthConfig, HttpsConfig, Placement, PoolConfig, SshConfig};
+use crate::config::{Config, HttpsConfig, Placement, PoolConfig, SshConfig};
 use crate::fleet::{self, Fleet};
 use crate::https;
 use crate::net::accept::{self, Limits};
 use crate::net::bind;
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Instance, PlacementPolicy, PoolRules, Protocol, Snapshot};
-use crate::probe;
+use crate::probe::{self, ProbeConfig};
 use crate::shared_pool::SharedPool;
 use crate::ssh::front::SshFront;
 use crate::telemetry::audit::AuditLog;
@@ -38,6 +38,7 @@ pub struct App {
     /// Everything but connections: fleets, probes, the admin side.
     services: TaskTracker,
     parts: Parts,
+    ssh: Option<Arc<SshFront>>,
     https: Option<Arc<https::Front>>,
     readiness: Option<Readiness>,
     pub addresses: Addresses,
@@ -54,7 +55,7 @@ struct Parts {
 /// One pool's source of instances, ready to start.
 struct PoolFleet {
     name: String,
-    health: HealthConfig,
+    probing: ProbeConfig,
     fleet: Box<dyn Fleet>,
 }
 
@@ -82,6 +83,7 @@ impl App {
             shutdown: Shutdown::default(),
             services: TaskTracker::new(),
             parts,
+            ssh: None,
             https: None,
             readiness: None,
             addresses: Addresses::default(),
@@ -148,6 +150,12 @@ impl App {
     pub fn reload_files(&self) {
         if let Err(error) = self.parts.audit.reopen() {
             tracing::error!(%error, "the audit log could not be opened again; the old file is kept");
+        }
+        if let Some(front) = &self.ssh {
+            match front.reload_certificates() {
+                Ok(()) => tracing::info!("the host certificates were read again"),
+                Err(error) => tracing::error!(%error, "the old host certificates are kept"),
+            }
         }
         if let Some(front) = &self.https {
             match front.reload_certificate() {
@@ -247,7 +255,10 @@ impl App {
                 let fleet = fleet::from_config(name, pool)?;
                 Ok(PoolFleet {
                     name: name.clone(),
-                    health: pool.health.clone(),
+                    probing: ProbeConfig {
+                        health: pool.health.clone(),
+                        says_proxy: pool.client_address.proxy_v2,
+                    },
                     fleet,
                 })
             })
@@ -257,7 +268,7 @@ impl App {
     fn start_fleets(&self, fleets: Vec<PoolFleet>) {
         for PoolFleet {
             name,
-            health,
+            probing,
             fleet,
         } in fleets
         {
@@ -268,12 +279,18 @@ impl App {
                 .spawn(follow_listing(pool.clone(), name.clone(), listing.clone()));
             let metrics = self.parts.metrics.clone();
             self.services.spawn(probe::watch_pool(
-                pool, name, health, listing, metrics, ending,
+                pool, name, probing, listing, metrics, ending,
             ));
         }
     }
 
-    fn serve_ssh(&self, front: &Arc<SshFront>, listeners: Vec<TcpListener>, limits: &Arc<Limits>) {
+    fn serve_ssh(
+        &mut self,
+        front: &Arc<SshFront>,
+        listeners: Vec<TcpListener>,
+        limits: &Arc<Limits>,
+    ) {
+        self.ssh = Some(front.clone());
         for listener in listeners {
             let front = front.clone();
             let accepting = accept::serve(

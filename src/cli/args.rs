@@ -31,6 +31,8 @@ pub enum Command {
     Instances(ShowArgs),
     /// Show the sessions: who is where, since when
     Sessions(ShowArgs),
+    /// Print the gate's own host keys as people need them: known_hosts lines, SSHFP records, fingerprints
+    HostKeys(HostKeysArgs),
     /// Ask the running gate whether it lives; for container health checks
     Healthcheck(HealthcheckArgs),
     /// Print a completion script for a shell
@@ -76,6 +78,29 @@ pub struct HealthcheckArgs {
     pub ready: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub struct HostKeysArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The name people type, with the port they reach [default: this machine's name, the first port of ssh.listen]
+    #[arg(long, value_name = "NAME[:PORT]")]
+    pub host: Option<String>,
+    #[arg(short, long, value_enum, default_value_t = HostKeysOutput::KnownHosts)]
+    pub output: HostKeysOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HostKeysOutput {
+    /// Lines of a known_hosts file
+    #[value(name = "known_hosts")]
+    KnownHosts,
+    /// DNS records with SHA-256 fingerprints
+    Sshfp,
+    /// As `ssh-keygen -l` prints them
+    Fingerprints,
+    Json,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     Table,
@@ -103,6 +128,7 @@ mod tests {
             "poolgate instances -o table --socket /run/x.sock",
             "poolgate sessions -o json -c x.toml",
             "poolgate healthcheck",
+            "poolgate host-keys --host gate.example:2222 -o sshfp",
             "poolgate completions bash",
             "poolgate man",
         ] {

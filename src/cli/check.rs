@@ -76,6 +76,12 @@ fn files_of(config: &Config) -> Vec<NamedFile<'_>> {
         for path in &ssh.host_keys {
             add("ssh.host_keys".to_owned(), path, true);
         }
+        for path in &ssh.standby_host_keys {
+            add("ssh.standby_host_keys".to_owned(), path, true);
+        }
+        for path in &ssh.host_certificates {
+            add("ssh.host_certificates".to_owned(), path, false);
+        }
         add("ssh.user_ca".to_owned(), &ssh.user_ca, true);
         for path in &ssh.auth.trusted_user_ca_keys {
             add("ssh.auth.trusted_user_ca_keys".to_owned(), path, false);

@@ -7,6 +7,7 @@ mod check;
 mod client;
 pub mod demo;
 mod healthcheck;
+mod host_keys;
 mod instances;
 mod print;
 pub mod serve;
@@ -95,6 +96,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Status(args) => status::run(&args).await,
         Command::Instances(args) => instances::run(&args).await,
         Command::Sessions(args) => sessions::run(&args).await,
+        Command::HostKeys(args) => host_keys::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,7 +1,7 @@
 //! `poolgate serve`: the gate, until a signal ends it.
 //!
 //! SIGTERM and SIGINT: no new logins, and the end with the last session; a second one ends the sessions too. SIGHUP: the
-//! audit log and the certificate are opened again.
+//! audit log and the certificates are opened again.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

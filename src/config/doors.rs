@@ -73,6 +73,8 @@ pub(super) fn ssh(
     let folder = section.folder();
     let listen = listening.take_door(&mut section, "0.0.0.0:22");
     let host_keys = host_keys(&mut section);
+    let standby_host_keys = few_files(&mut section, "standby_host_keys");
+    let host_certificates = few_files(&mut section, "host_certificates");
     let user_ca = section.required(
         "user_ca",
         "user_ca = \"/etc/poolgate/user_ca\"",
@@ -105,6 +107,8 @@ pub(super) fn ssh(
     Ok(Some(SshConfig {
         listen,
         host_keys: host_keys.ok_or(Faulty)?,
+        standby_host_keys,
+        host_certificates,
         user_ca,
         login_grace,
         max_startups,
@@ -131,6 +135,23 @@ fn host_keys(section: &mut Section<'_>) -> Option<Vec<PathBuf>> {
             let message = "names the same file as one before it; remove one of them";
             section.fault(&format!("host_keys[{index}]"), message);
         }
+    }
+    listed
+}
+
+/// More would make the announcement that each login gets longer than some clients read.
+const FILES_MAX: usize = 16;
+
+fn few_files(section: &mut Section<'_>, key: &'static str) -> Vec<PathBuf> {
+    let listed = section
+        .list(key, path(section.folder()))
+        .unwrap_or_default();
+    if listed.len() > FILES_MAX {
+        let count = listed.len();
+        section.fault(
+            key,
+            format!("names {count} files; write at most {FILES_MAX}"),
+        );
     }
     listed
 }

@@ -91,6 +91,10 @@ pub struct Config {
 pub struct SshConfig {
     pub listen: Vec<SocketAddr>,
     pub host_keys: Vec<PathBuf>,
+    /// Keys that clients hear of and that are not offered yet.
+    pub standby_host_keys: Vec<PathBuf>,
+    /// Certificates of some of `host_keys`.
+    pub host_certificates: Vec<PathBuf>,
     /// The private key that signs people's certificates inward; instances trust its public half.
     pub user_ca: PathBuf,
     /// From accept to the end of authentication.
@@ -185,6 +189,7 @@ pub struct PoolConfig {
     /// `None` (written `"off"`) where instances run no hub.
     pub jupyter_port: Option<u16>,
     pub instance_host_keys: InstanceHostKeys,
+    pub client_address: ClientAddressConfig,
     pub api_token_file: Option<PathBuf>,
     pub health: HealthConfig,
     pub fleet: FleetConfig,
@@ -205,6 +210,15 @@ pub enum InstanceHostKeys {
     KnownHosts(PathBuf),
     /// Public keys of the authorities that sign instances' host certificates, one a line.
     Ca(PathBuf),
+}
+
+/// What instances are told of people's addresses, beyond the key id of their certificates.
+#[derive(Clone, Debug, Default)]
+pub struct ClientAddressConfig {
+    /// Each SSH connection begins with a header of the PROXY protocol, version 2.
+    pub proxy_v2: bool,
+    /// The variable that holds the address in what people run.
+    pub env: Option<String>,
 }
 
 #[derive(Clone, Debug)]

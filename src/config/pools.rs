@@ -9,8 +9,11 @@ use super::fleets::{self, Machines, is_name};
 use super::raw::Section;
 use super::units::duration;
 use super::validate::seconds;
-use super::values::{boolean, number, path, port, port_or_off, shown, word};
-use super::{Headroom, HealthConfig, InstanceHostKeys, Placement, PoolConfig, ScalingConfig};
+use super::values::{boolean, number, path, port, port_or_off, shown, text, word};
+use super::{
+    ClientAddressConfig, Headroom, HealthConfig, InstanceHostKeys, Placement, PoolConfig,
+    ScalingConfig,
+};
 
 /// All pools; `None` where a fault leaves one without what it needs.
 pub(super) fn pools(
@@ -77,6 +80,14 @@ fn pool(mut section: Section<'_>, default: bool, state_dir: &Path) -> Option<Poo
     let mut ssh = section.section("ssh");
     let first_use = InstanceHostKeys::FirstUse;
     let instance_host_keys = ssh.get_or("instance_host_keys", first_use, host_keys(folder));
+    let client_address = ClientAddressConfig {
+        proxy_v2: ssh.get_or(
+            "client_address",
+            false,
+            word(&[("off", false), ("proxy-v2", true)]),
+        ),
+        env: ssh.get_or("client_address_env", None, variable_or_off),
+    };
     ssh.finish();
     let mut jupyter = section.section("jupyter");
     let api_token_file = jupyter.get("api_token_file", path(folder));
@@ -95,6 +106,7 @@ fn pool(mut section: Section<'_>, default: bool, state_dir: &Path) -> Option<Poo
         ssh_port,
         jupyter_port,
         instance_host_keys,
+        client_address,
         api_token_file,
         health,
         fleet: fleet?,
@@ -120,6 +132,24 @@ fn host_keys(folder: &Path) -> impl Fn(&Value) -> Result<InstanceHostKeys, Strin
                 shown(value)
             )),
         }
+    }
+}
+
+/// The name of a variable that a shell understands.
+fn variable_or_off(value: &Value) -> Result<Option<String>, String> {
+    let name = text(value)?;
+    let is_fit = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    match name.as_str() {
+        "off" => Ok(None),
+        _ if name.len() <= 64
+            && name.chars().all(is_fit)
+            && !name.starts_with(char::is_numeric) =>
+        {
+            Ok(Some(name))
+        }
+        _ => Err(format!(
+            "is {name:?}; write the name of a variable in A-Z, 0-9 and _, such as \"POOLGATE_CLIENT\", or \"off\""
+        )),
     }
 }
 

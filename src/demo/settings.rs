@@ -57,6 +57,8 @@ fn ssh(folder: &Folder, listen: SocketAddr) -> SshConfig {
     SshConfig {
         listen: vec![listen],
         host_keys: vec![folder.host_key()],
+        standby_host_keys: Vec::new(),
+        host_certificates: Vec::new(),
         user_ca: folder.user_ca(),
         login_grace: Duration::from_secs(30),
         max_startups: 100,
@@ -104,6 +106,7 @@ fn pool(folder: &Folder, choices: Choices) -> PoolConfig {
         ssh_port: 22,
         jupyter_port: Some(8000),
         instance_host_keys: InstanceHostKeys::FirstUse,
+        client_address: Default::default(),
         api_token_file: None,
         health: HealthConfig {
             interval: Duration::from_secs(1),

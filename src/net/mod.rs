@@ -2,4 +2,5 @@
 
 pub mod accept;
 pub mod bind;
+pub mod proxy_header;
 pub mod shutdown;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::HealthConfig;
+use crate::net::proxy_header;
 use crate::pool::{Health, Instance, InstanceId, Protocol};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::metrics::Metrics;
@@ -26,6 +28,14 @@ mod ssh;
 const STARTING_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a service counts as starting.
 const STARTING_TIME: Duration = Duration::from_secs(120);
+
+/// How a pool's instances are probed.
+#[derive(Clone, Debug)]
+pub struct ProbeConfig {
+    pub health: HealthConfig,
+    /// Where their sshd is behind something that waits for a header of the PROXY protocol.
+    pub says_proxy: bool,
+}
 
 /// What one probe found.
 #[derive(Debug)]
@@ -47,7 +57,7 @@ impl Answer {
 pub async fn watch_pool(
     pool: SharedPool,
     name: String,
-    config: HealthConfig,
+    config: ProbeConfig,
     listing: watch::Receiver<Vec<Instance>>,
     metrics: Metrics,
     shutdown: CancellationToken,
@@ -72,7 +82,7 @@ impl<F> Report for F where
 }
 
 async fn follow(
-    config: HealthConfig,
+    config: ProbeConfig,
     mut listing: watch::Receiver<Vec<Instance>>,
     shutdown: CancellationToken,
     report: impl Report,
@@ -95,7 +105,7 @@ struct Probed {
 }
 
 impl Probed {
-    fn update(&mut self, listing: Vec<Instance>, config: &HealthConfig, report: &impl Report) {
+    fn update(&mut self, listing: Vec<Instance>, config: &ProbeConfig, report: &impl Report) {
         self.tasks.retain(|_, (probed, task)| {
             let stays = listing.contains(probed);
             if !stays {
@@ -120,7 +130,7 @@ impl Drop for Probed {
     }
 }
 
-async fn probe_instance(instance: Instance, config: HealthConfig, report: impl Report) {
+async fn probe_instance(instance: Instance, config: ProbeConfig, report: impl Report) {
     let last = std::sync::Mutex::new(Health::Unknown);
     let tell = |service: Protocol, answer: &Answer| {
         let Some(to) = report(&instance.id, service, answer) else {
@@ -145,13 +155,15 @@ async fn probe_service(
     instance: &Instance,
     service: Protocol,
     port: u16,
-    config: &HealthConfig,
+    config: &ProbeConfig,
     tell: &impl Fn(Protocol, &Answer),
 ) {
     let listed = Instant::now();
     let mut good_in_a_row = 0;
     let mut risen = false;
     let mut is_failing = false;
+    let says_proxy = config.says_proxy && service == Protocol::Ssh;
+    let config = &config.health;
     for round in 0_u64.. {
         let started = Instant::now();
         // A silence that is to be confirmed gets no more time than the next probe is away, so that `fall` silent probes
@@ -160,7 +172,8 @@ async fn probe_service(
             true => config.timeout.min(config.interval),
             false => config.timeout,
         };
-        let answer = probe_once(&instance.address, port, service, started + patience).await;
+        let deadline = started + patience;
+        let answer = probe_once(&instance.address, port, service, says_proxy, deadline).await;
         is_failing = answer.health != Health::Up;
         good_in_a_row = match answer.health {
             Health::Up => good_in_a_row + 1,
@@ -177,8 +190,14 @@ async fn probe_service(
     }
 }
 
-async fn probe_once(address: &str, port: u16, service: Protocol, deadline: Instant) -> Answer {
-    let stream = match timeout_at(deadline, TcpStream::connect((address, port))).await {
+async fn probe_once(
+    address: &str,
+    port: u16,
+    service: Protocol,
+    says_proxy: bool,
+    deadline: Instant,
+) -> Answer {
+    let mut stream = match timeout_at(deadline, TcpStream::connect((address, port))).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             return Answer::new(Health::Down, format!("port {port}: {error}"));
@@ -190,6 +209,9 @@ async fn probe_once(address: &str, port: u16, service: Protocol, deadline: Insta
             );
         }
     };
+    if says_proxy && let Err(error) = stream.write_all(&proxy_header::OWN).await {
+        return Answer::new(Health::Down, format!("port {port}: {error}"));
+    }
     let answered = match service {
         Protocol::Ssh => timeout_at(deadline, ssh::ask(stream)).await,
         Protocol::Jupyter => {

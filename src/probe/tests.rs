@@ -54,7 +54,7 @@ async fn refusing() -> u16 {
 
 async fn probe(service: Protocol, port: u16, patience_ms: u64) -> Health {
     let deadline = Instant::now() + Duration::from_millis(patience_ms);
-    probe_once("127.0.0.1", port, service, deadline)
+    probe_once("127.0.0.1", port, service, false, deadline)
         .await
         .health
 }
@@ -119,12 +119,15 @@ fn instance(name: &str, ssh_port: u16, jupyter_port: Option<u16>) -> Instance {
     }
 }
 
-fn health(interval_ms: u64) -> HealthConfig {
-    HealthConfig {
-        interval: Duration::from_millis(interval_ms),
-        timeout: Duration::from_secs(10),
-        rise: 1,
-        fall: 3,
+fn health(interval_ms: u64) -> ProbeConfig {
+    ProbeConfig {
+        health: HealthConfig {
+            interval: Duration::from_millis(interval_ms),
+            timeout: Duration::from_secs(10),
+            rise: 1,
+            fall: 3,
+        },
+        says_proxy: false,
     }
 }
 

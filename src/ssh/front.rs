@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
 
 use tokio::net::TcpStream;
 
 use super::gatekeeper::Gatekeeper;
-use super::host_keys::load_host_keys;
+use super::host_identity::{HostCertificateError, HostIdentity, Prover};
 use super::leg::Leg;
 use super::login::{Admitted, Login, LoginError};
-use super::pipe::{self, Keepalive};
+use super::pipe::{self, Duties, Keepalive};
+use super::wire::packet::RekeyLimits;
 use super::wire::transport::{ServerSettings, Transport};
 use crate::config::{PoolConfig, SshConfig};
 use crate::net::accept::Permit;
@@ -25,7 +26,9 @@ use crate::telemetry::audit::{AuditEvent, AuditLog};
 use crate::telemetry::metrics::Metrics;
 
 pub struct SshFront {
-    server: Arc<ServerSettings>,
+    identity: Arc<HostIdentity>,
+    /// Replaced when host certificates are read again.
+    server: RwLock<Arc<ServerSettings>>,
     gatekeeper: Gatekeeper,
     keepalive: Keepalive,
     audit: AuditLog,
@@ -47,13 +50,11 @@ impl SshFront {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> anyhow::Result<Arc<Self>> {
-        let host_keys = Arc::new(load_host_keys(&config.host_keys)?);
+        let identity = HostIdentity::load(config, SystemTime::now())?;
         let gatekeeper = Gatekeeper::build(config, pools, state_dir, pool)?;
         Ok(Arc::new(Self {
-            server: Arc::new(ServerSettings {
-                rekey: gatekeeper.rekey,
-                ..ServerSettings::new(host_keys)
-            }),
+            server: RwLock::new(server_settings(&identity, gatekeeper.rekey)),
+            identity: Arc::new(identity),
             gatekeeper,
             keepalive: Keepalive {
                 interval: config.keepalive,
@@ -65,10 +66,19 @@ impl SshFront {
         }))
     }
 
+    /// Reads the host certificates again, for connections from here on; at a fault the old ones stay.
+    pub fn reload_certificates(&self) -> Result<(), HostCertificateError> {
+        self.identity.reload_certificates(SystemTime::now())?;
+        let settings = server_settings(&self.identity, self.gatekeeper.rekey);
+        *self.server.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        Ok(())
+    }
+
     /// One connection, from its first byte to its audit line.
     pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut permit: Permit) {
         let _counted = self.metrics.connection(Protocol::Ssh);
-        let settings = self.server.clone();
+        let settings = self.server.read();
+        let settings = settings.unwrap_or_else(PoisonError::into_inner).clone();
         let client = Leg::new(stream, |entropy, now, out| {
             Transport::server(settings, entropy, now, out)
         });
@@ -143,7 +153,7 @@ impl SshFront {
             tokio::time::timeout(self.gatekeeper.connect_timeout, login.give_up(error)).await;
     }
 
-    async fn relay(&self, client: Leg, admitted: Admitted, peer: SocketAddr) {
+    async fn relay(&self, mut client: Leg, admitted: Admitted, peer: SocketAddr) {
         let Admitted {
             instance,
             seat,
@@ -151,12 +161,20 @@ impl SshFront {
         } = admitted;
         let began = Instant::now();
         let id = seat.instance().id.clone();
+        let prover = Prover::new(self.identity.clone());
+        // A leg that cannot take it is broken, and the relay finds that out.
+        let _: Result<(), _> = prover.announce(&mut client);
+        let duties = Duties {
+            keepalive: self.keepalive,
+            prover: Some(prover),
+            client_env: self.gatekeeper.client_env(&id.pool, peer.ip()),
+        };
         let ending = pipe::run(
             client,
             instance,
             &id.name,
             &seat.meter,
-            self.keepalive,
+            duties,
             seat.ended(),
             self.shutdown.ending.clone(),
         )
@@ -177,6 +195,14 @@ impl SshFront {
             cause: ending.to_string(),
         });
     }
+}
+
+fn server_settings(identity: &HostIdentity, rekey: RekeyLimits) -> Arc<ServerSettings> {
+    Arc::new(ServerSettings {
+        rekey,
+        host_certificates: identity.certificates(),
+        ..ServerSettings::new(identity.offered().clone())
+    })
 }
 
 fn client_software(client: &Leg) -> String {

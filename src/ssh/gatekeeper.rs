@@ -3,18 +3,20 @@
 //! Made once from the config. Deliberately absent: the steps of a login (`login`) and the life of a connection (`front`).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::ca::UserCa;
+use super::client_env::ClientEnv;
 use super::host_keys::{HostKeyError, InstanceKeys};
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::ClientSettings;
-use crate::config::{PasswordSource, PoolConfig, SshConfig};
+use crate::config::{ClientAddressConfig, PasswordSource, PoolConfig, SshConfig};
 use crate::identity::grant::Offered;
 use crate::identity::{AuthorizedLine, KeyFinder};
+use crate::net::proxy_header;
 use crate::pool::{Health, Instance, InstanceId, Protocol};
 use crate::shared_pool::SharedPool;
 
@@ -36,6 +38,8 @@ pub(super) struct Gatekeeper {
     pub rekey: RekeyLimits,
     keys: KeyFinder,
     instance_keys: InstanceKeys,
+    /// What each pool's instances are told of people's addresses.
+    client_addresses: BTreeMap<String, ClientAddressConfig>,
 }
 
 impl Gatekeeper {
@@ -65,7 +69,26 @@ impl Gatekeeper {
             },
             keys: KeyFinder::new(&config.auth.authorized_keys)?,
             instance_keys: InstanceKeys::load(state_dir, trusted)?,
+            client_addresses: pools
+                .iter()
+                .map(|(name, pool)| (name.clone(), pool.client_address.clone()))
+                .collect(),
         })
+    }
+
+    /// What is said on a connection to an instance before anything else: whose it is, where the pool asks for that.
+    pub fn first_bytes(&self, pool: &str, client: SocketAddr, gate: SocketAddr) -> Option<Vec<u8>> {
+        let wanted = self.client_addresses.get(pool)?;
+        wanted
+            .proxy_v2
+            .then(|| proxy_header::on_behalf_of(client, gate))
+    }
+
+    /// The variable with the person's address, where the pool asks for one.
+    pub fn client_env(&self, pool: &str, client: IpAddr) -> Option<ClientEnv> {
+        let wanted = self.client_addresses.get(pool)?;
+        let name = wanted.env.as_deref()?;
+        Some(ClientEnv::new(name, client))
     }
 
     pub fn methods(&self) -> &'static [&'static str] {

@@ -27,6 +27,7 @@ use authority::Authorities;
 use known_hosts::KnownHosts;
 use pins::Pins;
 use watched::Watched;
+pub(super) use watched::{parse_key, read_text};
 
 /// Loads the gate's own host keys, in the order they are named. The error is one line with its remedy.
 pub fn load_host_keys(paths: &[PathBuf]) -> Result<Vec<PrivateKey>, KeyFileError> {

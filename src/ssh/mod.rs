@@ -2,9 +2,11 @@
 
 pub mod ca;
 pub mod front;
+pub mod host_identity;
 pub mod host_keys;
 pub mod wire;
 
+mod client_env;
 mod entropy;
 mod gatekeeper;
 mod key_file;

@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::end::{Departure, End};
+use super::client_env::{ClientEnv, Passage};
+use super::host_identity::Prover;
 use super::leg::{LINGER, Leg};
-use super::replies::{Due, Replies, TooManyRequests};
+use super::replies::{Due, TooManyRequests};
 use super::wire::message::{DisconnectCode, GlobalKind, GlobalRequest, Malformed, number};
 use super::wire::transport::{Event, WireError};
 use crate::shared_pool::Meter;
@@ -54,13 +56,22 @@ pub enum Ending {
     Evicted(&'static str),
 }
 
+/// What the gate does in a session beyond relaying.
+pub struct Duties {
+    pub keepalive: Keepalive,
+    /// Proves the gate's host keys to the person's client.
+    pub prover: Option<Prover>,
+    /// Tells what the person runs where they are.
+    pub client_env: Option<ClientEnv>,
+}
+
 /// Relays until either side ends, then tells the other why.
 pub async fn run(
     client: Leg,
     instance: Leg,
     instance_name: &str,
     meter: &Meter,
-    keepalive: Keepalive,
+    duties: Duties,
     evicted: CancellationToken,
     gate_ends: CancellationToken,
 ) -> Ending {
@@ -69,8 +80,10 @@ pub async fn run(
         client: End::new(client, now),
         instance: End::new(instance, now),
     };
+    pipe.client.prover = duties.prover;
+    pipe.client.env = duties.client_env;
     let ending = tokio::select! {
-        ending = pipe.relay(meter, keepalive) => ending,
+        ending = pipe.relay(meter, duties.keepalive) => ending,
         () = evicted.cancelled() => Ending::Evicted("this session was ended by the pool"),
         () = gate_ends.cancelled() => Ending::Evicted("the gate is shutting down"),
     };
@@ -295,6 +308,19 @@ fn relay_batch(
                 from.left = Some(Departure::Disconnected(text));
                 return Ok(());
             }
+            Event::Message(request @ [number::CHANNEL_REQUEST, ..]) if from.env.is_some() => {
+                let passage = from.env.as_ref().map(|env| env.passage(request));
+                if let Some(Passage::Behind(first) | Passage::ReplacedBy(first)) = &passage {
+                    to.send(first)?;
+                }
+                if !matches!(passage, Some(Passage::ReplacedBy(_))) {
+                    to.send_within(
+                        input.get_mut(..taken + consumed).unwrap_or_default(),
+                        place,
+                        sealed,
+                    )?;
+                }
+            }
             Event::Message([CHANNEL_FIRST..=CHANNEL_LAST, ..]) => {
                 to.send_within(
                     input.get_mut(..taken + consumed).unwrap_or_default(),
@@ -303,8 +329,8 @@ fn relay_batch(
                 )?;
             }
             Event::Message(payload) => {
-                relay_message(&mut from.replies, payload, to, side)?;
-                answer_refused(from, to)?;
+                relay_message(from, payload, to, side)?;
+                send_own_answers(from, to)?;
             }
         }
         taken += consumed;
@@ -315,20 +341,20 @@ fn relay_batch(
     Ok(())
 }
 
-/// What either leg asked and the gate does not pass on is refused, as soon as all that was asked before is answered.
-fn answer_refused(from: &mut End, to: &mut End) -> Result<(), RelayError> {
-    for _ in 0..to.replies.take_refusals() {
-        from.send(&[number::REQUEST_FAILURE])?;
+/// What either leg asked and the gate does not pass on gets its answer as soon as all that was asked before has one.
+fn send_own_answers(from: &mut End, to: &mut End) -> Result<(), RelayError> {
+    while let Some(answer) = to.replies.take_own() {
+        from.send(&answer)?;
     }
-    for _ in 0..from.replies.take_refusals() {
-        to.send(&[number::REQUEST_FAILURE])?;
+    while let Some(answer) = from.replies.take_own() {
+        to.send(&answer)?;
     }
     Ok(())
 }
 
 /// One message of the connection protocol: passed on, or answered here where it is bound to one leg.
 fn relay_message(
-    from_replies: &mut Replies,
+    from: &mut End,
     payload: &[u8],
     to: &mut End,
     side: Side,
@@ -337,8 +363,9 @@ fn relay_message(
         Some(number::GLOBAL_REQUEST) => {
             let request = GlobalRequest::parse(payload)?;
             if is_bound_to_a_leg(&request, side) {
+                let answer = from.prove(&request);
                 if request.want_reply {
-                    to.replies.push(Due::Refuse)?;
+                    to.replies.push(answer.map_or(Due::Refuse, Due::Answer))?;
                 }
                 return Ok(());
             }
@@ -348,7 +375,7 @@ fn relay_message(
             to.send(payload)
         }
         Some(number::REQUEST_SUCCESS | number::REQUEST_FAILURE) => {
-            if from_replies.answered() {
+            if from.replies.answered() {
                 to.send(payload)?;
             }
             Ok(())
@@ -359,7 +386,8 @@ fn relay_message(
     }
 }
 
-/// Host keys are proved over one leg's session id: announcements of the instance's would alarm the person's client.
+/// Host keys are proved over one leg's session id: announcements of the instance's would alarm the person's client, and
+/// what the client wants proved is the gate's.
 fn is_bound_to_a_leg(request: &GlobalRequest<'_>, side: Side) -> bool {
     match side {
         Side::Instance => request.kind() == GlobalKind::HostKeys,

@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 
+use super::wire::message::number;
+
 /// More than any client has in flight; beyond it one side asks without ever waiting for answers.
 const DUE_MAX: usize = 4096;
 
 /// What to do about a global request's answer, in the order in which one leg owes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// The other leg asked: pass the answer on.
     Relay,
@@ -17,6 +19,8 @@ pub enum Due {
     Swallow,
     /// The gate refuses for this leg, when its turn comes.
     Refuse,
+    /// The gate answers with this message, when its turn comes.
+    Answer(Vec<u8>),
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,18 +47,17 @@ impl Replies {
         self.due.pop_front() == Some(Due::Relay)
     }
 
-    /// Takes the refusals whose turn has come; how many.
-    pub fn take_refusals(&mut self) -> usize {
-        let count = self
-            .due
-            .iter()
-            .take_while(|due| **due == Due::Refuse)
-            .count();
-        self.due.drain(..count);
+    /// Takes the next of the gate's own answers, if its turn has come.
+    pub fn take_own(&mut self) -> Option<Vec<u8>> {
+        let is_own = |due: &mut Due| matches!(due, Due::Refuse | Due::Answer(_));
+        let own = self.due.pop_front_if(is_own);
         if self.due.is_empty() {
             self.due = VecDeque::new();
         }
-        count
+        match own? {
+            Due::Answer(message) => Some(message),
+            _ => Some(vec![number::REQUEST_FAILURE]),
+        }
     }
 }
 
@@ -69,16 +72,18 @@ mod tests {
             Due::Relay,
             Due::Refuse,
             Due::Swallow,
-            Due::Refuse,
+            Due::Answer(vec![number::REQUEST_SUCCESS, 7]),
             Due::Relay,
         ] {
             replies.push(due).unwrap();
         }
-        assert_eq!(replies.take_refusals(), 0);
+        assert_eq!(replies.take_own(), None);
         assert!(replies.answered());
-        assert_eq!(replies.take_refusals(), 1);
+        assert_eq!(replies.take_own(), Some(vec![number::REQUEST_FAILURE]));
+        assert_eq!(replies.take_own(), None);
         assert!(!replies.answered());
-        assert_eq!(replies.take_refusals(), 1);
+        assert_eq!(replies.take_own(), Some(vec![number::REQUEST_SUCCESS, 7]));
+        assert_eq!(replies.take_own(), None);
         assert!(replies.answered());
         assert!(!replies.answered(), "nobody asked");
     }

@@ -2,10 +2,11 @@
 //!
 //! Nothing is said to an instance before its host key is trusted.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -77,13 +78,21 @@ impl DialError {
     }
 }
 
+/// Whose connection it is: where the person's client is, and where it has reached the gate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OnBehalfOf {
+    pub client: SocketAddr,
+    pub gate: SocketAddr,
+}
+
 /// Connects, exchanges keys, checks the instance's host key and asks for user authentication.
 pub(super) async fn dial(
     gatekeeper: &Gatekeeper,
     instance: &Arc<Instance>,
+    person: OnBehalfOf,
 ) -> Result<Leg, DialError> {
     let limit = gatekeeper.connect_timeout;
-    match timeout(limit, dial_unbounded(gatekeeper, instance)).await {
+    match timeout(limit, dial_unbounded(gatekeeper, instance, person)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(DialError::Silent(limit)),
     }
@@ -92,10 +101,15 @@ pub(super) async fn dial(
 async fn dial_unbounded(
     gatekeeper: &Gatekeeper,
     instance: &Arc<Instance>,
+    person: OnBehalfOf,
 ) -> Result<Leg, DialError> {
-    let stream = TcpStream::connect((instance.address.as_str(), instance.ssh_port))
+    let mut stream = TcpStream::connect((instance.address.as_str(), instance.ssh_port))
         .await
         .map_err(DialError::Connect)?;
+    if let Some(bytes) = gatekeeper.first_bytes(&instance.id.pool, person.client, person.gate) {
+        let sent = stream.write_all(&bytes).await;
+        sent.map_err(DialError::Connect)?;
+    }
     let settings = gatekeeper.client_settings(instance);
     let mut leg = Leg::new(stream, |entropy, now, out| {
         Transport::client(settings, entropy, now, out)

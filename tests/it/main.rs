@@ -16,11 +16,14 @@
 mod support;
 
 mod admin;
+mod audit_tool;
 mod browser;
+mod client_address;
 mod clients;
 mod config_faults;
 mod demo;
 mod forwarding;
+mod host_identity;
 mod host_keys;
 mod keys;
 mod limits;

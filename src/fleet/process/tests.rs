@@ -20,6 +20,7 @@ pub fn pool_config(fleet: FleetConfig) -> PoolConfig {
         ssh_port: 22,
         jupyter_port: Some(8000),
         instance_host_keys: InstanceHostKeys::FirstUse,
+        client_address: Default::default(),
         api_token_file: None,
         health: HealthConfig {
             interval: Duration::from_millis(100),

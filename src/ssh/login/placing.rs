@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::leg::LegError;
-use super::super::upstream::{self, Upstream};
+use super::super::upstream::{self, OnBehalfOf, Upstream};
 use super::{Login, LoginError};
 use crate::pool::{Instance, LoginRequest, Protocol, Refusal};
 use crate::shared_pool::Seat;
@@ -33,7 +33,7 @@ impl Login<'_> {
                 Err(error) => return Err(error),
             };
             let instance = seat.instance().clone();
-            match upstream::dial(self.gatekeeper, &instance).await {
+            match upstream::dial(self.gatekeeper, &instance, self.on_behalf_of()).await {
                 Ok(leg) => return Ok(Upstream { leg, seat }),
                 Err(error) => {
                     if error.is_silence() {
@@ -52,6 +52,15 @@ impl Login<'_> {
             }
         }
         Err(LoginError::Unreachable(self.last_failure.clone()))
+    }
+
+    fn on_behalf_of(&self) -> OnBehalfOf {
+        let gate = self.client.stream.local_addr();
+        OnBehalfOf {
+            client: self.peer,
+            // A client that has broken off has no address left, and its login ends at its next message.
+            gate: gate.unwrap_or(self.peer),
+        }
     }
 
     /// This login goes on without that instance.

@@ -12,9 +12,11 @@ use tokio::net::TcpStream;
 
 use super::{Keepalive, RelayError, Side};
 use crate::shared_pool::Meter;
+use crate::ssh::client_env::ClientEnv;
+use crate::ssh::host_identity::Prover;
 use crate::ssh::leg::Leg;
 use crate::ssh::replies::{Due, Replies};
-use crate::ssh::wire::message::{Writer, number};
+use crate::ssh::wire::message::{GlobalRequest, Writer, number};
 
 /// Bytes taken from a socket at a time: several of OpenSSH's 32 KiB packets, and still within a core's cache.
 pub(super) const BATCH: usize = 256 * 1024;
@@ -33,6 +35,10 @@ pub(super) struct End {
     pub leg: Leg,
     /// Answers to global requests that this leg owes.
     pub replies: Replies,
+    /// For the person's client: proves the gate's host keys.
+    pub prover: Option<Prover>,
+    /// For the person's client: a variable to be set for what they run.
+    pub env: Option<ClientEnv>,
     pub left: Option<Departure>,
     /// When it last gave a sign of life.
     pub heard: Instant,
@@ -55,11 +61,18 @@ impl End {
         Self {
             leg,
             replies: Replies::default(),
+            prover: None,
+            env: None,
             left: None,
             heard: now,
             unanswered: 0,
             answers: 0,
         }
+    }
+
+    /// The proof of host keys this leg has asked for; `None` is a refusal.
+    pub fn prove(&mut self, request: &GlobalRequest<'_>) -> Option<Vec<u8>> {
+        self.prover.as_mut()?.answer(request, &self.leg)
     }
 
     /// A leg is read while the other one has taken all it was given, and while it takes the answers to what it says.

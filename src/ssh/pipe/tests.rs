@@ -24,13 +24,13 @@ struct Scene {
 
 impl Scene {
     async fn new(rekey: RekeyLimits, keepalive: Keepalive) -> Self {
-        Self::between(leg_pair(rekey).await, rekey, keepalive).await
+        Self::between(leg_pair(rekey).await, rekey, nothing_but(keepalive)).await
     }
 
     async fn between(
         (client, gate_to_client): (Leg, Leg),
         rekey: RekeyLimits,
-        keepalive: Keepalive,
+        duties: Duties,
     ) -> Self {
         let (gate_to_instance, instance) = leg_pair(rekey).await;
         let meter = Arc::new(Meter::default());
@@ -44,7 +44,7 @@ impl Scene {
                     gate_to_instance,
                     "vm1",
                     &meter,
-                    keepalive,
+                    duties,
                     evict,
                     never,
                 )
@@ -71,6 +71,14 @@ impl Scene {
             .await
             .expect("the relay ends")
             .unwrap()
+    }
+}
+
+fn nothing_but(keepalive: Keepalive) -> Duties {
+    Duties {
+        keepalive,
+        prover: None,
+        client_env: None,
     }
 }
 
@@ -312,4 +320,5 @@ async fn exchange(leg: Leg, packets: u32) -> (u32, Leg) {
     (received, end.leg)
 }
 
+mod duties;
 mod stuck;

@@ -32,6 +32,7 @@ pub mod number {
     pub const GLOBAL_REQUEST: u8 = 80;
     pub const REQUEST_SUCCESS: u8 = 81;
     pub const REQUEST_FAILURE: u8 = 82;
+    pub const CHANNEL_REQUEST: u8 = 98;
     pub const PING: u8 = 192;
     pub const PONG: u8 = 193;
 }

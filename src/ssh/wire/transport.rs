@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use error::WireError;
-pub use settings::{ClientSettings, ServerSettings};
+pub use settings::{ClientSettings, HostCertificate, ServerSettings};
 
 use self::exchange::{Confirming, Exchange};
 use self::held::Held;

@@ -19,6 +19,7 @@ use super::{Door, Finished, Sshd, World, free_port, wait_until};
 pub struct GateSetup {
     instances: String,
     count: usize,
+    host_keys: Vec<PathBuf>,
     ssh: String,
     auth: String,
     pool: String,
@@ -45,6 +46,12 @@ impl GateSetup {
         )
         .unwrap();
         self.count += 1;
+        self
+    }
+
+    /// The gate's own keys, where they are not just the world's one.
+    pub fn host_keys(mut self, paths: &[&Path]) -> Self {
+        self.host_keys = paths.iter().map(|path| (*path).to_owned()).collect();
         self
     }
 
@@ -125,11 +132,15 @@ impl Gate {
                 self.https_port,
             )
         });
+        let host_keys = match setup.host_keys.is_empty() {
+            true => vec![world.path("gate_host_key")],
+            false => setup.host_keys.clone(),
+        };
         format!(
             "state_dir = \"{folder}/state\"
 [ssh]
 listen = [\"127.0.0.1:{ssh_port}\"]
-host_keys = [{host_key:?}]
+host_keys = {host_keys:?}
 user_ca = {user_ca:?}
 {ssh}
 [ssh.auth]
@@ -156,7 +167,7 @@ instances = [
 {instances}]
 ",
             ssh_port = self.ssh_port,
-            host_key = world.path("gate_host_key"),
+            host_keys = host_keys,
             user_ca = world.path("user_ca"),
             ssh = setup.ssh,
             authorized_keys = world.authorized_keys_pattern(),
@@ -272,6 +283,20 @@ instances = [
             let lines = self.audit(event);
             (lines.len() >= count).then_some(lines)
         })
+    }
+
+    /// Stops it and starts another at the same addresses.
+    pub fn replaced(mut self, world: &World, setup: GateSetup) -> Self {
+        self.end();
+        fs::write(&self.config, self.config_text(world, &setup)).unwrap();
+        self.launch();
+        self.wait_ready(setup.count);
+        self
+    }
+
+    /// Asks it to read files again.
+    pub fn hang_up(&self) {
+        self.process.as_ref().unwrap().signal(Signal::SIGHUP);
     }
 
     /// Stops it as an operator would, and checks that it ends well and leaves no process.

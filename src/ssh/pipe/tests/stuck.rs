@@ -70,7 +70,7 @@ async fn a_slow_client_gets_an_instances_last_output_whole() {
     let dialled = socket.connect(listener.local_addr().unwrap()).await;
     let accepted = listener.accept().await.unwrap().0;
     let ends = legs_over(dialled.unwrap(), accepted, RekeyLimits::default()).await;
-    let mut scene = Scene::between(ends, RekeyLimits::default(), CALM).await;
+    let mut scene = Scene::between(ends, RekeyLimits::default(), nothing_but(CALM)).await;
     for number in 0..PACKETS {
         scene.instance.send(&data(number, 32 * 1024)).await.unwrap();
     }

@@ -173,11 +173,9 @@ impl Transport {
             });
         };
         let signs = algorithms.host_key.signature;
-        let key = settings
-            .host_keys
-            .iter()
-            .find(|key| key.algorithms().contains(&signs))
-            .ok_or(WireError::NoHostKey(signs.name()))?;
+        let (key, shown) = settings
+            .host_key_for(algorithms.host_key)
+            .ok_or(WireError::NoHostKey(algorithms.host_key.name()))?;
         let inputs = ExchangeInputs {
             client_ident: self
                 .peer_ident
@@ -186,13 +184,13 @@ impl Transport {
             server_ident: settings.ident.as_bytes(),
             client_kexinit: exchange.peer.payload(),
             server_kexinit: exchange.own.payload(),
-            host_key: key.public_blob(),
+            host_key: shown,
             client_public,
             server_public: &server_public,
         };
         let hash = exchange_hash(algorithms.kex, &inputs, &secret);
         let reply = Writer::new(number::KEX_REPLY)
-            .string(key.public_blob())
+            .string(shown)
             .string(&server_public)
             .string(key.sign(signs, &hash)?)
             .finish();

@@ -9,6 +9,14 @@ use crate::ssh::wire::keys::PrivateKey;
 use crate::ssh::wire::negotiate::HostKeyAlgorithm;
 use crate::ssh::wire::packet::RekeyLimits;
 
+/// A certificate of a host key, to be shown in its place.
+#[derive(Clone, Debug)]
+pub struct HostCertificate {
+    pub blob: Vec<u8>,
+    /// The plain key within.
+    pub public_blob: Vec<u8>,
+}
+
 /// The accepting side.
 #[derive(Clone)]
 pub struct ServerSettings {
@@ -16,6 +24,8 @@ pub struct ServerSettings {
     pub ident: String,
     /// Best first; a client's wish chooses among them.
     pub host_keys: Arc<Vec<PrivateKey>>,
+    /// Certificates of some of them.
+    pub host_certificates: Arc<Vec<HostCertificate>>,
     /// Best first; a client's order decides.
     pub kex: Vec<Kex>,
     /// `None`: GCM alone for clients known to speak it well and offering it, everything for the others.
@@ -30,6 +40,7 @@ impl ServerSettings {
         Self {
             ident: OWN.to_owned(),
             host_keys,
+            host_certificates: Arc::default(),
             kex: Kex::ALL.to_vec(),
             ciphers: None,
             macs: Mac::ALL.to_vec(),
@@ -37,15 +48,38 @@ impl ServerSettings {
         }
     }
 
-    /// What the host keys can sign with, in their order.
+    /// What the host keys can sign with, in their order; those that have a certificate first with it.
     pub(super) fn host_key_algorithms(&self) -> Vec<HostKeyAlgorithm> {
-        let of_key = |key: &PrivateKey| key.algorithms().iter().copied();
-        let all = self.host_keys.iter().flat_map(of_key);
-        all.map(|signature| HostKeyAlgorithm {
-            signature,
-            certificate: false,
-        })
-        .collect()
+        let certified = self
+            .host_keys
+            .iter()
+            .filter(|key| self.certificate_of(key).is_some());
+        let of_key = |key: &PrivateKey, certificate| {
+            let signatures = key.algorithms().iter();
+            signatures.map(move |signature| HostKeyAlgorithm {
+                signature: *signature,
+                certificate,
+            })
+        };
+        let certified = certified.flat_map(|key| of_key(key, true));
+        let plain = self.host_keys.iter().flat_map(|key| of_key(key, false));
+        certified.chain(plain).collect()
+    }
+
+    /// The key that signs for an algorithm, and what is shown of it: its public half or its certificate.
+    pub(super) fn host_key_for(&self, wanted: HostKeyAlgorithm) -> Option<(&PrivateKey, &[u8])> {
+        let is_able = |key: &&PrivateKey| key.algorithms().contains(&wanted.signature);
+        let mut able = self.host_keys.iter().filter(is_able);
+        match wanted.certificate {
+            false => able.next().map(|key| (key, key.public_blob())),
+            true => able.find_map(|key| Some((key, self.certificate_of(key)?))),
+        }
+    }
+
+    fn certificate_of(&self, key: &PrivateKey) -> Option<&[u8]> {
+        let is_its = |known: &&HostCertificate| known.public_blob == key.public_blob();
+        let certificate = self.host_certificates.iter().find(is_its);
+        certificate.map(|certificate| certificate.blob.as_slice())
     }
 
     pub(super) fn ciphers_for(&self, kind: ClientKind, takes_gcm: bool) -> Vec<Cipher> {
