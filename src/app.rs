@@ -19,7 +19,7 @@ use crate::admin::{self, AdminState, Readiness};
 use crate::config::{Config, HttpsConfig, Placement, PoolConfig, SshConfig};
 use crate::fleet::{self, Fleet};
 use crate::https;
-use crate::net::accept::{self, Limits};
+use crate::net::accept::{self, Bounds, Limits};
 use crate::net::bind;
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Instance, PlacementPolicy, PoolRules, Protocol, Snapshot};
@@ -187,9 +187,13 @@ impl App {
         )?;
         let limits = Limits::new(
             Protocol::Ssh,
-            ssh.max_connections,
-            ssh.max_startups,
-            ssh.max_startups_per_source,
+            Bounds {
+                connections_max: ssh.max_connections,
+                startups_max: ssh.max_startups,
+                startups_per_source_max: ssh.max_startups_per_source,
+                early_drop: ssh.early_drop.map(|drop| (drop.start, drop.rate_percent)),
+                proxies: ssh.proxy_protocol_from.clone(),
+            },
             parts.metrics.clone(),
         );
         let listeners = listen("ssh.listen", &ssh.listen)?;
@@ -213,9 +217,13 @@ impl App {
         )?;
         let limits = Limits::new(
             Protocol::Jupyter,
-            https.max_connections,
-            https.max_connections,
-            https.max_connections_per_source,
+            Bounds {
+                connections_max: https.max_connections,
+                startups_max: https.max_connections,
+                startups_per_source_max: https.max_connections_per_source,
+                early_drop: None,
+                proxies: https.proxy_protocol_from.clone(),
+            },
             parts.metrics.clone(),
         );
         let listeners = listen("https.listen", &https.listen)?;

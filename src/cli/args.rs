@@ -25,6 +25,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Read the configuration: tell every fault, or show the limits in force
     Check(ConfigArgs),
+    /// Examine the instances' sshd as the gate sees it, and say what mends it
+    Doctor(DoctorArgs),
     /// Show the gate and its pools
     Status(ShowArgs),
     /// Show the instances: where they are, whether they are up, how full
@@ -49,6 +51,19 @@ pub struct ConfigArgs {
     /// The configuration file [default: $POOLGATE_CONFIG or /etc/poolgate/poolgate.toml]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// An account of the instances: also log in as it with a certificate of the gate's authority
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Also open 40 connections at once to each instance. One that is not set up for a gate may refuse this
+    /// machine's logins for up to a minute after
+    #[arg(long)]
+    pub crowd: bool,
 }
 
 /// Which gate to ask.
@@ -124,6 +139,7 @@ mod tests {
             "poolgate serve -c x.toml",
             "poolgate demo --instances 3",
             "poolgate check -c x.toml",
+            "poolgate doctor -c x.toml --user alice --crowd",
             "poolgate status -o json",
             "poolgate instances -o table --socket /run/x.sock",
             "poolgate sessions -o json -c x.toml",

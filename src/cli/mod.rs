@@ -6,6 +6,7 @@ pub mod args;
 mod check;
 mod client;
 pub mod demo;
+mod doctor;
 mod healthcheck;
 mod host_keys;
 mod instances;
@@ -93,6 +94,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(args) => demo::run(args).await,
         Command::DemoInstance(args) => demo::run_instance(args).await,
         Command::Check(args) => check::run(&args),
+        Command::Doctor(args) => doctor::run(&args).await,
         Command::Status(args) => status::run(&args).await,
         Command::Instances(args) => instances::run(&args).await,
         Command::Sessions(args) => sessions::run(&args).await,

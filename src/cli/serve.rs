@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
@@ -23,6 +24,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let config = crate::config::load(args.config.config.as_deref())?;
     crate::telemetry::log::init(&config.log).map_err(anyhow::Error::from)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
+    raise_file_limit();
     let app = App::start(config)?;
     let addresses = &app.addresses;
     tracing::info!(
@@ -38,6 +40,15 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     app.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Each session holds two sockets; the soft limit of old, 1024 files, is for programs that use select(2).
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
 }
 
 /// `127.0.0.1:22 [::1]:22`, or `off`.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::guards::{early_drop, penalties, proxies};
 use super::raw::Section;
 use super::units::{duration, size};
 use super::validate::seconds;
@@ -83,6 +84,9 @@ pub(super) fn ssh(
     let minute = seconds(1)..=seconds(600);
     let login_grace = section.get_or("login_grace", seconds(30), duration(minute.clone()));
     let (max_startups, max_startups_per_source) = startups(&mut section);
+    let early_drop = early_drop(&mut section, max_startups);
+    let penalties = penalties(section.section("penalties"));
+    let proxy_protocol_from = proxies(&mut section);
     let max_connections = section.get_or("max_connections", 10_000, number(1..=1_000_000));
     let connect_timeout = section.get_or(
         "connect_timeout",
@@ -113,6 +117,9 @@ pub(super) fn ssh(
         login_grace,
         max_startups,
         max_startups_per_source,
+        early_drop,
+        penalties,
+        proxy_protocol_from,
         max_connections,
         connect_timeout,
         rekey_bytes,
@@ -268,6 +275,7 @@ pub(super) fn https(
     // A browser opens a handful, and a campus sits behind one address.
     let max_connections_per_source =
         section.get_or("max_connections_per_source", 1024, number(1..=1_000_000));
+    let proxy_protocol_from = proxies(&mut section);
     let minutes = || seconds(1)..=seconds(600);
     let handshake_timeout = section.get_or("handshake_timeout", seconds(10), duration(minutes()));
     let idle_timeout = section.get_or("idle_timeout", seconds(60), duration(minutes()));
@@ -297,6 +305,7 @@ pub(super) fn https(
         private_key,
         max_connections,
         max_connections_per_source,
+        proxy_protocol_from,
         handshake_timeout,
         idle_timeout,
         answer_timeout,

@@ -32,6 +32,10 @@ impl Config {
 }
 
 fn of_ssh(ssh: &SshConfig) -> Vec<Limit> {
+    let penalties = &ssh.penalties;
+    let early_drop = ssh.early_drop.map_or("off".to_owned(), |drop| {
+        format!("{}:{}", drop.start, drop.rate_percent)
+    });
     let limits = [
         ("login_grace", show_duration(ssh.login_grace)),
         ("max_startups", ssh.max_startups.to_string()),
@@ -39,6 +43,7 @@ fn of_ssh(ssh: &SshConfig) -> Vec<Limit> {
             "max_startups_per_source",
             ssh.max_startups_per_source.to_string(),
         ),
+        ("early_drop", early_drop),
         ("max_connections", ssh.max_connections.to_string()),
         ("connect_timeout", show_duration(ssh.connect_timeout)),
         ("rekey_bytes", show_size(ssh.rekey_bytes)),
@@ -47,6 +52,20 @@ fn of_ssh(ssh: &SshConfig) -> Vec<Limit> {
         ("keepalive_max", ssh.keepalive_max.to_string()),
         ("auth.max_tries", ssh.auth.max_tries.to_string()),
         ("auth.max_offers", ssh.auth.max_offers.to_string()),
+        ("penalties.connection", show_duration(penalties.connection)),
+        ("penalties.authfail", show_duration(penalties.authfail)),
+        ("penalties.noauth", show_duration(penalties.noauth)),
+        (
+            "penalties.grace_exceeded",
+            show_duration(penalties.grace_exceeded),
+        ),
+        (
+            "penalties.protocol_error",
+            show_duration(penalties.protocol_error),
+        ),
+        ("penalties.min", show_duration(penalties.min)),
+        ("penalties.max", show_duration(penalties.max)),
+        ("penalties.max_sources", penalties.max_sources.to_string()),
     ];
     named("ssh", limits)
 }

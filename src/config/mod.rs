@@ -6,6 +6,7 @@
 mod doors;
 pub mod faults;
 mod fleets;
+mod guards;
 mod limits;
 mod pools;
 mod raw;
@@ -23,6 +24,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 pub use faults::{Fault, Faults, Place};
 
@@ -102,6 +105,10 @@ pub struct SshConfig {
     /// Connections that have not logged in yet, in all and from one source (IPv4 /32, IPv6 /64).
     pub max_startups: usize,
     pub max_startups_per_source: usize,
+    pub early_drop: Option<EarlyDrop>,
+    pub penalties: PenaltiesConfig,
+    /// Proxies whose PROXY header is believed, and demanded.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Connections in all.
     pub max_connections: usize,
     /// How long a connect to an instance, with its handshake, may take before another is tried.
@@ -113,6 +120,32 @@ pub struct SshConfig {
     pub keepalive: Duration,
     pub keepalive_max: u32,
     pub auth: SshAuthConfig,
+}
+
+/// From `start` connections that have not logged in, `rate_percent` in 100 new ones are refused, growing to all of them at
+/// `max_startups`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlyDrop {
+    pub start: usize,
+    pub rate_percent: u32,
+}
+
+/// What offences cost a source, and from when and up to what it pays.
+#[derive(Clone, Debug)]
+pub struct PenaltiesConfig {
+    /// Of every connection: a bound on their rate.
+    pub connection: Duration,
+    pub authfail: Duration,
+    pub noauth: Duration,
+    pub grace_exceeded: Duration,
+    pub protocol_error: Duration,
+    /// Above it the source is refused.
+    pub min: Duration,
+    /// No penalty grows beyond it.
+    pub max: Duration,
+    /// Sources remembered, of each family.
+    pub max_sources: usize,
+    pub exempt: Vec<IpNet>,
 }
 
 #[derive(Clone, Debug)]
@@ -141,6 +174,8 @@ pub struct HttpsConfig {
     pub private_key: PathBuf,
     pub max_connections: usize,
     pub max_connections_per_source: usize,
+    /// Proxies whose PROXY header is believed, and demanded.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// From accept to the end of the TLS handshake.
     pub handshake_timeout: Duration,
     /// Until the first byte of a request, and between requests.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::folder::Folder;
 use crate::config::{
     AdminConfig, AuditConfig, Config, FleetConfig, Headroom, HealthConfig, HttpsConfig,
-    InstanceHostKeys, LogConfig, LogFormat, PasswordSource, Placement, PoolConfig, ProcessFleet,
-    ScalingConfig, SshAuthConfig, SshConfig,
+    InstanceHostKeys, LogConfig, LogFormat, PasswordSource, PenaltiesConfig, Placement, PoolConfig,
+    ProcessFleet, ScalingConfig, SshAuthConfig, SshConfig,
 };
 
 /// The name of the demo's only pool; its instances are `demo-1`, `demo-2`, ...
@@ -63,6 +63,9 @@ fn ssh(folder: &Folder, listen: SocketAddr) -> SshConfig {
         login_grace: Duration::from_secs(30),
         max_startups: 100,
         max_startups_per_source: 100,
+        early_drop: None,
+        penalties: PenaltiesConfig::default(),
+        proxy_protocol_from: Vec::new(),
         max_connections: 1000,
         connect_timeout: Duration::from_secs(3),
         rekey_bytes: 1 << 30,
@@ -87,6 +90,7 @@ fn https(folder: &Folder, listen: SocketAddr) -> HttpsConfig {
         private_key: folder.certificate_key(),
         max_connections: 1000,
         max_connections_per_source: 1000,
+        proxy_protocol_from: Vec::new(),
         handshake_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
         answer_timeout: Duration::from_secs(10),

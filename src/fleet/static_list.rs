@@ -36,6 +36,10 @@ impl StaticList {
             .collect();
         Self { listing }
     }
+
+    pub fn into_instances(self) -> Vec<Instance> {
+        self.listing
+    }
 }
 
 impl Fleet for StaticList {

@@ -6,13 +6,17 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::proxy_protocol;
 use super::shutdown::Shutdown;
+use super::source::Source;
 use crate::pool::Protocol;
 use crate::telemetry::metrics::Metrics;
 
@@ -22,11 +26,22 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// How many connections one front door holds, and how many of them before their login is done.
 pub struct Limits {
     protocol: Protocol,
+    bounds: Bounds,
     connections: Arc<Semaphore>,
-    startups_max: usize,
-    startups_per_source_max: usize,
     startups: Mutex<Startups>,
     metrics: Metrics,
+}
+
+/// The figures of one door.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    pub connections_max: usize,
+    pub startups_max: usize,
+    pub startups_per_source_max: usize,
+    /// From so many startups on, so many in 100 new ones are refused.
+    pub early_drop: Option<(usize, u32)>,
+    /// Networks whose connections begin with a PROXY header.
+    pub proxies: Vec<IpNet>,
 }
 
 #[derive(Default)]
@@ -36,45 +51,86 @@ struct Startups {
     by_source: HashMap<Source, usize>,
 }
 
-/// Whom a limit counts as one: an IPv4 address, or the /64 an IPv6 site hands to one machine.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Source(IpAddr);
-
 impl Limits {
-    pub fn new(
-        protocol: Protocol,
-        connections_max: usize,
-        startups_max: usize,
-        startups_per_source_max: usize,
-        metrics: Metrics,
-    ) -> Arc<Self> {
+    pub fn new(protocol: Protocol, bounds: Bounds, metrics: Metrics) -> Arc<Self> {
         Arc::new(Self {
             protocol,
-            connections: Arc::new(Semaphore::new(connections_max)),
-            startups_max,
-            startups_per_source_max,
+            connections: Arc::new(Semaphore::new(bounds.connections_max)),
+            bounds,
             startups: Mutex::default(),
             metrics,
         })
     }
 
-    /// Counts a connection that has yet to log in, or says which limit turns it away.
-    fn begin_startup(self: &Arc<Self>, peer: IpAddr) -> Result<Startup, &'static str> {
-        let source = Source::of(peer);
-        let mut startups = self.startups.lock().unwrap_or_else(PoisonError::into_inner);
-        if startups.total >= self.startups_max {
-            return Err("max_startups");
+    /// Counts a connection that has yet to log in, or says which limit turns it away. `roll` is a random number below 100.
+    fn begin_startup(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        roll: impl FnOnce() -> u32,
+    ) -> Result<Startup, &'static str> {
+        let mut startups = self.startups();
+        if startups.total >= self.bounds.startups_max {
+            return Err(self.named("ssh.max_startups", "https.max_connections"));
         }
-        let of_source = startups.by_source.entry(source).or_insert(0);
-        if *of_source >= self.startups_per_source_max {
-            return Err("max_startups_per_source");
+        let percent = self.drop_percent(startups.total);
+        if percent > 0 && roll() < percent {
+            return Err(self.named("ssh.early_drop", "https.max_connections"));
         }
-        *of_source += 1;
+        let source = match self.is_proxy(peer) {
+            true => None,
+            false => Some(self.count_source(&mut startups, peer)?),
+        };
         startups.total += 1;
         Ok(Startup {
             limits: self.clone(),
             source,
         })
+    }
+
+    fn count_source(&self, startups: &mut Startups, peer: IpAddr) -> Result<Source, &'static str> {
+        let source = Source::of(peer);
+        let of_source = startups.by_source.entry(source).or_insert(0);
+        if *of_source >= self.bounds.startups_per_source_max {
+            return Err(self.named(
+                "ssh.max_startups_per_source",
+                "https.max_connections_per_source",
+            ));
+        }
+        *of_source += 1;
+        Ok(source)
+    }
+
+    /// How many in 100 are refused by chance: more, the nearer the door is to being full.
+    fn drop_percent(&self, startups: usize) -> u32 {
+        let Some((start, rate)) = self.bounds.early_drop else {
+            return 0;
+        };
+        let Some(above) = startups.checked_sub(start) else {
+            return 0;
+        };
+        let room = self.bounds.startups_max.saturating_sub(start).max(1);
+        let share = u32::try_from(above * 100 / room).unwrap_or(100).min(100);
+        rate + 100u32.saturating_sub(rate) * share / 100
+    }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.bounds.proxies.iter().any(|net| net.contains(&peer))
+    }
+
+    fn turn_away(&self, peer: SocketAddr, limit: &'static str) {
+        self.metrics.count_limit(limit);
+        tracing::debug!(%peer, limit, "connection turned away");
+    }
+
+    fn named(&self, ssh: &'static str, https: &'static str) -> &'static str {
+        match self.protocol {
+            Protocol::Ssh => ssh,
+            Protocol::Jupyter => https,
+        }
+    }
+
+    fn startups(&self) -> MutexGuard<'_, Startups> {
+        self.startups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,21 +149,30 @@ impl Permit {
 
 struct Startup {
     limits: Arc<Limits>,
-    source: Source,
+    /// `None` while a proxy has yet to say whose the connection is.
+    source: Option<Source>,
+}
+
+impl Startup {
+    fn count_for(&mut self, peer: IpAddr) -> Result<(), &'static str> {
+        let limits = self.limits.clone();
+        let source = limits.count_source(&mut limits.startups(), peer)?;
+        self.source = Some(source);
+        Ok(())
+    }
 }
 
 impl Drop for Startup {
     fn drop(&mut self) {
-        let mut startups = self
-            .limits
-            .startups
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut startups = self.limits.startups();
         startups.total = startups.total.saturating_sub(1);
-        if let Some(count) = startups.by_source.get_mut(&self.source) {
+        let Some(source) = self.source else {
+            return;
+        };
+        if let Some(count) = startups.by_source.get_mut(&source) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                startups.by_source.remove(&self.source);
+                startups.by_source.remove(&source);
             }
         }
     }
@@ -116,33 +181,81 @@ impl Drop for Startup {
 /// Accepts until the gate closes; each connection gets a task of its own.
 pub async fn serve<F, T>(listener: TcpListener, limits: Arc<Limits>, shutdown: Shutdown, connect: F)
 where
-    F: Fn(TcpStream, SocketAddr, Permit) -> T,
+    F: Fn(TcpStream, SocketAddr, Permit) -> T + Send + Sync + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
+    let connect = Arc::new(connect);
     loop {
         let accepted = tokio::select! {
             () = shutdown.closing.cancelled() => return,
             accepted = accept(&listener, &limits) => accepted,
         };
-        match accepted {
-            Ok((stream, peer, connection)) => match limits.begin_startup(peer.ip()) {
-                Ok(startup) => {
-                    let permit = Permit {
-                        startup: Some(startup),
-                        _connection: connection,
-                    };
-                    shutdown.connections.spawn(connect(stream, peer, permit));
-                }
-                Err(limit) => {
-                    limits.metrics.count_limit(limit);
-                    tracing::debug!(%peer, limit, "connection turned away");
-                }
-            },
+        let (stream, peer, connection) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "accept failed; trying again");
                 tokio::time::sleep(BACK_OFF).await;
+                continue;
             }
+        };
+        let startup = match limits.begin_startup(peer.ip(), roll) {
+            Ok(startup) => startup,
+            Err(limit) => {
+                limits.turn_away(peer, limit);
+                continue;
+            }
+        };
+        let is_proxied = startup.source.is_none();
+        let permit = Permit {
+            startup: Some(startup),
+            _connection: connection,
+        };
+        if is_proxied {
+            let (limits, connect) = (limits.clone(), connect.clone());
+            shutdown.connections.spawn(async move {
+                let mut stream = stream;
+                let named = name_client(&mut stream, peer, permit, &limits).await;
+                if let Some((client, permit)) = named {
+                    connect(stream, client, permit).await;
+                }
+            });
+        } else {
+            shutdown.connections.spawn(connect(stream, peer, permit));
         }
+    }
+}
+
+/// Who is behind a proxy's connection, counted as themselves from here on.
+async fn name_client(
+    stream: &mut TcpStream,
+    proxy: SocketAddr,
+    mut permit: Permit,
+    limits: &Limits,
+) -> Option<(SocketAddr, Permit)> {
+    let client = match proxy_protocol::read(stream).await {
+        Ok(client) => canonical(client.unwrap_or(proxy)),
+        Err(error) => {
+            let refused = limits.named("ssh.proxy_protocol_from", "https.proxy_protocol_from");
+            limits.metrics.count_limit(refused);
+            tracing::warn!(%proxy, %error, "a proxy's connection was refused");
+            return None;
+        }
+    };
+    match permit.startup.as_mut()?.count_for(client.ip()) {
+        Ok(()) => Some((client, permit)),
+        Err(limit) => {
+            limits.turn_away(client, limit);
+            None
+        }
+    }
+}
+
+/// A number below 100 that nobody can foresee. Without random bytes nothing is refused by chance.
+fn roll() -> u32 {
+    let mut bytes = [0; 4];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => u32::from_ne_bytes(bytes) % 100,
+        Err(_) => 100,
     }
 }
 
@@ -158,7 +271,9 @@ async fn accept(
         .map_err(std::io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     if limits.connections.available_permits() == 0 {
-        limits.metrics.count_limit("max_connections");
+        limits
+            .metrics
+            .count_limit(limits.named("ssh.max_connections", "https.max_connections"));
         tracing::warn!(protocol = %limits.protocol, "as many connections as max_connections allows; more will wait");
     }
     Ok((stream, canonical(peer), connection))
@@ -169,47 +284,69 @@ fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
-impl Source {
-    fn of(peer: IpAddr) -> Self {
-        Self(match peer.to_canonical() {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => {
-                let network = u128::from(address) & !u128::from(u64::MAX);
-                IpAddr::V6(network.into())
-            }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_ipv6_site_is_one_source_and_ipv4_addresses_are_many() {
-        let source = |text: &str| Source::of(text.parse().unwrap());
-        assert!(source("2001:db8::1") == source("2001:db8::ffff:1"));
-        assert!(source("2001:db8::1") != source("2001:db8:0:1::1"));
-        assert!(source("192.0.2.1") != source("192.0.2.2"));
-        assert!(source("::ffff:192.0.2.1") == source("192.0.2.1"));
+    fn limits(
+        startups_max: usize,
+        per_source: usize,
+        early_drop: Option<(usize, u32)>,
+    ) -> Arc<Limits> {
+        let bounds = Bounds {
+            connections_max: 10,
+            startups_max,
+            startups_per_source_max: per_source,
+            early_drop,
+            proxies: vec!["198.51.100.0/24".parse().unwrap()],
+        };
+        Limits::new(Protocol::Ssh, bounds, Metrics::new())
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[test]
     fn startups_are_bounded_in_all_and_by_source_and_come_back() {
-        let limits = Limits::new(Protocol::Ssh, 10, 3, 2, Metrics::new());
-        let first: IpAddr = "192.0.2.1".parse().unwrap();
-        let second: IpAddr = "192.0.2.2".parse().unwrap();
-        let held = [limits.begin_startup(first), limits.begin_startup(first)];
+        let limits = limits(3, 2, None);
+        let begin = |peer: &str| limits.begin_startup(ip(peer), || 0);
+        let held = [begin("192.0.2.1"), begin("192.0.2.1")];
         assert!(held.iter().all(Result::is_ok));
-        assert_eq!(
-            limits.begin_startup(first).err(),
-            Some("max_startups_per_source")
-        );
-        let other = limits.begin_startup(second);
-        assert_eq!(limits.begin_startup(second).err(), Some("max_startups"));
+        let third = begin("192.0.2.1");
+        assert_eq!(third.err(), Some("ssh.max_startups_per_source"));
+        let other = begin("192.0.2.2");
+        assert_eq!(begin("192.0.2.2").err(), Some("ssh.max_startups"));
         drop(held);
         drop(other);
-        assert!(limits.startups.lock().unwrap().by_source.is_empty());
-        assert!(limits.begin_startup(first).is_ok());
+        assert!(limits.startups().by_source.is_empty());
+        assert_eq!(limits.startups().total, 0);
+        assert!(begin("192.0.2.1").is_ok());
+    }
+
+    #[test]
+    fn early_drops_begin_at_the_start_and_grow_to_all() {
+        let limits = limits(1000, 1000, Some((500, 30)));
+        let percents = [0, 499, 500, 750, 999, 1000].map(|startups| limits.drop_percent(startups));
+        assert_eq!(percents, [0, 0, 30, 65, 99, 100]);
+        limits.startups().total = 500;
+        let dropped = limits.begin_startup(ip("192.0.2.1"), || 29);
+        assert_eq!(dropped.err(), Some("ssh.early_drop"));
+        assert!(limits.begin_startup(ip("192.0.2.1"), || 30).is_ok());
+    }
+
+    #[test]
+    fn behind_a_proxy_each_client_counts_as_itself() {
+        let limits = limits(10, 2, None);
+        let begin = || limits.begin_startup(ip("198.51.100.1"), || 0).unwrap();
+        let mut held: Vec<Startup> = (0..4).map(|_| begin()).collect();
+        assert_eq!(held[0].count_for(ip("192.0.2.1")), Ok(()));
+        assert_eq!(held[1].count_for(ip("192.0.2.1")), Ok(()));
+        assert!(held[2].count_for(ip("192.0.2.1")).is_err());
+        assert_eq!(held[3].count_for(ip("192.0.2.2")), Ok(()));
+        assert_eq!(limits.startups().total, 4);
+        drop(held);
+        assert_eq!(limits.startups().total, 0);
+        assert!(limits.startups().by_source.is_empty());
     }
 }

@@ -3,4 +3,6 @@
 pub mod accept;
 pub mod bind;
 pub mod proxy_header;
+pub mod proxy_protocol;
 pub mod shutdown;
+pub mod source;

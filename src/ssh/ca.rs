@@ -14,9 +14,9 @@ use crate::identity::{Grant, Proof, Restrictions};
 use crate::pool::SessionId;
 
 /// Clocks of instances may be this far behind the gate's.
-const VALID_BEFORE_NOW: Duration = Duration::from_secs(60);
+pub const VALID_BEFORE_NOW: Duration = Duration::from_secs(60);
 /// A certificate serves only while its session authenticates.
-const VALID_AFTER_NOW: Duration = Duration::from_secs(120);
+pub const VALID_AFTER_NOW: Duration = Duration::from_secs(120);
 
 /// Where the authority's signature comes from. In memory here; an agent or a hardware module can stand in its place.
 pub trait Signer: Send + Sync {

@@ -12,9 +12,10 @@ use tokio::net::TcpStream;
 
 use super::gatekeeper::Gatekeeper;
 use super::host_identity::{HostCertificateError, HostIdentity, Prover};
-use super::leg::Leg;
+use super::leg::{self, Leg};
 use super::login::{Admitted, Login, LoginError};
 use super::pipe::{self, Duties, Keepalive};
+use super::toll::{self, Toll, Tolls};
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::{ServerSettings, Transport};
 use crate::config::{PoolConfig, SshConfig};
@@ -31,6 +32,7 @@ pub struct SshFront {
     server: RwLock<Arc<ServerSettings>>,
     gatekeeper: Gatekeeper,
     keepalive: Keepalive,
+    tolls: Arc<Tolls>,
     audit: AuditLog,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -60,6 +62,7 @@ impl SshFront {
                 interval: config.keepalive,
                 unanswered_max: config.keepalive_max,
             },
+            tolls: Tolls::new(config.penalties.clone(), metrics.clone()),
             audit,
             metrics,
             shutdown,
@@ -77,6 +80,11 @@ impl SshFront {
     /// One connection, from its first byte to its audit line.
     pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut permit: Permit) {
         let _counted = self.metrics.connection(Protocol::Ssh);
+        if let Err(wait) = self.tolls.enter(peer.ip()) {
+            tracing::debug!(%peer, ?wait, "refused for the failed logins of before");
+            // Boxed, as the login below is.
+            return Box::pin(leg::turn_away(stream, &toll::refusal(wait))).await;
+        }
         let settings = self.server.read();
         let settings = settings.unwrap_or_else(PoisonError::into_inner).clone();
         let client = Leg::new(stream, |entropy, now, out| {
@@ -95,7 +103,8 @@ impl SshFront {
 
     async fn log_in(&self, client: Leg, peer: SocketAddr) -> Option<(Leg, Admitted)> {
         let deadline = Instant::now() + self.gatekeeper.login_grace;
-        let mut login = Login::new(&self.gatekeeper, client, peer, deadline);
+        let toll = Toll::new(&self.tolls, peer.ip());
+        let mut login = Login::new(&self.gatekeeper, client, peer, deadline, toll);
         let outcome = tokio::select! {
             outcome = tokio::time::timeout_at(deadline.into(), login.run()) => {
                 outcome.unwrap_or(Err(LoginError::TooSlow(self.gatekeeper.login_grace)))
@@ -135,7 +144,8 @@ impl SshFront {
         }
     }
 
-    async fn refuse(&self, login: Login<'_>, peer: SocketAddr, error: &LoginError) {
+    async fn refuse(&self, mut login: Login<'_>, peer: SocketAddr, error: &LoginError) {
+        login.settle(error);
         self.metrics.count_login(Protocol::Ssh, error.outcome());
         tracing::debug!(%peer, reason = %error, "login refused");
         // Port scanners that never named anybody would drown the log.

@@ -108,6 +108,21 @@ impl InstanceKeys {
         }
     }
 
+    /// As `check`, but a first key is not pinned: `false` says that none is known yet.
+    pub fn is_known(
+        &self,
+        instance: &Instance,
+        host_key_blob: &[u8],
+        now: SystemTime,
+    ) -> Result<bool, HostKeyError> {
+        let is_first = matches!(self.trust(instance)?, Trust::FirstUse)
+            && self.pins().key_of(instance).is_none();
+        if !is_first {
+            self.check(instance, host_key_blob, now)?;
+        }
+        Ok(!is_first)
+    }
+
     /// Host key algorithms for the exchange with this instance, best first. Those that `check` can accept come first;
     /// the rest follow, so that an instance with another kind of key is named as such and not as "no common algorithm".
     pub fn wanted_algorithms(&self, instance: &Instance) -> Vec<HostKeyAlgorithm> {

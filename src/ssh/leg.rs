@@ -169,6 +169,14 @@ impl Leg {
     }
 }
 
+/// Says one line in the place of an identification, and closes.
+pub(super) async fn turn_away(mut stream: TcpStream, line: &str) {
+    let said = tokio::time::timeout(LINGER, stream.write_all(line.as_bytes())).await;
+    if let Ok(Ok(())) = said {
+        close(stream, LINGER).await;
+    }
+}
+
 /// Closes so that the last bytes arrive: closing with unread input, or input on its way, would reset the connection and
 /// lose what the other side has not taken yet.
 async fn close(mut stream: TcpStream, linger: Duration) {

@@ -16,6 +16,7 @@ pub(super) use error::LoginError;
 
 use super::gatekeeper::Gatekeeper;
 use super::leg::{LINGER, Leg};
+use super::toll::Toll;
 use super::upstream::{BANNERS_MAX, Upstream};
 use super::wire::keys::SigAlg;
 use super::wire::message::{self, number};
@@ -40,6 +41,9 @@ pub(super) struct Login<'a> {
     gatekeeper: &'a Gatekeeper,
     peer: SocketAddr,
     deadline: Instant,
+    toll: Toll,
+    /// When the request at hand came.
+    asked_at: Instant,
     pub(super) client: Leg,
     /// Fixed by the first request; changing it ends the login.
     pub(super) name: Option<LoginName>,
@@ -63,11 +67,14 @@ impl<'a> Login<'a> {
         client: Leg,
         peer: SocketAddr,
         deadline: Instant,
+        toll: Toll,
     ) -> Self {
         Self {
             gatekeeper,
             peer,
             deadline,
+            toll,
+            asked_at: Instant::now(),
             client,
             name: None,
             raw_name: String::new(),
@@ -97,12 +104,14 @@ impl<'a> Login<'a> {
                 Some(number::USERAUTH_REQUEST) => {
                     let request = AuthRequest::parse(&message)?;
                     self.fix_name(&request)?;
+                    self.asked_at = Instant::now();
                     if let Some(admitted) = self.answer(request).await? {
                         return Ok(admitted);
                     }
                 }
                 Some(number::USERAUTH_INFO_RESPONSE) if self.is_asked => {
                     self.is_asked = false;
+                    self.asked_at = Instant::now();
                     let answers = userauth::parse_info_response(&message)?;
                     let payload = userauth::info_response(&answers);
                     let admitted = self
@@ -135,6 +144,13 @@ impl<'a> Login<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// Whoever has proved who they are owes nothing, however it ends.
+    pub(super) fn settle(&mut self, error: &LoginError) {
+        if self.verified.is_empty() {
+            self.toll.settle(error);
+        }
     }
 
     /// The end of a login that came to nothing: both sides hear of it, as far as somebody listens.
@@ -183,21 +199,20 @@ impl<'a> Login<'a> {
                     Some(new) => userauth::password_change_request(&user, password, new),
                     None => userauth::password_request(&user, password),
                 };
-                self.open_upstream().await?;
                 self.relay(&payload, InProgress::Password).await
             }
             Method::KeyboardInteractive { submethods } if self.gatekeeper.relays_passwords => {
                 let user = self.user();
                 let payload = userauth::keyboard_interactive_request(&user, submethods);
-                self.open_upstream().await?;
                 self.relay(&payload, InProgress::KeyboardInteractive).await
             }
             Method::None => {
-                self.refuse().await?;
+                let methods = self.gatekeeper.methods();
+                self.tell(&userauth::failure(methods, false)).await?;
                 Ok(None)
             }
             Method::Password { .. } | Method::KeyboardInteractive { .. } | Method::Other(_) => {
-                self.count_failure()?;
+                self.count_failure().await?;
                 self.refuse().await?;
                 Ok(None)
             }
@@ -228,6 +243,7 @@ impl<'a> Login<'a> {
             .await
             .is_some();
         if is_known && SigAlg::from_name(algorithm).is_some() {
+            self.even_out().await;
             self.tell(&userauth::pk_ok(algorithm, key_blob)).await
         } else {
             self.refuse().await
@@ -256,7 +272,7 @@ impl<'a> Login<'a> {
             }
         };
         let Some(verified) = verified else {
-            self.count_failure()?;
+            self.count_failure().await?;
             self.refuse().await?;
             return Ok(None);
         };
@@ -341,6 +357,12 @@ impl<'a> Login<'a> {
         payload: &[u8],
         method: InProgress,
     ) -> Result<Option<Admitted>, LoginError> {
+        let user = self.user();
+        let _turn = self.toll.turn(&user).await?;
+        // Answers go where the questions came from, or nowhere.
+        if payload.first() != Some(&number::USERAUTH_INFO_RESPONSE) {
+            self.open_upstream().await?;
+        }
         let Some(mut upstream) = self.upstream.take() else {
             return Err(LoginError::OutOfPlace(number::USERAUTH_INFO_RESPONSE));
         };
@@ -374,7 +396,7 @@ impl<'a> Login<'a> {
                 }
                 AuthReply::Failure { methods, partial } => {
                     if !partial {
-                        self.count_failure()?;
+                        self.count_failure().await?;
                     }
                     self.upstream = Some(upstream);
                     self.tell(&userauth::failure(&relayable(&methods), partial))
@@ -416,6 +438,7 @@ impl<'a> Login<'a> {
     }
 
     async fn refuse(&mut self) -> Result<(), LoginError> {
+        self.even_out().await;
         let methods = self.gatekeeper.methods();
         self.tell(&userauth::failure(methods, false)).await
     }
@@ -433,12 +456,20 @@ impl<'a> Login<'a> {
         Ok(())
     }
 
-    fn count_failure(&mut self) -> Result<(), LoginError> {
+    /// The one place where a failed try counts.
+    async fn count_failure(&mut self) -> Result<(), LoginError> {
         self.failures += 1;
+        self.toll.failed();
         if self.failures >= self.gatekeeper.tries_max {
+            self.even_out().await;
             return Err(LoginError::TooManyTries);
         }
         Ok(())
+    }
+
+    /// An unknown name, a name without keys and a wrong key take the same time; `none` takes none.
+    async fn even_out(&mut self) {
+        self.toll.even_out(&self.raw_name, self.asked_at).await;
     }
 
     fn user(&self) -> String {

@@ -1,6 +1,7 @@
 //! The ssh front door: accept, authenticate, place, log in to the instance, relay.
 
 pub mod ca;
+pub mod examine;
 pub mod front;
 pub mod host_identity;
 pub mod host_keys;
@@ -11,9 +12,11 @@ mod entropy;
 mod gatekeeper;
 mod key_file;
 mod leg;
+mod limits;
 mod login;
 mod pipe;
 mod replies;
 #[cfg(test)]
 mod test_keys;
+mod toll;
 mod upstream;

@@ -34,6 +34,8 @@ pub(in crate::ssh) enum LoginError {
     Unreachable(String),
     #[error("instance {instance} refused the login: {why}")]
     RefusedByInstance { instance: String, why: String },
+    #[error("too many failed logins from your address; try again in {0:?}")]
+    Penalised(Duration),
     #[error("login took longer than {0:?}")]
     TooSlow(Duration),
 }
@@ -47,6 +49,7 @@ impl LoginError {
             Self::TooManyTries
             | Self::TooManyOffers
             | Self::TooManyMessages
+            | Self::Penalised(_)
             | Self::Name(_)
             | Self::Proof(_)
             | Self::Grant(_) => "refused",
@@ -76,6 +79,7 @@ impl LoginError {
             Self::TooManyTries
             | Self::TooManyOffers
             | Self::TooManyMessages
+            | Self::Penalised(_)
             | Self::Proof(_)
             | Self::Grant(_) => Some(DisconnectCode::NoMoreAuthMethodsAvailable),
             Self::Name(_) => Some(DisconnectCode::IllegalUserName),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::net::accept::{self, Limits};
+use crate::net::accept::{self, Bounds, Limits};
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Health, Instance, InstanceId, PlacementPolicy, PoolRules, Protocol};
 use crate::shared_pool::SharedPool;
@@ -140,7 +140,7 @@ async fn start_gate(keys: &Keys, pool: SharedPool) -> std::net::SocketAddr {
     let folder = keys.path("");
     let text = format!(
         "state_dir = \"{0}\"\n[ssh]\nlisten = [\"127.0.0.1:2022\"]\nhost_keys = [\"{0}/host\"]\n\
-         user_ca = \"{0}/ca\"\n[ssh.auth]\nauthorized_keys = [\"{0}/homes/%u/keys\"]\n\
+         user_ca = \"{0}/ca\"\n[ssh.penalties]\nexempt = [\"127.0.0.0/8\"]\n[ssh.auth]\nauthorized_keys = [\"{0}/homes/%u/keys\"]\n\
          password = \"instance\"\n[pools.main]\ndefault = true\n[pools.main.fleet]\n\
          provider = \"static\"\ninstances = [{{ name = \"vm1\", address = \"127.0.0.1\" }}]\n",
         folder.to_str().unwrap().trim_end_matches('/')
@@ -160,7 +160,14 @@ async fn start_gate(keys: &Keys, pool: SharedPool) -> std::net::SocketAddr {
     .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = Limits::new(Protocol::Ssh, 100, 100, 100, metrics);
+    let bounds = Bounds {
+        connections_max: 100,
+        startups_max: 100,
+        startups_per_source_max: 100,
+        early_drop: None,
+        proxies: Vec::new(),
+    };
+    let limits = Limits::new(Protocol::Ssh, bounds, metrics);
     tokio::spawn(accept::serve(
         listener,
         limits,

@@ -21,6 +21,7 @@ pub struct GateSetup {
     count: usize,
     host_keys: Vec<PathBuf>,
     ssh: String,
+    penalties: Option<String>,
     auth: String,
     pool: String,
     pool_ssh: String,
@@ -58,6 +59,12 @@ impl GateSetup {
     /// A line for `[ssh]`.
     pub fn ssh(mut self, line: &str) -> Self {
         writeln!(self.ssh, "{line}").unwrap();
+        self
+    }
+
+    /// A line for `[ssh.penalties]`; without one the loopback is exempt, for tests fail logins on purpose.
+    pub fn penalties(mut self, line: &str) -> Self {
+        writeln!(self.penalties.get_or_insert_default(), "{line}").unwrap();
         self
     }
 
@@ -143,6 +150,8 @@ listen = [\"127.0.0.1:{ssh_port}\"]
 host_keys = {host_keys:?}
 user_ca = {user_ca:?}
 {ssh}
+[ssh.penalties]
+{penalties}
 [ssh.auth]
 authorized_keys = [{authorized_keys:?}]
 {auth}
@@ -170,6 +179,10 @@ instances = [
             host_keys = host_keys,
             user_ca = world.path("user_ca"),
             ssh = setup.ssh,
+            penalties = setup
+                .penalties
+                .as_deref()
+                .unwrap_or("exempt = [\"127.0.0.0/8\"]"),
             authorized_keys = world.authorized_keys_pattern(),
             auth = setup.auth,
             admin_port = self.admin_port,
@@ -216,6 +229,15 @@ instances = [
                 up.then_some(())
             },
         );
+    }
+
+    /// Memory of the gate's process that is in use, in KiB.
+    pub fn rss_kib(&self) -> u64 {
+        let pid = self.process.as_ref().unwrap().pid();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.unwrap().split_whitespace().nth(1);
+        number.unwrap().parse().unwrap()
     }
 
     pub fn door(&self, world: &World) -> Door {

@@ -4,6 +4,7 @@ pub mod client;
 pub mod gate;
 pub mod http;
 pub mod hub;
+pub mod light;
 pub mod people;
 pub mod proc;
 pub mod sshd;

@@ -27,6 +27,7 @@ pub struct Sshd {
     pub name: String,
     pub port: u16,
     folder: PathBuf,
+    program: PathBuf,
     child: Child,
 }
 
@@ -35,6 +36,28 @@ pub const BANNER: &str = "This instance belongs to the physics department.";
 
 impl Sshd {
     pub fn start(world: &World, name: &str, logins: Logins) -> Self {
+        // sshd runs itself anew for each connection and needs its full path for that.
+        Self::start_program(world, name, logins, "/usr/sbin/sshd".into(), "")
+    }
+
+    /// One of the versions that penalise sources (9.8 and later), which tests/run unpacks.
+    pub fn start_new(world: &World, name: &str, logins: Logins) -> Self {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".test/openssh-backports");
+        let folder = root.join("usr/lib/openssh");
+        let parts = format!(
+            "SshdSessionPath {0}/sshd-session\nSshdAuthPath {0}/sshd-auth\n",
+            folder.display()
+        );
+        Self::start_program(world, name, logins, root.join("usr/sbin/sshd"), &parts)
+    }
+
+    fn start_program(
+        world: &World,
+        name: &str,
+        logins: Logins,
+        program: PathBuf,
+        lines: &str,
+    ) -> Self {
         let folder = world.folder(name);
         let port = free_port();
         if !folder.join("host_key").exists() {
@@ -43,14 +66,15 @@ impl Sshd {
         fs::write(folder.join("banner"), format!("{BANNER}\n")).unwrap();
         fs::write(
             folder.join("config"),
-            Self::config(world, name, port, logins),
+            Self::config(world, name, port, logins) + lines,
         )
         .unwrap();
-        let child = Self::spawn(&folder);
+        let child = Self::spawn(&folder, &program);
         let sshd = Self {
             name: name.to_owned(),
             port,
             folder,
+            program,
             child,
         };
         sshd.wait_listening();
@@ -107,9 +131,8 @@ Subsystem sftp internal-sftp
         )
     }
 
-    fn spawn(folder: &std::path::Path) -> Child {
-        // sshd runs itself anew for each connection and needs its full path for that.
-        let mut sshd = tool("/usr/sbin/sshd");
+    fn spawn(folder: &std::path::Path, program: &std::path::Path) -> Child {
+        let mut sshd = tool(program.to_str().unwrap());
         sshd.args(["-D", "-f"])
             .arg(folder.join("config"))
             .arg("-E")
@@ -193,9 +216,17 @@ Subsystem sftp internal-sftp
         fs::write(&file, format!("{key} {value}\n{config}")).unwrap();
     }
 
+    /// Another text in place of one in its config, from the next start on.
+    pub fn change_config(&self, old: &str, new: &str) {
+        let file = self.folder.join("config");
+        let config = fs::read_to_string(&file).unwrap();
+        assert!(config.contains(old), "{config}");
+        fs::write(&file, config.replace(old, new)).unwrap();
+    }
+
     /// Starts it again at the same port.
     pub fn revive(&mut self) {
-        self.child = Self::spawn(&self.folder);
+        self.child = Self::spawn(&self.folder, &self.program);
         self.wait_listening();
     }
 }

@@ -261,6 +261,7 @@ pub fn config(folder: &Path, name: &str) -> HttpsConfig {
         private_key: folder.join(format!("{name}.key")),
         max_connections: 100,
         max_connections_per_source: 100,
+        proxy_protocol_from: Vec::new(),
         handshake_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
         answer_timeout: Duration::from_secs(10),
