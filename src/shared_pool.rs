@@ -230,6 +230,12 @@ impl Seat {
         self.pool.change(|state, _| state.set_live(session));
     }
 
+    /// The instance does not let its proven person in, who is not sent there again for having been there.
+    pub fn turn_away(&self) {
+        let session = self.session();
+        self.pool.change(|state, _| state.turn_away(session));
+    }
+
     /// Fires when the session must end from outside: evicted, or its instance is gone.
     pub fn ended(&self) -> CancellationToken {
         self.ended.clone()

@@ -86,6 +86,9 @@ fn files_of(config: &Config) -> Vec<NamedFile<'_>> {
         for path in &ssh.auth.trusted_user_ca_keys {
             add("ssh.auth.trusted_user_ca_keys".to_owned(), path, false);
         }
+        if let Some(path) = &ssh.auth.revoked_keys {
+            add("ssh.auth.revoked_keys".to_owned(), path, false);
+        }
     }
     if let Some(https) = &config.https {
         add("https.certificate".to_owned(), &https.certificate, false);

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use super::guards::{early_drop, penalties, proxies};
 use super::raw::Section;
+use super::ssh_auth::ssh_auth;
 use super::units::{duration, size};
 use super::validate::seconds;
-use super::values::{listen_address, number, path, shown, text, word};
-use super::{HttpsConfig, PasswordSource, SshAuthConfig, SshConfig};
+use super::values::{listen_address, number, path};
+use super::{HttpsConfig, SshConfig};
 
 const HOUR: u64 = 3600;
 
@@ -177,84 +178,6 @@ fn startups(section: &mut Section<'_>) -> (usize, usize) {
         section.fault("max_startups_per_source", message);
     }
     (max_startups, max_startups_per_source)
-}
-
-/// To take the key and not the logins it promises would leave people outside without a reason.
-fn trusted_user_ca_keys(section: &mut Section<'_>) -> Vec<PathBuf> {
-    let folder = section.folder();
-    let listed = section.list("trusted_user_ca_keys", path(folder));
-    let listed = listed.unwrap_or_default();
-    if !listed.is_empty() {
-        let message = "lists authorities, but logins with people's own certificates are not in this version; write [], and people's keys in authorized_keys";
-        section.fault("trusted_user_ca_keys", message);
-    }
-    listed
-}
-
-fn ssh_auth(mut section: Section<'_>) -> SshAuthConfig {
-    let default = vec!["%h/.ssh/authorized_keys".to_owned()];
-    let config = SshAuthConfig {
-        authorized_keys: section
-            .list("authorized_keys", key_pattern)
-            .unwrap_or(default),
-        trusted_user_ca_keys: trusted_user_ca_keys(&mut section),
-        password: section.get_or("password", PasswordSource::Instance, |value| {
-            if let Ok(later @ ("ldap" | "oidc")) = text(value).as_deref() {
-                return Err(format!(
-                    "is {later:?}, which is not in this version; write \"instance\" or \"off\""
-                ));
-            }
-            word(&[
-                ("instance", PasswordSource::Instance),
-                ("off", PasswordSource::Off),
-            ])(value)
-        }),
-        max_tries: section.get_or("max_tries", 6, number(1..=100)),
-        max_offers: section.get_or("max_offers", 20, number(1..=1000)),
-    };
-    let no_keys = config.authorized_keys.is_empty() && config.trusted_user_ca_keys.is_empty();
-    if no_keys && config.password == PasswordSource::Off {
-        let message = "is off and no keys are trusted, so nobody can log in; write password = \"instance\" or name authorized_keys";
-        section.fault("password", message);
-    }
-    section.finish();
-    config
-}
-
-/// A path with `%u`, `%h` and `%%`. Without a person's name in it, everybody's keys would open every account.
-fn key_pattern(value: &::config::Value) -> Result<String, String> {
-    let pattern = text(value)?;
-    let write = "such as \"/home/%u/.ssh/authorized_keys\" or \"%h/.ssh/authorized_keys\"";
-    let mut tokens = Vec::new();
-    let mut rest = pattern.chars();
-    while let Some(c) = rest.next() {
-        if c == '%' {
-            // A sign at the very end stands alone.
-            tokens.extend(rest.next().map_or(vec!['%', '\0'], |token| vec![token]));
-        }
-    }
-    if tokens.contains(&'\0') {
-        return Err(format!(
-            "is {pattern:?}, which ends with a %; write %u, %h or %%, {write}"
-        ));
-    }
-    if let Some(token) = tokens.iter().find(|token| !"uh%".contains(**token)) {
-        return Err(format!(
-            "is {}, but %{token} has no meaning; write %u, %h or %%, {write}",
-            shown(value)
-        ));
-    }
-    if !tokens.iter().any(|token| "uh".contains(*token)) {
-        return Err(format!(
-            "is {pattern:?}, the same file for everybody; write %u or %h in it, {write}"
-        ));
-    }
-    if !pattern.starts_with('/') && !pattern.starts_with("%h/") {
-        return Err(format!(
-            "is {pattern:?}, which is no absolute path; write one, {write}"
-        ));
-    }
-    Ok(pattern)
 }
 
 pub(super) fn https(

@@ -12,6 +12,7 @@ mod pools;
 mod raw;
 pub mod secret;
 mod source;
+mod ssh_auth;
 mod text;
 mod units;
 mod validate;
@@ -152,12 +153,48 @@ pub struct PenaltiesConfig {
 pub struct SshAuthConfig {
     /// Paths with `%u` (login name), `%h` (home folder) and `%%`.
     pub authorized_keys: Vec<String>,
+    pub authorized_keys_command: Option<KeysCommandConfig>,
+    /// Files with the public keys of authorities whose certificates let people in.
     pub trusted_user_ca_keys: Vec<PathBuf>,
+    /// Paths as in `authorized_keys`, of files with the principals a person answers to; empty: their own name.
+    pub authorized_principals: Vec<String>,
+    /// A revocation list (`ssh-keygen -k`), or a plain list of public keys.
+    pub revoked_keys: Option<PathBuf>,
     pub password: PasswordSource,
+    /// Ways in, each the methods that must succeed in this order; empty: any one method.
+    pub methods: Vec<Vec<AuthMethod>>,
     /// Failed passwords and signatures on one connection.
     pub max_tries: u32,
     /// Keys offered on one connection, whether or not they are known.
     pub max_offers: u32,
+}
+
+/// The program that lists a person's keys, with its arguments, and the account it runs as.
+#[derive(Clone, Debug)]
+pub struct KeysCommandConfig {
+    pub words: Vec<String>,
+    pub user: String,
+}
+
+/// A method of SSH's user authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    PublicKey,
+    Password,
+    KeyboardInteractive,
+}
+
+impl AuthMethod {
+    pub const ALL: [Self; 3] = [Self::PublicKey, Self::Password, Self::KeyboardInteractive];
+
+    /// As the protocol names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PublicKey => "publickey",
+            Self::Password => "password",
+            Self::KeyboardInteractive => "keyboard-interactive",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

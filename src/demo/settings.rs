@@ -75,7 +75,11 @@ fn ssh(folder: &Folder, listen: SocketAddr) -> SshConfig {
         auth: SshAuthConfig {
             // One file for every name: whoever holds the key may try the pool as anybody.
             authorized_keys: vec![folder.authorized_keys().to_string_lossy().into_owned()],
+            authorized_keys_command: None,
             trusted_user_ca_keys: Vec::new(),
+            authorized_principals: Vec::new(),
+            revoked_keys: None,
+            methods: Vec::new(),
             password: PasswordSource::Off,
             max_tries: 6,
             max_offers: 20,

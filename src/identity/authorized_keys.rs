@@ -1,6 +1,6 @@
 //! Lines of `authorized_keys` files: parsed by [`parse`], and judged for one person, address and moment by [`judge`].
 //!
-//! Reads no files (`key_files` does) and checks no signatures (`ssh::wire` does). Whatever is not fully understood, or
+//! Reads no files (`person_files` does) and checks no signatures (`ssh::wire` does). Whatever is not fully understood, or
 //! cannot be carried to the instance, grants nothing: the line is skipped, with a reason for the operator's log.
 
 use std::net::IpAddr;
@@ -12,8 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::options::{OptionError, Options};
 use super::restrictions::Restrictions;
+use crate::ssh::wire::keys::{Certificate, check_public};
 
-mod from;
+pub(super) mod from;
 
 /// A longer line is skipped; the longest real one (RSA 16384 with options) stays well below.
 pub const LINE_BYTES_MAX: usize = 16 * 1024;
@@ -41,24 +42,48 @@ pub struct KeyLine {
     pub options: Options,
 }
 
-/// A line that lists this key for this person, and whose conditions hold for this address at this moment.
-/// Half of a proof; the other half is a signature. Only [`judge`] makes one.
+/// A line that lists this key, or the authority of its certificate, for this person, and whose conditions hold for this
+/// address at this moment. Half of a proof; the other half is a signature. Only [`judge`] and `certificates` make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizedLine {
     user: Arc<str>,
     key_blob: Vec<u8>,
+    certificate: Option<Arc<Certificate>>,
     restrictions: Restrictions,
     is_touch_required: bool,
     is_verification_required: bool,
 }
 
 impl AuthorizedLine {
+    /// What a certificate and the line of its authority allow together.
+    pub(super) fn certified(
+        user: &str,
+        certificate: Arc<Certificate>,
+        restrictions: Restrictions,
+        is_touch_required: bool,
+        is_verification_required: bool,
+    ) -> Self {
+        Self {
+            user: user.into(),
+            key_blob: certificate.public_blob.clone(),
+            certificate: Some(certificate),
+            restrictions,
+            is_touch_required,
+            is_verification_required,
+        }
+    }
+
     pub fn user(&self) -> &Arc<str> {
         &self.user
     }
 
     pub fn key_blob(&self) -> &[u8] {
         &self.key_blob
+    }
+
+    /// The very certificate that must be shown with the key; `None` where the plain key is the way in.
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.certificate.as_ref()
     }
 
     pub fn restrictions(&self) -> &Restrictions {
@@ -186,13 +211,30 @@ pub fn judge(
     now: SystemTime,
 ) -> Result<AuthorizedLine, Refusal> {
     let options = &line.options;
-    let limits = &options.restrictions;
     if options.is_cert_authority {
         return Err(Refusal::CertAuthority);
     }
     if options.principals.is_some() {
         return Err(Refusal::Principals);
     }
+    judge_conditions(options, client, now)?;
+    Ok(AuthorizedLine {
+        user: user.into(),
+        key_blob: line.key_blob.clone(),
+        certificate: None,
+        restrictions: options.restrictions.clone(),
+        is_touch_required: options.is_touch_required,
+        is_verification_required: options.is_verification_required,
+    })
+}
+
+/// What a line's options ask of the login itself, whoever the line is about.
+pub(super) fn judge_conditions(
+    options: &Options,
+    client: IpAddr,
+    now: SystemTime,
+) -> Result<(), Refusal> {
+    let limits = &options.restrictions;
     if limits.not_after.is_some_and(|end| end <= now) {
         return Err(Refusal::Expired);
     }
@@ -203,23 +245,66 @@ pub fn judge(
             Err(from::BitsBeyondMask) => return Err(Refusal::FromInvalid(patterns.clone())),
         }
     }
-    // Lists narrow forwarding; where forwarding is off as a whole they say nothing, and the line can be carried.
-    if limits.permit_port_forwarding && !limits.permit_open.is_empty() {
-        return Err(Refusal::NotCarried("permitopen="));
+    match uncarried(options) {
+        Some(option) => Err(Refusal::NotCarried(option)),
+        None => Ok(()),
     }
-    if limits.permit_port_forwarding && !limits.permit_listen.is_empty() {
-        return Err(Refusal::NotCarried("permitlisten="));
-    }
+}
+
+/// The option of a line that neither a minted certificate nor the gate can hold a session to, if there is one: the one
+/// place that refuses such lines.
+fn uncarried(options: &Options) -> Option<&'static str> {
     if options.tunnel.is_some() {
-        return Err(Refusal::NotCarried("tunnel="));
+        return Some("tunnel=");
     }
-    Ok(AuthorizedLine {
-        user: user.into(),
-        key_blob: line.key_blob.clone(),
-        restrictions: limits.clone(),
-        is_touch_required: options.is_touch_required,
-        is_verification_required: options.is_verification_required,
+    options.restrictions.uncarried_list()
+}
+
+/// A file of plain public keys, one a line: authorities. An error if any line is something else.
+pub fn parse_plain_list(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    parse_list(text, |line| {
+        parse_key(line).map_err(|error| error.to_string())
     })
+}
+
+/// The same for revoked keys, where a certificate stands for the key in it.
+pub fn parse_revoked_list(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    parse_list(text, |line| {
+        let blob = line
+            .split([' ', '\t'])
+            .nth(1)
+            .map(|word| STANDARD.decode(word));
+        match blob
+            .and_then(Result::ok)
+            .map(|blob| Certificate::parse(&blob))
+        {
+            Some(Ok(certificate)) => Ok(Some(certificate.public_blob)),
+            _ => parse_key(line).map_err(|error| error.to_string()),
+        }
+    })
+}
+
+fn parse_list(
+    text: &[u8],
+    parse: impl Fn(&str) -> Result<Option<Vec<u8>>, String>,
+) -> Result<Vec<Vec<u8>>, String> {
+    let text = std::str::from_utf8(text).map_err(|_| "it is not text".to_owned())?;
+    let mut keys = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_matches([' ', '\t', '\r']);
+        // DSA keys log nobody in, listed or not.
+        if line.is_empty() || line.starts_with('#') || line.starts_with("ssh-dss ") {
+            continue;
+        }
+        let at = |why: String| format!("line {}: {why}", index + 1);
+        let key = parse(line).map_err(at)?;
+        let key =
+            key.ok_or_else(|| at("no public key; expected TYPE BASE64 [comment]".to_owned()))?;
+        // A key that was cut would match nothing, and whoever listed it would not know.
+        check_public(&key).map_err(|error| at(error.to_string()))?;
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 /// `TYPE BASE64 ...`; `None` if the text does not begin with a key type.

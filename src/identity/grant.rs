@@ -9,14 +9,19 @@ use std::sync::Arc;
 use super::authorized_keys::AuthorizedLine;
 use super::restrictions::Restrictions;
 use crate::pool::{InstanceId, LoginName};
-use crate::ssh::wire::keys::fingerprint;
+use crate::ssh::wire::keys::{Certificate, fingerprint};
 use crate::ssh::wire::userauth::{AuthReply, SignedKey};
+
+/// Of an authority's free text, what the audit line keeps.
+const KEY_ID_CHARS_MAX: usize = 128;
 
 /// A key that somebody named. It says which question to ask of `KeyFinder`, and nothing about who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offered {
     pub user: Arc<str>,
+    /// The plain public key; of a certificate, the key it certifies.
     pub key_blob: Vec<u8>,
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// One proven factor of a login.
@@ -35,14 +40,60 @@ pub enum Proof {
         algorithm: String,
         /// `SHA256:...`, as `ssh-keygen -l` prints it.
         fingerprint: String,
+        certificate: Option<CertifiedBy>,
     },
     /// The instance asked and accepted; `method` is the SSH method it accepted.
     Instance {
         method: &'static str,
         instance: InstanceId,
+        /// It wants something else as well, so this alone makes no grant.
+        is_partial: bool,
     },
     /// The instance's hub logged the browser in.
     Hub { instance: InstanceId },
+}
+
+/// What is to be known later of the certificate that let somebody in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertifiedBy {
+    /// Free text of the authority.
+    pub key_id: String,
+    pub serial: u64,
+    /// The authority's `SHA256:...`.
+    pub authority: String,
+}
+
+impl CertifiedBy {
+    fn of(certificate: &Certificate) -> Self {
+        Self {
+            key_id: certificate.key_id.chars().take(KEY_ID_CHARS_MAX).collect(),
+            serial: certificate.serial,
+            authority: fingerprint(&certificate.ca_blob),
+        }
+    }
+}
+
+impl fmt::Display for CertifiedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key_id,
+            serial,
+            authority,
+        } = self;
+        write!(f, "certificate {key_id:?} serial {serial} of {authority}")
+    }
+}
+
+impl Proof {
+    fn is_partial(&self) -> bool {
+        matches!(
+            self,
+            Self::Instance {
+                is_partial: true,
+                ..
+            }
+        )
+    }
 }
 
 impl fmt::Display for Proof {
@@ -51,8 +102,17 @@ impl fmt::Display for Proof {
             Self::PublicKey {
                 algorithm,
                 fingerprint,
-            } => write!(f, "publickey {algorithm} {fingerprint}"),
-            Self::Instance { method, instance } => {
+                certificate,
+            } => {
+                write!(f, "publickey {algorithm} {fingerprint}")?;
+                match certificate {
+                    Some(certificate) => write!(f, " {certificate}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Instance {
+                method, instance, ..
+            } => {
                 write!(f, "{method} (instance {})", instance.name)
             }
             Self::Hub { instance } => write!(f, "jupyterhub (instance {})", instance.name),
@@ -67,7 +127,7 @@ pub enum ProofError {
     OtherKey,
     #[error("the signature is for another user than the line")]
     OtherUser,
-    #[error("a certificate was presented, and the line lists only its plain key")]
+    #[error("another certificate was presented than the one the line was judged for, or none")]
     Certificate,
     #[error("the security key was not touched, and its line does not say no-touch-required")]
     NotTouched,
@@ -88,8 +148,8 @@ impl Verified {
         if name.is_none_or(|name| name.user != line.user().as_ref()) {
             return Err(ProofError::OtherUser);
         }
-        // Its own limits would be lost; the same client offers the plain key next.
-        if signed.certificate().is_some() {
+        // A plain line would lose the certificate's limits, and a certificate's rights are no plain key's.
+        if signed.certificate() != line.certificate().map(Arc::as_ref) {
             return Err(ProofError::Certificate);
         }
         if let Some(presence) = signed.presence() {
@@ -105,27 +165,31 @@ impl Verified {
             proof: Proof::PublicKey {
                 algorithm: signed.algorithm().name().to_owned(),
                 fingerprint: fingerprint(line.key_blob()),
+                certificate: line.certificate().map(|shown| CertifiedBy::of(shown)),
             },
             restrictions: line.restrictions().clone(),
         })
     }
 
     /// The verdict of the instance that a password or the answers to its questions were relayed to, for the user named
-    /// in that very conversation. `method` is the SSH method's name.
+    /// in that very conversation: success, or partial success where it wants more. `method` is the SSH method's name.
     pub fn by_instance(
         user: &str,
         method: &'static str,
         instance: &InstanceId,
         verdict: &AuthReply,
     ) -> Result<Self, ProofError> {
-        if *verdict != AuthReply::Success {
-            return Err(ProofError::NotAccepted);
-        }
+        let is_partial = match verdict {
+            AuthReply::Success => false,
+            AuthReply::Failure { partial: true, .. } => true,
+            _ => return Err(ProofError::NotAccepted),
+        };
         Ok(Self {
             user: user.into(),
             proof: Proof::Instance {
                 method,
                 instance: instance.clone(),
+                is_partial,
             },
             restrictions: Restrictions::unrestricted(),
         })
@@ -157,6 +221,8 @@ impl Verified {
 pub enum GrantError {
     #[error("nothing was proved")]
     NoFactor,
+    #[error("the instance wants more than what was proved")]
+    OnlyInPart,
     #[error("the factors prove different users")]
     DifferentUsers,
     #[error("two of the keys force different commands")]
@@ -175,6 +241,9 @@ impl Grant {
     /// From all factors of one login, in the order they were proved; what it allows is what each of them allows.
     pub fn new(factors: &[Verified]) -> Result<Self, GrantError> {
         let first = factors.first().ok_or(GrantError::NoFactor)?;
+        if factors.iter().all(|factor| factor.proof.is_partial()) {
+            return Err(GrantError::OnlyInPart);
+        }
         let mut restrictions = first.restrictions.clone();
         for factor in factors {
             if factor.user != first.user {

@@ -1,206 +1,220 @@
-//! Finds a person's `authorized_keys` and asks them whether a key may log in.
+//! Finds out whether a key or a certificate lets somebody in: asks the revoked keys, the trusted authorities, the person's
+//! `authorized_keys` and the operator's command, in this order.
 //!
-//! Files lie on shared storage that may hang: they are read off the runtime's threads, under a time limit, and what was
-//! read serves for a few seconds. A person with keys, one without and a name nobody has take the same path. Refusals go
-//! to the operator's log with their reason; whoever knocks hears nothing of them.
+//! Refusals go to the operator's log with their reason; whoever knocks hears nothing of them. A person with keys, one
+//! without and a name nobody has take the same path. Deliberately absent: signatures of people (`ssh::wire`).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
-
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::authorized_keys::{self, AuthorizedLine, KeyLine};
-use super::strict_modes;
+use super::certificates::{self, Principals};
+use super::grant::Offered;
+use super::keys_command::KeysCommand;
+use super::operator_file::{FileError, OperatorFile};
+use super::person_files::{Line, Listing, PersonFiles, is_plain_name};
+use super::principals::PrincipalLine;
+use super::revocation::Revoked;
+use crate::ssh::wire::keys::Certificate;
 
-mod pattern;
+pub use super::person_files::PatternError;
 
-pub use pattern::{Pattern, PatternError};
+/// Where to look; each may be empty.
+#[derive(Default)]
+pub struct KeySources {
+    /// Patterns of `authorized_keys` files.
+    pub authorized_keys: Vec<String>,
+    /// Files with the public keys of authorities whose certificates let people in.
+    pub trusted_user_ca_keys: Vec<PathBuf>,
+    /// Patterns of files with the principals a person answers to; without one, their own name alone.
+    pub authorized_principals: Vec<String>,
+    pub revoked_keys: Option<PathBuf>,
+    pub command: Option<KeysCommand>,
+}
 
-/// How long what was read serves: a key that was removed stops working after this.
-const FRESH: Duration = Duration::from_secs(5);
-/// How long one look at the files may take, a queue for a reader included.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// Threads that may be inside the file system at once; a hung one keeps its place until the file system answers.
-const READERS_MAX: usize = 16;
-/// People whose files are remembered.
-const PEOPLE_MAX: usize = 1024;
-/// Larger collections of keys are read anew each time, which bounds the memory of `PEOPLE_MAX` of them.
-const KEPT_BYTES_MAX: usize = 32 * 1024;
+/// Why the gate cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    #[error("ssh.auth.trusted_user_ca_keys: {0}")]
+    Authority(FileError),
+}
 
-/// Who may log in with which key, by the files under the configured patterns.
+/// Who may log in with which key.
 pub struct KeyFinder {
-    patterns: Arc<[Pattern]>,
-    people: Mutex<HashMap<String, Arc<Person>>>,
-    readers: Arc<Semaphore>,
-}
-
-/// What was read for one name. Held while somebody reads, so that one name never occupies a second reader.
-type Person = tokio::sync::Mutex<Option<Read>>;
-
-#[derive(Clone)]
-struct Read {
-    at: Instant,
-    files: Arc<[Listing]>,
-}
-
-/// One file's keys.
-struct Listing {
-    path: PathBuf,
-    lines: Vec<KeyLine>,
+    files: PersonFiles<KeyLine>,
+    authorities: Vec<OperatorFile<Vec<Vec<u8>>>>,
+    principals: PersonFiles<PrincipalLine>,
+    revoked: Option<OperatorFile<Revoked>>,
+    command: Option<KeysCommand>,
 }
 
 impl KeyFinder {
-    /// `patterns` are paths with `%u` (login name), `%h` (home folder of the account on this machine) and `%%`.
-    pub fn new(patterns: &[String]) -> Result<Self, PatternError> {
+    /// Blocking: the authorities' files must be there from the start.
+    pub fn new(sources: KeySources) -> Result<Self, SourceError> {
+        let authorities = sources.trusted_user_ca_keys.into_iter().map(|path| {
+            let file = OperatorFile::new(path, authorized_keys::parse_plain_list);
+            file.check().map_err(SourceError::Authority)?;
+            Ok(file)
+        });
         Ok(Self {
-            patterns: patterns
-                .iter()
-                .map(|text| Pattern::parse(text))
-                .collect::<Result<_, _>>()?,
-            people: Mutex::default(),
-            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            files: PersonFiles::new(&sources.authorized_keys)?,
+            authorities: authorities.collect::<Result<_, SourceError>>()?,
+            principals: PersonFiles::new(&sources.authorized_principals)?,
+            revoked: sources
+                .revoked_keys
+                .map(|path| OperatorFile::new(path, Revoked::parse)),
+            command: sources.command,
         })
     }
 
-    /// The line that lets this key's owner in as `user`, if there is one. The same question for a key that is only
-    /// offered and for one that signed: what differs is what the caller may do with the answer.
+    /// What lets this key's owner in as `user`, if anything does. The same question for a key that is only offered and
+    /// for one that signed: what differs is what the caller may do with the answer.
     pub async fn authorize(
         &self,
-        user: &str,
-        key_blob: &[u8],
+        offered: &Offered,
         client: IpAddr,
         now: SystemTime,
     ) -> Option<AuthorizedLine> {
-        if !pattern::is_plain_name(user) {
+        let user = &*offered.user;
+        if !is_plain_name(user) || self.is_revoked(offered).await {
             return None;
         }
-        let Ok(files) = tokio::time::timeout(TIMEOUT, self.files_of(user)).await else {
-            tracing::warn!(
-                user,
-                "authorized_keys could not be read within {TIMEOUT:?}: is the storage reachable?"
+        let asker = Asker {
+            offered,
+            client,
+            now,
+        };
+        if let Some(certificate) = &offered.certificate
+            && let Some(found) = self.by_authority(&asker, certificate).await
+        {
+            return Some(found);
+        }
+        let files = self.files.of(user).await;
+        if let Some(found) = files.iter().find_map(|file| asker.find(file)) {
+            return Some(found);
+        }
+        let command = self.command.as_ref()?;
+        let text = command.ask(offered).await?;
+        asker.find(&Listing::parse(command.program().into(), user, &text))
+    }
+
+    /// A file that cannot be read revokes everything: who was locked out must not come back in by a broken disk.
+    async fn is_revoked(&self, offered: &Offered) -> bool {
+        let Some(file) = &self.revoked else {
+            return false;
+        };
+        let Some(revoked) = file.read().await else {
+            tracing::error!(
+                user = %offered.user,
+                path = %file.path().display(),
+                "ssh.auth.revoked_keys cannot be read, so every key is refused"
             );
-            return None;
+            return true;
         };
-        files?
-            .iter()
-            .find_map(|file| file.authorize(user, key_blob, client, now))
+        let certificate = offered.certificate.as_deref();
+        let reason = revoked.reason(&offered.key_blob, certificate);
+        if let Some(reason) = reason {
+            tracing::info!(user = %offered.user, reason, "a revoked key was shown");
+        }
+        reason.is_some()
     }
 
-    async fn files_of(&self, user: &str) -> Option<Arc<[Listing]>> {
-        let person = self.person(user)?;
-        let mut known = person.lock_owned().await;
-        if let Some(read) = known.as_ref().filter(|read| read.at.elapsed() < FRESH) {
-            return Some(read.files.clone());
-        }
-        *known = None;
-        let reader = self.readers.clone().acquire_owned().await.ok()?;
-        let (patterns, user) = (self.patterns.clone(), user.to_owned());
-        // The guard and the permit go along: a caller that stops waiting must not let a second thread in after a hung one.
-        let read = move || {
-            let files = read_files(&patterns, &user);
-            keep(&mut known, &files);
-            drop(reader);
-            files
-        };
-        tokio::task::spawn_blocking(read).await.ok()
-    }
-
-    /// The place of this name, or `None` if every place is in use by somebody who is reading.
-    fn person(&self, user: &str) -> Option<Arc<Person>> {
-        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(person) = people.get(user) {
-            return Some(person.clone());
-        }
-        if people.len() >= PEOPLE_MAX {
-            people.retain(|_, person| is_fresh_or_busy(person));
-        }
-        if people.len() >= PEOPLE_MAX {
-            let idle = people.iter().find(|(_, person)| person.try_lock().is_ok());
-            let idle = idle.map(|(user, _)| user.clone())?;
-            people.remove(&idle);
-        }
-        Some(people.entry(user.to_owned()).or_default().clone())
-    }
-}
-
-fn is_fresh_or_busy(person: &Arc<Person>) -> bool {
-    let Ok(read) = person.try_lock() else {
-        return true;
-    };
-    read.as_ref().is_some_and(|read| read.at.elapsed() < FRESH)
-}
-
-fn keep(known: &mut OwnedMutexGuard<Option<Read>>, files: &Arc<[Listing]>) {
-    let kept: usize = files
-        .iter()
-        .flat_map(|file| &file.lines)
-        .map(bytes_of)
-        .sum();
-    if kept <= KEPT_BYTES_MAX {
-        **known = Some(Read {
-            at: Instant::now(),
-            files: files.clone(),
-        });
-    }
-}
-
-/// About what a line takes in memory, options at their longest.
-fn bytes_of(line: &KeyLine) -> usize {
-    let limits = &line.options.restrictions;
-    let lists = limits.permit_open.len() + limits.permit_listen.len() + limits.environment.len();
-    let command = limits.force_command.as_ref().map_or(0, String::len);
-    size_of::<KeyLine>() + line.key_blob.len() + command + lists * 64
-}
-
-/// Blocking.
-fn read_files(patterns: &[Pattern], user: &str) -> Arc<[Listing]> {
-    let mut listings = Vec::new();
-    for pattern in patterns {
-        let Some((path, owner)) = pattern.expand(user) else {
-            continue;
-        };
-        match strict_modes::read(&path, &owner) {
-            Ok(Some(text)) => listings.push(Listing::parse(path, user, &text)),
-            Ok(None) => tracing::debug!(user, path = %path.display(), "no such key file"),
-            Err(refusal) => tracing::warn!(user, reason = %refusal, "key file ignored"),
-        }
-    }
-    listings.into()
-}
-
-impl Listing {
-    fn parse(path: PathBuf, user: &str, text: &[u8]) -> Self {
-        let parsed = authorized_keys::parse(text);
-        for (line, reason) in parsed.skipped.iter().take(20) {
-            tracing::warn!(user, path = %path.display(), line, %reason, "line of a key file ignored");
-        }
-        Self {
-            path,
-            lines: parsed.lines,
-        }
-    }
-
-    fn authorize(
+    /// By the authorities of the config, for the person's principals.
+    async fn by_authority(
         &self,
-        user: &str,
-        key_blob: &[u8],
-        client: IpAddr,
-        now: SystemTime,
+        asker: &Asker<'_>,
+        certificate: &Arc<Certificate>,
     ) -> Option<AuthorizedLine> {
-        let listed = self.lines.iter().filter(|line| line.key_blob == key_blob);
-        for line in listed {
-            match authorized_keys::judge(line, user, client, now) {
-                Ok(authorized) => return Some(authorized),
-                Err(reason) => {
-                    let (path, line) = (self.path.display(), line.number);
-                    tracing::info!(user, %path, line, %reason, "listed key refused");
-                }
+        if !self.is_trusted(certificate).await {
+            return None;
+        }
+        let user = &asker.offered.user;
+        let files = self.principals.of(user).await;
+        let lines;
+        let principals = if self.principals.is_configured() {
+            lines = files.iter().flat_map(|file| &file.lines).collect();
+            Principals::Listed(lines)
+        } else {
+            Principals::Name
+        };
+        let found = certificates::judge(certificate, &principals, user, asker.client, asker.now);
+        found
+            .inspect_err(|reason| {
+                tracing::info!(user = %user, key_id = certificate.key_id, serial = certificate.serial, %reason, "certificate of a trusted authority refused");
+            })
+            .ok()
+    }
+
+    async fn is_trusted(&self, certificate: &Certificate) -> bool {
+        for file in &self.authorities {
+            let keys = file.read().await;
+            if keys.is_some_and(|keys| keys.contains(&certificate.ca_blob)) {
+                return true;
             }
         }
-        None
+        false
+    }
+}
+
+/// Who asks, with what, from where and when.
+struct Asker<'a> {
+    offered: &'a Offered,
+    client: IpAddr,
+    now: SystemTime,
+}
+
+impl Asker<'_> {
+    /// The first line that lists the key, or the authority of the certificate, and whose conditions hold.
+    fn find(&self, file: &Listing<KeyLine>) -> Option<AuthorizedLine> {
+        file.lines.iter().find_map(|line| match self.judge(line) {
+            Ok(found) => found,
+            Err(reason) => {
+                let (user, path, line) = (&self.offered.user, file.path.display(), line.number);
+                tracing::info!(user = %user, %path, line, %reason, "listed key refused");
+                None
+            }
+        })
+    }
+
+    /// `None` for a line about another key.
+    fn judge(&self, line: &KeyLine) -> Result<Option<AuthorizedLine>, String> {
+        let Offered {
+            user,
+            key_blob,
+            certificate,
+        } = self.offered;
+        match certificate {
+            None if line.key_blob == *key_blob => {
+                let found = authorized_keys::judge(line, user, self.client, self.now);
+                found.map(Some).map_err(|reason| reason.to_string())
+            }
+            // A plain line says nothing of certificates: their own limits would be lost.
+            Some(certificate)
+                if line.options.is_cert_authority && line.key_blob == certificate.ca_blob =>
+            {
+                let found =
+                    certificates::judge_by_line(certificate, line, user, self.client, self.now);
+                found.map(Some).map_err(|reason| reason.to_string())
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Line for KeyLine {
+    fn parse_file(text: &[u8]) -> (Vec<Self>, Vec<(usize, String)>) {
+        let parsed = authorized_keys::parse(text);
+        let skipped = parsed.skipped.into_iter();
+        let skipped = skipped.map(|(line, reason)| (line, reason.to_string()));
+        (parsed.lines, skipped.collect())
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.key_blob.len() + self.options.bytes()
     }
 }
 

@@ -7,13 +7,22 @@ pub mod authorized_keys;
 pub mod grant;
 
 pub mod key_files;
+pub mod keys_command;
 pub mod options;
+pub mod principals;
 pub mod restrictions;
+pub mod revocation;
 
+mod certificates;
 pub(crate) mod glob;
+mod operator_file;
+mod person_files;
 mod strict_modes;
+#[cfg(test)]
+mod test_certificates;
 
 pub use authorized_keys::AuthorizedLine;
 pub use grant::{Grant, GrantError, Offered, Proof, ProofError, Verified};
-pub use key_files::KeyFinder;
+pub use key_files::{KeyFinder, KeySources};
+pub use keys_command::KeysCommand;
 pub use restrictions::Restrictions;

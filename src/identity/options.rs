@@ -85,6 +85,15 @@ impl Options {
         }
     }
 
+    /// About what they take in memory beyond their own size.
+    pub fn bytes(&self) -> usize {
+        let limits = &self.restrictions;
+        let lists = limits.permit_open.len() + limits.permit_listen.len();
+        let names = self.principals.as_ref().map_or(0, Vec::len);
+        let command = limits.force_command.as_ref().map_or(0, String::len);
+        command + (lists + names + limits.environment.len()) * 64
+    }
+
     fn read_one(&mut self, cursor: &mut Cursor<'_>) -> Result<(), OptionError> {
         let name = cursor.name();
         if let Some(flag) = Flag::parse(name) {

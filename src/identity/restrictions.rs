@@ -42,6 +42,42 @@ impl Restrictions {
         }
     }
 
+    /// The option that names targets of forwarding, which no certificate can hold, if they matter: where forwarding is
+    /// off as a whole they say nothing.
+    pub fn uncarried_list(&self) -> Option<&'static str> {
+        if !self.permit_port_forwarding {
+            None
+        } else if !self.permit_open.is_empty() {
+            Some("permitopen=")
+        } else if !self.permit_listen.is_empty() {
+            Some("permitlisten=")
+        } else {
+            None
+        }
+    }
+
+    /// Whether there is something in it that only the instance's sshd can hold a session to.
+    pub fn binds_the_instance(&self) -> bool {
+        let Self {
+            force_command,
+            permit_pty,
+            permit_agent_forwarding,
+            permit_x11_forwarding,
+            permit_port_forwarding,
+            permit_user_rc,
+            permit_open,
+            permit_listen,
+            environment: _,
+            not_after: _,
+        } = self;
+        let is_open = *permit_pty
+            && *permit_agent_forwarding
+            && *permit_x11_forwarding
+            && *permit_port_forwarding
+            && *permit_user_rc;
+        !is_open || force_command.is_some() || !permit_open.is_empty() || !permit_listen.is_empty()
+    }
+
     /// What both allow. `None` if both force a command and not the same one: there is no session that obeys both.
     pub fn intersect(&self, other: &Self) -> Option<Self> {
         let force_command = match (&self.force_command, &other.force_command) {

@@ -42,12 +42,17 @@ pub enum Refusal {
         "{0} can be written by anybody, so anybody could make a home there; run: chmod o-w {0}"
     )]
     HomesWritable(PathBuf),
-    #[error("{path} is larger than {FILE_BYTES_MAX} bytes; remove keys that are no longer used")]
-    TooLarge { path: PathBuf },
+    #[error("{path} is larger than {limit} bytes; remove keys that are no longer used")]
+    TooLarge { path: PathBuf, limit: u64 },
 }
 
-/// Reads a file after the checks. `Ok(None)` if there is none.
+/// Reads a person's file after the checks. `Ok(None)` if there is none.
 pub fn read(path: &Path, owner: &Owner) -> Result<Option<Vec<u8>>, Refusal> {
+    read_at_most(path, owner, FILE_BYTES_MAX)
+}
+
+/// The same for a file of another size.
+pub fn read_at_most(path: &Path, owner: &Owner, limit: u64) -> Result<Option<Vec<u8>>, Refusal> {
     let resolved = match path.canonicalize() {
         Ok(resolved) => resolved,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -75,7 +80,7 @@ pub fn read(path: &Path, owner: &Owner) -> Result<Option<Vec<u8>>, Refusal> {
     {
         check(folder, &stat(folder)?, uid, last.is_none())?;
     }
-    read_checked(&resolved, uid).map(Some)
+    read_checked(&resolved, uid, limit).map(Some)
 }
 
 /// Whose uid (besides root) may own the path, and the last folder to check.
@@ -125,7 +130,7 @@ fn check(path: &Path, found: &Metadata, owner: u32, may_be_sticky: bool) -> Resu
 }
 
 /// Opens without following a link or waiting for a peer, and looks again at what was opened.
-fn read_checked(path: &Path, owner: u32) -> Result<Vec<u8>, Refusal> {
+fn read_checked(path: &Path, owner: u32, limit: u64) -> Result<Vec<u8>, Refusal> {
     let unreadable = |source| Refusal::Unreadable {
         path: path.into(),
         source,
@@ -143,11 +148,14 @@ fn read_checked(path: &Path, owner: u32) -> Result<Vec<u8>, Refusal> {
     check(path, &found, owner, false)?;
     let mut text = Vec::new();
     // One byte more than allowed tells a file of just that size from a larger one; its stated size may change meanwhile.
-    file.take(FILE_BYTES_MAX + 1)
+    file.take(limit.saturating_add(1))
         .read_to_end(&mut text)
         .map_err(unreadable)?;
-    if u64::try_from(text.len()).is_ok_and(|len| len > FILE_BYTES_MAX) {
-        return Err(Refusal::TooLarge { path: path.into() });
+    if u64::try_from(text.len()).is_ok_and(|len| len > limit) {
+        return Err(Refusal::TooLarge {
+            path: path.into(),
+            limit,
+        });
     }
     Ok(text)
 }

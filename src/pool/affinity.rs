@@ -1,7 +1,8 @@
 //! Who belongs where: the instances a person has sessions on, and the one they are remembered on after the last ended.
 //!
-//! Only proven people come in here. A memory ends by time, when its instance leaves or becomes another machine, or, when
-//! there are too many, by being the next to end anyway.
+//! Only proven people come in here, and only where a session of theirs went live are they remembered: an instance that
+//! refuses them must not draw them back. A memory ends by time, when its instance refuses the person, leaves or becomes
+//! another machine, or, when there are too many, by being the next to end anyway.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -31,8 +32,10 @@ pub(super) struct People {
 pub(super) struct Person {
     /// Where their sessions are, the latest joined last.
     presences: Vec<Presence>,
-    /// The instance of their latest proven login.
+    /// The instance of their latest proven login; after their last session, of the latest that went live.
     home: Option<Arc<str>>,
+    /// The instance of their latest session that went live.
+    settled: Option<Arc<str>>,
     /// Set while they have no session.
     forgotten_at: Option<Instant>,
     lingers_until: Option<Instant>,
@@ -42,6 +45,8 @@ pub(super) struct Person {
 pub(super) struct Presence {
     pub instance: Arc<str>,
     pub sessions: u32,
+    /// One of the sessions went live.
+    is_settled: bool,
 }
 
 impl People {
@@ -77,6 +82,30 @@ impl People {
         user
     }
 
+    /// A proven session went live: this is where the person belongs.
+    pub fn settle_in(&mut self, user: &str, instance: &Arc<str>) {
+        let Some(person) = self.known.get_mut(user) else {
+            return;
+        };
+        let mut presences = person.presences.iter_mut();
+        if let Some(at) = presences.find(|at| at.instance == *instance) {
+            at.is_settled = true;
+            person.settled = Some(instance.clone());
+        }
+    }
+
+    /// The instance does not let the person in: they are not remembered there, unless a session of theirs goes on.
+    pub fn turn_away(&mut self, user: &str, instance: &str) {
+        let Some(person) = self.known.get_mut(user) else {
+            return;
+        };
+        let mut presences = person.presences.iter();
+        let goes_on = presences.any(|at| &*at.instance == instance && at.sessions > 1);
+        if !goes_on && person.settled.as_deref() == Some(instance) {
+            person.settled = None;
+        }
+    }
+
     /// A proven session ended; after the last one the person is remembered for `affinity`.
     pub fn leave(&mut self, user: &Arc<str>, instance: &str, now: Instant, affinity: Duration) {
         let Some(person) = self.known.get_mut(user) else {
@@ -86,6 +115,7 @@ impl People {
         if !person.presences.is_empty() {
             return;
         }
+        person.home = person.settled.clone();
         let end = now.checked_add(affinity.min(AFFINITY_MAX));
         let end = end.filter(|end| *end > now && person.home.is_some());
         person.forgotten_at = end;
@@ -108,6 +138,11 @@ impl People {
         let (leaving, lingering) = (&mut self.leaving, &mut self.lingering);
         let shifts = &mut self.shifts;
         self.known.retain(|user, person| {
+            if person.settled.as_deref().is_some_and(&is_gone) {
+                let stays = |at: &&Presence| at.is_settled && !is_gone(&at.instance);
+                let settled = person.presences.iter().rev().find(stays);
+                person.settled = settled.map(|at| at.instance.clone());
+            }
             if let Some(home) = person.home.clone().filter(|home| is_gone(home)) {
                 if let Some(end) = person.lingers_until.take() {
                     lingering.remove(&(end, user.clone()));
@@ -126,7 +161,7 @@ impl People {
     }
 
     /// Ends the lingering of those who left long enough ago.
-    pub fn expire_lingering(&mut self, now: Instant) {
+    fn expire_lingering(&mut self, now: Instant) {
         while let Some((end, user)) = self.lingering.first().cloned()
             && end <= now
         {
@@ -215,14 +250,16 @@ impl Person {
             .presences
             .iter()
             .position(|at| at.instance == *instance);
-        let sessions = match known {
-            Some(at) => self.presences.remove(at).sessions,
-            None => 0,
+        let mut presence = match known {
+            Some(at) => self.presences.remove(at),
+            None => Presence {
+                instance: instance.clone(),
+                sessions: 0,
+                is_settled: false,
+            },
         };
-        self.presences.push(Presence {
-            instance: instance.clone(),
-            sessions: sessions.saturating_add(1),
-        });
+        presence.sessions = presence.sessions.saturating_add(1);
+        self.presences.push(presence);
         self.home = Some(instance.clone());
     }
 

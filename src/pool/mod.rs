@@ -224,6 +224,7 @@ impl Pool {
         let Some(roster) = self.rosters.get_mut(&session.instance.pool) else {
             return false;
         };
+        roster.settle(now.instant);
         let name = &session.instance.name;
         let old = session.user.take().filter(|_| session.is_proven());
         session.user = Some(roster.people.arrive(user, name));
@@ -237,6 +238,9 @@ impl Pool {
                     member.take_seat(true);
                 });
             }
+        }
+        if session.is_carrying {
+            roster.people.settle_in(user, name);
         }
         roster.settle(now.instant);
         session.stage = if session.is_carrying {
@@ -256,8 +260,23 @@ impl Pool {
         session.is_carrying = true;
         if session.is_proven() {
             session.stage = Stage::Live;
+            let roster = self.rosters.get_mut(&session.instance.pool);
+            if let (Some(roster), Some(user)) = (roster, &session.user) {
+                roster.people.settle_in(user, &session.instance.name);
+            }
         }
         true
+    }
+
+    /// The instance does not let this proven session's person in: they are not sent there again for having been there.
+    pub fn turn_away(&mut self, session: SessionId) {
+        let Some(session) = self.sessions.get(&session).filter(|one| one.is_proven()) else {
+            return;
+        };
+        let roster = self.rosters.get_mut(&session.instance.pool);
+        if let (Some(roster), Some(user)) = (roster, &session.user) {
+            roster.people.turn_away(user, &session.instance.name);
+        }
     }
 
     /// Frees the seat; returns what the session was, or `None` if it had ended.
@@ -270,7 +289,6 @@ impl Pool {
     /// Forgets the people whose time is over.
     pub fn expire(&mut self, now: Now) {
         for roster in self.rosters.values_mut() {
-            roster.people.expire(now.instant);
             roster.settle(now.instant);
         }
         self.debug_check();

@@ -45,9 +45,10 @@ impl Roster {
         }
     }
 
-    /// Whoever left a moment ago, as of `now`, tells on the order of instances. After every change of people.
+    /// Whoever left a moment ago, as of `now`, tells on the order of instances, and whose time is over is forgotten.
+    /// Before and after every change of people.
     pub fn settle(&mut self, now: Instant) {
-        self.people.expire_lingering(now);
+        self.people.expire(now);
         for (name, change) in self.people.take_shifts() {
             self.update(&name, |member| {
                 member.lingering = member.lingering.saturating_add_signed(change);

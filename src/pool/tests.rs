@@ -56,9 +56,10 @@ impl World {
         self.pool.place(request, self.now)
     }
 
-    /// Places a login that must succeed; the instance's name, why, and the session.
+    /// Places a login that must succeed and goes live; the instance's name, why, and the session.
     fn land(&mut self, request: &LoginRequest) -> (String, PlacementReason, SessionId) {
         let placement = self.place(request).unwrap();
+        assert!(self.pool.set_live(placement.session));
         let name = placement.instance.id.name.to_string();
         (name, placement.reason, placement.session)
     }

@@ -108,10 +108,8 @@ impl UserCa {
     ) -> Result<Minted, MintError> {
         let limits = grant.restrictions();
         let (valid_after, valid_before) = validity(limits, now)?;
-        if limits.permit_port_forwarding
-            && !(limits.permit_open.is_empty() && limits.permit_listen.is_empty())
-        {
-            return Err(MintError::NotCarried("permitopen= or permitlisten="));
+        if let Some(option) = limits.uncarried_list() {
+            return Err(MintError::NotCarried(option));
         }
         let mut critical_options = Vec::new();
         if let Some(command) = &limits.force_command {

@@ -11,18 +11,17 @@ use std::time::{Duration, SystemTime};
 use super::ca::UserCa;
 use super::client_env::ClientEnv;
 use super::host_keys::{HostKeyError, InstanceKeys};
+use super::login::Plan;
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::ClientSettings;
-use crate::config::{ClientAddressConfig, PasswordSource, PoolConfig, SshConfig};
+use crate::config::{
+    AuthMethod, ClientAddressConfig, PasswordSource, PoolConfig, SshAuthConfig, SshConfig,
+};
 use crate::identity::grant::Offered;
-use crate::identity::{AuthorizedLine, KeyFinder};
+use crate::identity::{AuthorizedLine, KeyFinder, KeySources, KeysCommand};
 use crate::net::proxy_header;
 use crate::pool::{Health, Instance, InstanceId, Protocol};
 use crate::shared_pool::SharedPool;
-
-/// Methods a client is told of before anything is known of its person.
-const WITH_PASSWORDS: &[&str] = &["publickey", "password", "keyboard-interactive"];
-const KEYS_ONLY: &[&str] = &["publickey"];
 
 pub(super) struct Gatekeeper {
     pub ca: UserCa,
@@ -35,6 +34,8 @@ pub(super) struct Gatekeeper {
     /// Keys offered on one connection.
     pub offers_max: u32,
     pub relays_passwords: bool,
+    /// What every login begins with.
+    pub plan: Plan,
     pub rekey: RekeyLimits,
     keys: KeyFinder,
     instance_keys: InstanceKeys,
@@ -67,7 +68,8 @@ impl Gatekeeper {
                 time: config.rekey_interval,
                 ..RekeyLimits::default()
             },
-            keys: KeyFinder::new(&config.auth.authorized_keys)?,
+            plan: plan(&config.auth),
+            keys: KeyFinder::new(key_sources(&config.auth)?)?,
             instance_keys: InstanceKeys::load(state_dir, trusted)?,
             client_addresses: pools
                 .iter()
@@ -91,19 +93,9 @@ impl Gatekeeper {
         Some(ClientEnv::new(name, client))
     }
 
-    pub fn methods(&self) -> &'static [&'static str] {
-        if self.relays_passwords {
-            WITH_PASSWORDS
-        } else {
-            KEYS_ONLY
-        }
-    }
-
     pub async fn find_key(&self, offered: &Offered, client: IpAddr) -> Option<AuthorizedLine> {
         let now = SystemTime::now();
-        self.keys
-            .authorize(&offered.user, &offered.key_blob, client, now)
-            .await
+        self.keys.authorize(offered, client, now).await
     }
 
     /// A failed dial counts as a failed probe: the next login need not find out again.
@@ -128,4 +120,27 @@ impl Gatekeeper {
         self.instance_keys
             .check(instance, host_key, SystemTime::now())
     }
+}
+
+/// What a login must come through.
+fn plan(config: &SshAuthConfig) -> Plan {
+    if !config.methods.is_empty() {
+        return Plan::new(config.methods.clone());
+    }
+    match config.password {
+        PasswordSource::Instance => Plan::any_of(&AuthMethod::ALL),
+        PasswordSource::Off => Plan::any_of(&[AuthMethod::PublicKey]),
+    }
+}
+
+fn key_sources(config: &SshAuthConfig) -> anyhow::Result<KeySources> {
+    let command = config.authorized_keys_command.as_ref();
+    let command = command.map(|command| KeysCommand::new(&command.words, &command.user));
+    Ok(KeySources {
+        authorized_keys: config.authorized_keys.clone(),
+        trusted_user_ca_keys: config.trusted_user_ca_keys.clone(),
+        authorized_principals: config.authorized_principals.clone(),
+        revoked_keys: config.revoked_keys.clone(),
+        command: command.transpose()?,
+    })
 }

@@ -5,24 +5,27 @@
 //! keyboard-interactive rounds pass to the instance as they are, and its answers come back as they are.
 
 mod error;
+mod factors;
+mod keys;
 mod placing;
+mod relayed;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 pub(super) use error::LoginError;
+pub(super) use factors::Plan;
 
 use super::gatekeeper::Gatekeeper;
 use super::leg::{LINGER, Leg};
 use super::toll::Toll;
-use super::upstream::{BANNERS_MAX, Upstream};
-use super::wire::keys::SigAlg;
+use super::upstream::Upstream;
 use super::wire::message::{self, number};
-use super::wire::userauth::{self, AuthReply, AuthRequest, InProgress, Method, SignedKey};
-use crate::identity::AuthorizedLine;
-use crate::identity::grant::{Grant, Offered, Proof, Verified};
+use super::wire::userauth::{self, AuthRequest, Method};
+use crate::config::AuthMethod;
+use crate::identity::grant::{Grant, Verified};
 use crate::pool::login_name::LoginNameError;
 use crate::pool::{InstanceId, LoginName};
 use crate::shared_pool::Seat;
@@ -51,8 +54,10 @@ pub(super) struct Login<'a> {
     upstream: Option<Upstream>,
     /// The instance has asked something by keyboard-interactive and waits for the answers.
     is_asked: bool,
-    /// Factors proved so far, where the instance wants several.
+    /// Factors proved so far, where several are wanted.
     verified: Vec<Verified>,
+    /// What must still be proved for the gate; what an instance wants beyond that is its own to say.
+    plan: Plan,
     /// Instances this login does without, and what the last of them said.
     unreachable: Vec<InstanceId>,
     last_failure: String,
@@ -81,6 +86,7 @@ impl<'a> Login<'a> {
             upstream: None,
             is_asked: false,
             verified: Vec::new(),
+            plan: gatekeeper.plan.clone(),
             unreachable: Vec::new(),
             last_failure: String::new(),
             failures: 0,
@@ -115,7 +121,7 @@ impl<'a> Login<'a> {
                     let answers = userauth::parse_info_response(&message)?;
                     let payload = userauth::info_response(&answers);
                     let admitted = self
-                        .relay(&payload, InProgress::KeyboardInteractive)
+                        .relay(&payload, AuthMethod::KeyboardInteractive)
                         .await?;
                     if let Some(admitted) = admitted {
                         return Ok(admitted);
@@ -180,6 +186,21 @@ impl<'a> Login<'a> {
 
     async fn answer(&mut self, request: AuthRequest) -> Result<Option<Admitted>, LoginError> {
         self.is_asked = false;
+        let is_in_turn = match &request.method {
+            // An offer out of turn is no failed try: clients ask with every key they have.
+            Method::PublicKey { signature, .. } => {
+                signature.is_none() || self.plan.allows(AuthMethod::PublicKey)
+            }
+            Method::Password { .. } => self.may_relay(AuthMethod::Password),
+            Method::KeyboardInteractive { .. } => self.may_relay(AuthMethod::KeyboardInteractive),
+            Method::None => true,
+            Method::Other(_) => false,
+        };
+        if !is_in_turn {
+            self.count_failure().await?;
+            self.refuse().await?;
+            return Ok(None);
+        }
         match &request.method {
             Method::PublicKey {
                 signature: None, ..
@@ -193,235 +214,55 @@ impl<'a> Login<'a> {
             Method::Password {
                 password,
                 new_password,
-            } if self.gatekeeper.relays_passwords => {
+            } => {
                 let user = self.user();
                 let payload = match new_password {
                     Some(new) => userauth::password_change_request(&user, password, new),
                     None => userauth::password_request(&user, password),
                 };
-                self.relay(&payload, InProgress::Password).await
+                self.relay(&payload, AuthMethod::Password).await
             }
-            Method::KeyboardInteractive { submethods } if self.gatekeeper.relays_passwords => {
+            Method::KeyboardInteractive { submethods } => {
                 let user = self.user();
                 let payload = userauth::keyboard_interactive_request(&user, submethods);
-                self.relay(&payload, InProgress::KeyboardInteractive).await
+                self.relay(&payload, AuthMethod::KeyboardInteractive).await
             }
             Method::None => {
-                let methods = self.gatekeeper.methods();
-                self.tell(&userauth::failure(methods, false)).await?;
+                self.tell_methods().await?;
                 Ok(None)
             }
-            Method::Password { .. } | Method::KeyboardInteractive { .. } | Method::Other(_) => {
-                self.count_failure().await?;
+            Method::Other(_) => {
                 self.refuse().await?;
                 Ok(None)
             }
         }
     }
 
-    /// A key named but not signed with: the answer is all that comes of it.
-    async fn answer_offer(&mut self, request: &AuthRequest) -> Result<(), LoginError> {
-        self.offers += 1;
-        if self.offers > self.gatekeeper.offers_max {
-            return Err(LoginError::TooManyOffers);
-        }
-        let Method::PublicKey {
-            algorithm,
-            key_blob,
-            ..
-        } = &request.method
-        else {
-            return Ok(());
-        };
-        let offered = Offered {
-            user: self.user().into(),
-            key_blob: key_blob.clone(),
-        };
-        let is_known = self
-            .gatekeeper
-            .find_key(&offered, self.peer.ip())
-            .await
-            .is_some();
-        if is_known && SigAlg::from_name(algorithm).is_some() {
-            self.even_out().await;
-            self.tell(&userauth::pk_ok(algorithm, key_blob)).await
-        } else {
-            self.refuse().await
+    fn may_relay(&self, method: AuthMethod) -> bool {
+        self.gatekeeper.relays_passwords && self.plan.allows(method)
+    }
+
+    /// One more factor is proved; whoever calls this has the proof in hand.
+    fn accept(&mut self, verified: Verified, method: AuthMethod) {
+        // An instance may say again what it has said.
+        let is_known = |known: &Verified| known.proof() == verified.proof();
+        if !self.verified.iter().any(is_known) {
+            self.verified.push(verified);
+            self.plan.prove(method);
         }
     }
 
-    async fn answer_signature(
-        &mut self,
-        request: &AuthRequest,
-    ) -> Result<Option<Admitted>, LoginError> {
-        let session_id = self.client.transport.session_id().unwrap_or_default();
-        let signed = userauth::signed_key(session_id, request);
-        let verified = match signed {
-            Ok(signed) => {
-                let offered = Offered {
-                    user: self.user().into(),
-                    key_blob: signed.key_blob().to_vec(),
-                };
-                let line = self.gatekeeper.find_key(&offered, self.peer.ip()).await;
-                line.and_then(|line| self.verify(&signed, &line))
-                    .filter(|verified| self.is_another_factor(verified))
-            }
-            Err(error) => {
-                tracing::debug!(peer = %self.peer, %error, "signature refused");
-                None
-            }
-        };
-        let Some(verified) = verified else {
-            self.count_failure().await?;
-            self.refuse().await?;
-            return Ok(None);
-        };
-        self.log_in_with(verified).await
-    }
-
-    fn verify(&self, signed: &SignedKey, line: &AuthorizedLine) -> Option<Verified> {
-        let verified = Verified::by_key(signed, line);
-        if let Err(error) = &verified {
-            tracing::info!(peer = %self.peer, user = self.user(), reason = %error, "a signature proves nothing");
-        }
-        verified.ok()
-    }
-
-    /// An instance that wants two keys must not get one twice: the certificates made of it would differ.
-    fn is_another_factor(&self, verified: &Verified) -> bool {
-        let key = |verified: &Verified| match verified.proof() {
-            Proof::PublicKey { fingerprint, .. } => Some(fingerprint.clone()),
-            _ => None,
-        };
-        let is_used = self.verified.iter().any(|used| key(used) == key(verified));
-        if is_used {
-            tracing::info!(peer = %self.peer, user = self.user(), "a key was shown a second time in one login");
-        }
-        !is_used
-    }
-
-    /// Places the person by a proof of theirs and logs in on the instance with a certificate.
-    async fn log_in_with(&mut self, verified: Verified) -> Result<Option<Admitted>, LoginError> {
-        self.verified.push(verified);
-        let grant = Grant::new(&self.verified)?;
-        let (upstream, verdict) = self.ask_an_instance(&grant).await?;
-        let instance = upstream.name();
-        match verdict {
-            AuthReply::Success => self.admit(upstream, grant).await.map(Some),
-            AuthReply::Failure { methods, partial: true } => {
-                self.upstream = Some(upstream);
-                self.tell(&userauth::failure(&relayable(&methods), true)).await?;
-                Ok(None)
-            }
-            _ => Err(LoginError::RefusedByInstance {
-                instance,
-                why: "it does not accept the gate's certificate for this name (is there such an account, and is the gate's CA in TrustedUserCAKeys?)".to_owned(),
-            }),
-        }
-    }
-
-    /// The verdict of the first instance that gives one; one that breaks off is left for another.
-    async fn ask_an_instance(
-        &mut self,
-        grant: &Grant,
-    ) -> Result<(Upstream, AuthReply), LoginError> {
-        loop {
-            let mut upstream = match self.upstream.take() {
-                Some(upstream) => upstream,
-                None => self.place_and_dial(true).await?,
-            };
-            upstream.seat.prove(grant.user());
-            let answer = upstream
-                .log_in(self.gatekeeper, grant, self.peer.ip(), SystemTime::now())
-                .await;
-            match answer {
-                Ok((verdict, banners)) => {
-                    for banner in banners {
-                        self.tell(&banner).await?;
-                    }
-                    return Ok((upstream, verdict));
-                }
-                Err(error) => {
-                    let instance = upstream.seat.instance().clone();
-                    self.leave_out(&instance, &error.to_string());
-                    let why = "it broke off the login";
-                    self.tell_of_another(&instance, why).await?;
-                }
-            }
-        }
-    }
-
-    /// Passes one message of a password or keyboard-interactive login to the instance, and its answer back.
-    async fn relay(
-        &mut self,
-        payload: &[u8],
-        method: InProgress,
-    ) -> Result<Option<Admitted>, LoginError> {
-        let user = self.user();
-        let _turn = self.toll.turn(&user).await?;
-        // Answers go where the questions came from, or nowhere.
-        if payload.first() != Some(&number::USERAUTH_INFO_RESPONSE) {
-            self.open_upstream().await?;
-        }
-        let Some(mut upstream) = self.upstream.take() else {
-            return Err(LoginError::OutOfPlace(number::USERAUTH_INFO_RESPONSE));
-        };
-        let instance = upstream.name();
-        let refused = |why: String| LoginError::RefusedByInstance {
-            instance: instance.clone(),
-            why,
-        };
-        let sent = upstream.leg.send(payload).await;
-        sent.map_err(|why| refused(why.to_string()))?;
-        let mut banners = 0;
-        loop {
-            let answer = upstream.leg.next().await;
-            let answer = answer.map_err(|why| refused(why.to_string()))?;
-            let reply =
-                AuthReply::parse(&answer, method).map_err(|why| refused(why.to_string()))?;
-            match reply {
-                AuthReply::Banner(_) => {
-                    banners += 1;
-                    if banners <= BANNERS_MAX {
-                        self.tell(&answer).await?;
-                    }
-                }
-                AuthReply::Success => {
-                    let id = &upstream.seat.instance().id;
-                    let verified = Verified::by_instance(&self.user(), factor(method), id, &reply)?;
-                    self.verified.push(verified);
-                    let grant = Grant::new(&self.verified)?;
-                    upstream.seat.prove(&self.user());
-                    return self.admit(upstream, grant).await.map(Some);
-                }
-                AuthReply::Failure { methods, partial } => {
-                    if !partial {
-                        self.count_failure().await?;
-                    }
-                    self.upstream = Some(upstream);
-                    self.tell(&userauth::failure(&relayable(&methods), partial))
-                        .await?;
-                    return Ok(None);
-                }
-                AuthReply::InfoRequest(_) | AuthReply::PasswordChange { .. } => {
-                    self.is_asked = method == InProgress::KeyboardInteractive;
-                    self.upstream = Some(upstream);
-                    self.tell(&answer).await?;
-                    return Ok(None);
-                }
-                AuthReply::PkOk { .. } => {
-                    return Err(refused(
-                        "it answered a password as if it were a key".to_owned(),
-                    ));
-                }
-            }
-        }
+    /// The factor counts, and the gate wants another one.
+    async fn ask_for_more(&mut self) -> Result<Option<Admitted>, LoginError> {
+        let next = self.plan.next();
+        self.tell(&userauth::failure(&next, true)).await?;
+        Ok(None)
     }
 
     async fn admit(&mut self, upstream: Upstream, grant: Grant) -> Result<Admitted, LoginError> {
         self.tell(&userauth::success()).await?;
         self.client.transport.authenticated();
-        let Upstream { mut leg, seat } = upstream;
+        let Upstream { mut leg, seat, .. } = upstream;
         leg.transport.authenticated();
         seat.set_live();
         Ok(Admitted {
@@ -439,8 +280,17 @@ impl<'a> Login<'a> {
 
     async fn refuse(&mut self) -> Result<(), LoginError> {
         self.even_out().await;
-        let methods = self.gatekeeper.methods();
-        self.tell(&userauth::failure(methods, false)).await
+        self.tell_methods().await
+    }
+
+    /// The answer to a request that came to nothing: what may come next.
+    async fn tell_methods(&mut self) -> Result<(), LoginError> {
+        let next = match self.plan.is_complete() {
+            // What the instance still wants is among these.
+            true => self.gatekeeper.plan.next(),
+            false => self.plan.next(),
+        };
+        self.tell(&userauth::failure(&next, false)).await
     }
 
     async fn tell(&mut self, payload: &[u8]) -> Result<(), LoginError> {
@@ -477,24 +327,5 @@ impl<'a> Login<'a> {
             .as_ref()
             .map(|name| name.user.clone())
             .unwrap_or_default()
-    }
-}
-
-/// Of what an instance would go on with, what can be carried to it: other methods sign for one leg only.
-fn relayable(methods: &[String]) -> Vec<&str> {
-    methods
-        .iter()
-        .map(String::as_str)
-        .filter(|method| matches!(*method, "publickey" | "password" | "keyboard-interactive"))
-        .collect()
-}
-
-/// The factor's name in the audit line.
-fn factor(method: InProgress) -> &'static str {
-    match method {
-        InProgress::Password => "password",
-        InProgress::KeyboardInteractive => "keyboard-interactive",
-        InProgress::PublicKey => "publickey",
-        InProgress::None => "none",
     }
 }

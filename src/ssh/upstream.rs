@@ -43,6 +43,8 @@ pub(super) enum LogInError {
 pub(super) struct Upstream {
     pub leg: Leg,
     pub seat: Seat,
+    /// The instance has taken the gate's certificate, and so knows the restrictions of the person's keys.
+    pub is_certified: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +129,32 @@ async fn dial_unbounded(
     }
 }
 
+/// Another leg to the same instance in place of this one, for the same seat.
+pub(super) async fn begin_anew(
+    gatekeeper: &Gatekeeper,
+    old: Upstream,
+    person: OnBehalfOf,
+) -> Result<Upstream, DialError> {
+    let Upstream { leg, seat, .. } = old;
+    leg.disconnect(
+        DisconnectCode::ByApplication,
+        "the login goes on with a certificate",
+        LINGER,
+    )
+    .await;
+    let leg = dial(gatekeeper, seat.instance(), person).await?;
+    Ok(Upstream::new(leg, seat))
+}
+
 impl Upstream {
+    pub(super) fn new(leg: Leg, seat: Seat) -> Self {
+        Self {
+            leg,
+            seat,
+            is_certified: false,
+        }
+    }
+
     pub(super) fn name(&self) -> String {
         self.seat.instance().id.name.to_string()
     }

@@ -34,6 +34,24 @@ pub fn is_listed(patterns: &str, client: IpAddr) -> Result<bool, BitsBeyondMask>
     Ok(is_listed)
 }
 
+/// Whether the client is in one of these networks, as the `source-address` of a certificate lists them: addresses and
+/// CIDR networks only. `None` if one of them is something else.
+pub fn is_in_networks(networks: &str, client: IpAddr) -> Option<bool> {
+    let client = client.to_canonical();
+    let mut is_in = false;
+    for text in networks.split(',') {
+        let address = text
+            .parse::<IpAddr>()
+            .map(|one| one.to_canonical() == client);
+        is_in |= match (address, text.parse::<IpNet>()) {
+            (Ok(is_it), _) => is_it,
+            (Err(_), Ok(net)) if net.trunc() == net => net.contains(&client),
+            _ => return None,
+        };
+    }
+    Some(is_in)
+}
+
 fn matches(pattern: &str, client: IpAddr, text: &str) -> Result<bool, BitsBeyondMask> {
     if let Ok(address) = pattern.parse::<IpAddr>() {
         return Ok(address.to_canonical() == client);

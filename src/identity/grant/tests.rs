@@ -65,13 +65,11 @@ fn a_signature_by_another_key_or_for_another_name_proves_nothing() {
 
 #[test]
 fn only_the_instances_success_proves_a_password() {
-    let replies = [
-        AuthReply::Failure {
-            methods: vec!["password".into()],
-            partial: true,
-        },
-        AuthReply::Banner("welcome".into()),
-    ];
+    let failure = |partial| AuthReply::Failure {
+        methods: vec!["password".into()],
+        partial,
+    };
+    let replies = [failure(false), AuthReply::Banner("welcome".into())];
     for reply in replies {
         let error = Verified::by_instance("alice", "password", &instance(), &reply).unwrap_err();
         assert_eq!(error, ProofError::NotAccepted);
@@ -79,6 +77,16 @@ fn only_the_instances_success_proves_a_password() {
     let verified =
         Verified::by_instance("alice", "password", &instance(), &AuthReply::Success).unwrap();
     assert_eq!(verified.proof().to_string(), "password (instance vm1)");
+    assert!(Grant::new(&[verified.clone()]).is_ok());
+    let part = Verified::by_instance("alice", "password", &instance(), &failure(true)).unwrap();
+    let alone = Grant::new(&[part.clone(), part.clone()]).unwrap_err();
+    assert_eq!(alone, GrantError::OnlyInPart);
+    let grant = Grant::new(&[part, by_key("alice", 1)]).unwrap();
+    assert!(
+        grant
+            .proof_text()
+            .starts_with("password (instance vm1), publickey ")
+    );
 }
 
 #[test]

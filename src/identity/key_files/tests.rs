@@ -1,4 +1,5 @@
 use super::*;
+use crate::identity::person_files::{FRESH, PEOPLE_MAX};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
@@ -13,8 +14,19 @@ fn homes(names: &[&str]) -> (tempfile::TempDir, KeyFinder) {
         write(&folder, name, &line(name));
     }
     let pattern = folder.path().join("%u/keys").display().to_string();
-    let finder = KeyFinder::new(&["/nowhere/%u".into(), pattern]).unwrap();
-    (folder, finder)
+    let sources = KeySources {
+        authorized_keys: vec!["/nowhere/%u".into(), pattern],
+        ..KeySources::default()
+    };
+    (folder, KeyFinder::new(sources).unwrap())
+}
+
+fn offered(user: &str, seed: &str) -> Offered {
+    Offered {
+        user: user.into(),
+        key_blob: blob(seed),
+        certificate: None,
+    }
 }
 
 fn write(folder: &tempfile::TempDir, name: &str, text: &str) {
@@ -39,7 +51,7 @@ fn line(seed: &str) -> String {
 
 async fn lets_in(finder: &KeyFinder, user: &str, seed: &str) -> bool {
     let line = finder
-        .authorize(user, &blob(seed), CLIENT, SystemTime::now())
+        .authorize(&offered(user, seed), CLIENT, SystemTime::now())
         .await;
     line.is_some_and(|line| line.user().as_ref() == user && line.key_blob() == blob(seed))
 }
@@ -62,7 +74,7 @@ async fn the_first_line_that_holds_counts() {
     );
     write(&folder, "zoe-a", &text);
     let found = finder
-        .authorize("zoe-a", &blob("zoe-a"), CLIENT, SystemTime::now())
+        .authorize(&offered("zoe-a", "zoe-a"), CLIENT, SystemTime::now())
         .await
         .unwrap();
     assert!(!found.restrictions().permit_pty);
@@ -74,7 +86,7 @@ async fn what_was_read_serves_for_a_moment() {
     assert!(lets_in(&finder, "zoe-a", "zoe-a").await);
     write(&folder, "zoe-a", &line("zoe-b"));
     assert!(lets_in(&finder, "zoe-a", "zoe-a").await);
-    let person = finder.person("zoe-a").unwrap();
+    let person = finder.files.person("zoe-a").unwrap();
     person.lock().await.as_mut().unwrap().at -= FRESH;
     assert!(!lets_in(&finder, "zoe-a", "zoe-a").await);
     assert!(lets_in(&finder, "zoe-a", "zoe-b").await);
@@ -84,15 +96,15 @@ async fn what_was_read_serves_for_a_moment() {
 async fn memory_of_names_is_bounded() {
     let (_folder, finder) = homes(&["zoe-a"]);
     for n in 0..PEOPLE_MAX + 10 {
-        let _ = finder.person(&format!("u{n}")).unwrap();
+        let _ = finder.files.person(&format!("u{n}")).unwrap();
     }
-    assert!(finder.people.lock().unwrap().len() <= PEOPLE_MAX);
+    assert!(finder.files.people.lock().unwrap().len() <= PEOPLE_MAX);
     let busy: Vec<_> = (0..PEOPLE_MAX)
-        .filter_map(|n| finder.person(&format!("v{n}")))
+        .filter_map(|n| finder.files.person(&format!("v{n}")))
         .map(|person| person.try_lock_owned().unwrap())
         .collect();
     assert_eq!(busy.len(), PEOPLE_MAX);
-    assert!(finder.person("one-more").is_none());
+    assert!(finder.files.person("one-more").is_none());
 }
 
 #[tokio::test]
@@ -101,13 +113,13 @@ async fn a_large_collection_is_read_each_time() {
     let text: String = (0..1000).map(|n| line(&format!("k{n}"))).collect();
     write(&folder, "zoe-a", &text);
     assert!(lets_in(&finder, "zoe-a", "k999").await);
-    assert!(finder.person("zoe-a").unwrap().lock().await.is_none());
+    assert!(finder.files.person("zoe-a").unwrap().lock().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hung_file_system_stops_one_login_and_not_the_others() {
     let (_folder, finder) = homes(&["zoe-a", "zoe-b"]);
-    let hung = finder.person("zoe-a").unwrap().lock_owned().await;
+    let hung = finder.files.person("zoe-a").unwrap().lock_owned().await;
     assert!(!lets_in(&finder, "zoe-a", "zoe-a").await);
     assert!(lets_in(&finder, "zoe-b", "zoe-b").await);
     drop(hung);

@@ -86,6 +86,57 @@ fn a_person_is_remembered_for_a_while() {
     );
 }
 
+/// A seat given back before any byte of its session flowed.
+fn seat_given_back(world: &mut World, request: &LoginRequest, is_refused: bool) -> String {
+    let placement = world.place(request).unwrap();
+    if is_refused {
+        world.pool.turn_away(placement.session);
+    }
+    world.end(placement.session);
+    placement.instance.id.name.to_string()
+}
+
+#[test]
+fn where_no_session_went_live_nobody_is_remembered() {
+    let mut world = World::new(7, Spread, &[8, 8]);
+    let first = seat_given_back(&mut world, &proven("alice"), false);
+    assert_eq!(world.pool.next_deadline(), None);
+    let placement = world.place(&proven("alice")).unwrap();
+    assert_eq!(placement.reason, LeastLoaded);
+    assert_ne!(
+        *placement.instance.id.name, *first,
+        "the other one has its turn"
+    );
+}
+
+#[test]
+fn a_login_that_came_to_nothing_leaves_the_old_memory() {
+    let (mut world, home, other) = after_a_session();
+    assert_eq!(
+        seat_given_back(&mut world, &wishing("alice", &other), true),
+        other
+    );
+    assert_eq!(seat_given_back(&mut world, &proven("alice"), false), home);
+    assert_eq!(world.land(&proven("alice")).1, Affinity);
+}
+
+#[test]
+fn an_instance_that_refuses_its_own_person_is_not_their_home_any_more() {
+    let (mut world, home, other) = after_a_session();
+    assert_eq!(seat_given_back(&mut world, &proven("alice"), true), home);
+    assert_eq!(world.land(&proven("alice")).0, other);
+}
+
+#[test]
+fn a_refusal_beside_a_session_that_goes_on_changes_nothing() {
+    let mut world = World::new(7, Spread, &[8, 8]);
+    let (home, _, session) = world.land(&proven("alice"));
+    assert_eq!(seat_given_back(&mut world, &proven("alice"), true), home);
+    world.end(session);
+    let (name, reason, _) = world.land(&proven("alice"));
+    assert_eq!((name, reason), (home, Affinity));
+}
+
 #[test]
 fn a_claim_does_not_lengthen_the_memory() {
     let (mut world, home, other) = after_a_session();
@@ -219,6 +270,7 @@ fn the_oldest_memory_makes_room() {
     let start = Instant::now();
     for at in 0..=REMEMBERED_MAX {
         let user = people.arrive(&format!("person{at}"), &home);
+        people.settle_in(&user, &home);
         let now = start + Duration::from_millis(at as u64);
         people.leave(&user, &home, now, Duration::from_secs(12 * HOUR));
     }

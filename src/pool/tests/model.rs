@@ -25,6 +25,7 @@ enum Step {
     Place(LoginRequest),
     Prove(Index, &'static str),
     SetLive(Index),
+    TurnAway(Index),
     End(Index),
     Wait(u64),
     Expire,
@@ -131,7 +132,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (any_id(), state).prop_map(|(id, state)| Step::Decide(id, state)),
         16 => any_request().prop_map(Step::Place),
         3 => (any::<Index>(), select(&USERS)).prop_map(|(at, user)| Step::Prove(at, user)),
-        1 => any::<Index>().prop_map(Step::SetLive),
+        8 => any::<Index>().prop_map(Step::SetLive),
+        1 => any::<Index>().prop_map(Step::TurnAway),
         7 => any::<Index>().prop_map(Step::End),
         2 => select(&[1, 9, 10, 500]).prop_map(Step::Wait),
         1 => Just(Step::Expire),
@@ -182,6 +184,13 @@ fn take(world: &mut World, reference: &mut Reference, step: Step) -> Result<(), 
         Step::SetLive(at) => {
             if let Some(session) = reference.session(at) {
                 prop_assert!(world.pool.set_live(session));
+                reference.set_live(session);
+            }
+        }
+        Step::TurnAway(at) => {
+            if let Some(session) = reference.session(at) {
+                world.pool.turn_away(session);
+                reference.turn_away(session);
             }
         }
         Step::End(at) => {
@@ -214,7 +223,7 @@ fn place(
             let id = placement.instance.id.clone();
             prop_assert!(allowed.contains(&id), "{id} is none of {allowed:?}");
             prop_assert_eq!(placement.reason, reason);
-            reference.admit(placement.session, id, request);
+            reference.admit(placement.session, id, request, world.now.instant);
         }
         (answer, allowed) => prop_assert_eq!(
             answer.map(|placed| placed.instance),

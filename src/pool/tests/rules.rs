@@ -296,7 +296,7 @@ fn unproven_logins_spread_and_take_no_room_from_proven_ones() {
 #[test]
 fn a_proof_counts_even_beyond_capacity() {
     let mut world = World::new(7, Spread, &[1]);
-    let (_, _, claim) = world.land(&claimed("alice"));
+    let claim = world.place(&claimed("alice")).unwrap().session;
     world.land(&proven("bob"));
     assert!(world.pool.prove(claim, "alice", world.now));
     assert_eq!(world.pool.session(claim).unwrap().stage, Stage::Reserved);
@@ -307,12 +307,12 @@ fn a_proof_counts_even_beyond_capacity() {
 #[test]
 fn a_session_is_live_once_it_is_proven_and_carries() {
     let mut world = World::new(7, Spread, &[8]);
-    let (_, _, claim) = world.land(&claimed("alice"));
+    let claim = world.place(&claimed("alice")).unwrap().session;
     assert!(world.pool.set_live(claim));
     assert_eq!(world.pool.session(claim).unwrap().stage, Stage::Provisional);
     assert!(world.pool.prove(claim, "alice", world.now));
     assert_eq!(world.pool.session(claim).unwrap().stage, Stage::Live);
-    let (_, _, session) = world.land(&proven("bob"));
+    let session = world.place(&proven("bob")).unwrap().session;
     assert!(world.pool.set_live(session));
     assert_eq!(world.pool.session(session).unwrap().stage, Stage::Live);
 }
@@ -373,7 +373,7 @@ fn only_flips_are_reported() {
 fn a_snapshot_prints_as_the_contract_says() {
     let mut world = World::new(0, Spread, &[8]);
     world.wait(1);
-    let (_, _, session) = world.land(&proven("alice"));
+    let session = world.place(&proven("alice")).unwrap().session;
     let snapshot = world.pool.snapshot();
     let json = serde_json::to_value(&snapshot).unwrap();
     let expected = serde_json::json!({

@@ -16,14 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Login<'_> {
-    /// A leg to the instance the person would be placed on, for the instance to check their password.
-    pub(super) async fn open_upstream(&mut self) -> Result<(), LoginError> {
-        if self.upstream.is_none() {
-            self.upstream = Some(self.place_and_dial(false).await?);
-        }
-        Ok(())
-    }
-
     pub(super) async fn place_and_dial(&mut self, proved: bool) -> Result<Upstream, LoginError> {
         while self.unreachable.len() < DIALS_MAX {
             let request = self.login_request(proved);
@@ -34,7 +26,7 @@ impl Login<'_> {
             };
             let instance = seat.instance().clone();
             match upstream::dial(self.gatekeeper, &instance, self.on_behalf_of()).await {
-                Ok(leg) => return Ok(Upstream { leg, seat }),
+                Ok(leg) => return Ok(Upstream::new(leg, seat)),
                 Err(error) => {
                     if error.is_silence() {
                         self.gatekeeper.report_unreachable(&instance.id);
@@ -54,7 +46,7 @@ impl Login<'_> {
         Err(LoginError::Unreachable(self.last_failure.clone()))
     }
 
-    fn on_behalf_of(&self) -> OnBehalfOf {
+    pub(super) fn on_behalf_of(&self) -> OnBehalfOf {
         let gate = self.client.stream.local_addr();
         OnBehalfOf {
             client: self.peer,

@@ -1,5 +1,7 @@
 //! Logins against a scripted instance, over loopback: what reaches it, and what a hostile client gets out of the gate.
 
+mod security_keys;
+
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +20,7 @@ use crate::ssh::entropy::SystemEntropy;
 use crate::ssh::front::SshFront;
 use crate::ssh::leg::LegError;
 use crate::ssh::test_keys::Keys;
-use crate::ssh::wire::keys::PrivateKey;
+use crate::ssh::wire::keys::{PrivateKey, SigAlg};
 use crate::ssh::wire::message::Writer;
 use crate::ssh::wire::transport::{ClientSettings, ServerSettings, Transport};
 use crate::ssh::wire::userauth::Secret;

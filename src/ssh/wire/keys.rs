@@ -197,6 +197,14 @@ pub fn fingerprint(key_blob: &[u8]) -> String {
     )
 }
 
+/// Whether the blob is a whole plain public key of a supported type.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_public(blob: &[u8]) -> Result<(), KeyError> {
+    parse_public(blob).map(drop)
+}
+
 /// A plain public key of a supported type, with nothing behind it. Points are uncompressed, as RFC 5656 has them.
 fn parse_public(blob: &[u8]) -> Result<KeyData, KeyError> {
     let malformed = KeyError::Malformed("public key");

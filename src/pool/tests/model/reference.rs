@@ -23,6 +23,10 @@ pub(super) struct Reference {
     arrivals: Vec<(String, InstanceId)>,
     /// By pool and user: where they belong and, once their last session ended, since and until when.
     homes: BTreeMap<Key, (InstanceId, Option<(Instant, Instant)>)>,
+    /// By pool and user: where a session of theirs went live last.
+    settled: BTreeMap<Key, InstanceId>,
+    /// Where they have sessions of which one went live.
+    settled_at: Vec<(String, InstanceId)>,
 }
 
 pub(super) struct Seated {
@@ -30,6 +34,7 @@ pub(super) struct Seated {
     instance: InstanceId,
     /// Only proven names.
     user: Option<String>,
+    is_carrying: bool,
 }
 
 impl Reference {
@@ -75,6 +80,16 @@ impl Reference {
                 None => self.homes.remove(&(pool, user)),
             };
         }
+        let unsettled = self.settled.iter().filter(|(_, id)| is_gone(id));
+        for (pool, user) in unsettled.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            let presences = self.presences(&pool, &user).into_iter();
+            let mut settled =
+                presences.filter(|id| self.settled_at.contains(&(user.clone(), id.clone())));
+            match settled.next() {
+                Some(next) => self.settled.insert((pool, user), next),
+                None => self.settled.remove(&(pool, user)),
+            };
+        }
         lost
     }
 
@@ -90,11 +105,19 @@ impl Reference {
         (!self.sessions.is_empty()).then(|| at.get(&self.sessions).id)
     }
 
-    pub fn admit(&mut self, id: SessionId, instance: InstanceId, request: &LoginRequest) {
+    pub fn admit(
+        &mut self,
+        id: SessionId,
+        instance: InstanceId,
+        request: &LoginRequest,
+        now: Instant,
+    ) {
+        self.expire(now);
         self.sessions.push(Seated {
             id,
             instance,
             user: None,
+            is_carrying: false,
         });
         if let Some(user) = request.user.as_deref().filter(|_| request.proved) {
             self.arrive(id, user);
@@ -102,10 +125,53 @@ impl Reference {
     }
 
     pub fn prove(&mut self, id: SessionId, user: &str, now: Instant) {
+        self.expire(now);
         let old = self.arrive(id, user);
         if let Some((old, instance)) = old {
             self.leave(&old, &instance, now);
         }
+        if self.seated(id).is_carrying {
+            self.set_live(id);
+        }
+    }
+
+    pub fn set_live(&mut self, id: SessionId) {
+        let session = self.sessions.iter_mut().find(|session| session.id == id);
+        let session = session.unwrap();
+        session.is_carrying = true;
+        if let Some(user) = session.user.clone() {
+            let (pool, instance) = (session.instance.pool.to_string(), session.instance.clone());
+            self.settled.insert((pool, user.clone()), instance.clone());
+            self.settled_at.push((user, instance));
+        }
+    }
+
+    pub fn turn_away(&mut self, id: SessionId) {
+        let session = self.seated(id);
+        let Some(user) = session.user.clone() else {
+            return;
+        };
+        let same = |one: &&Seated| one.user == session.user && one.instance == session.instance;
+        let is_only = self.sessions.iter().filter(same).count() == 1;
+        let key = (session.instance.pool.to_string(), user);
+        if is_only && self.settled.get(&key) == Some(&session.instance) {
+            self.settled.remove(&key);
+        }
+    }
+
+    /// Whose time is over is as if they had never been there.
+    fn expire(&mut self, now: Instant) {
+        let is_over = |until: &Option<(Instant, Instant)>| until.is_some_and(|(_, end)| end <= now);
+        let over = self.homes.iter().filter(|(_, (_, until))| is_over(until));
+        for key in over.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.homes.remove(&key);
+            self.settled.remove(&key);
+        }
+    }
+
+    fn seated(&self, id: SessionId) -> &Seated {
+        let found = self.sessions.iter().find(|session| session.id == id);
+        found.unwrap()
     }
 
     pub fn end(&mut self, id: SessionId, now: Instant) {
@@ -201,10 +267,20 @@ impl Reference {
 
     fn leave(&mut self, user: &str, instance: &InstanceId, now: Instant) {
         let pool = instance.pool.to_string();
-        if self.presences(&pool, user).is_empty() {
+        let presences = self.presences(&pool, user);
+        if !presences.contains(instance) {
+            self.settled_at
+                .retain(|(who, id)| who != user || id != instance);
+        }
+        if presences.is_empty() {
             let affinity = self.rules[&pool].affinity;
-            let (_, until) = self.homes.get_mut(&(pool, user.into())).unwrap();
-            *until = Some((now, now + affinity));
+            let key = (pool, user.to_owned());
+            match self.settled.get(&key) {
+                Some(home) => self
+                    .homes
+                    .insert(key, (home.clone(), Some((now, now + affinity)))),
+                None => self.homes.remove(&key),
+            };
         }
     }
 

@@ -24,8 +24,9 @@ pub enum CertificateKind {
     Host,
 }
 
-/// A certificate that was parsed but *not* verified; [`Certificate::verify_signature`] does that.
-#[derive(Clone, Debug)]
+/// A certificate that was parsed but *not* verified; [`Certificate::verify_signature`] does that. Equal ones are the same
+/// to the last byte, signature included.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     /// The plain public key within, as a blob of its own: verify the holder's signatures with it.
     pub public_blob: Vec<u8>,
@@ -107,6 +108,14 @@ impl Certificate {
             signed,
             signature,
         })
+    }
+
+    /// The blob it was parsed from.
+    #[must_use]
+    pub fn blob(&self) -> Vec<u8> {
+        let mut blob = self.signed.clone();
+        put_string(&mut blob, &self.signature);
+        blob
     }
 
     /// Whether the signature is the CA's (`ca_blob`), by any algorithm of this crate: never RSA with SHA-1. Says

@@ -56,6 +56,16 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(*first))
     }
 
+    pub fn u64(&mut self) -> Result<u64, Malformed> {
+        let (first, rest) = self.rest.split_first_chunk::<8>().ok_or(Malformed::Short)?;
+        self.rest = rest;
+        Ok(u64::from_be_bytes(*first))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Exactly `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let (first, rest) = self.rest.split_at_checked(count).ok_or(Malformed::Short)?;

@@ -106,7 +106,7 @@ impl Pattern {
 }
 
 /// Login names are validated when they are parsed; a name that could leave its folder is stopped here all the same.
-pub(super) fn is_plain_name(user: &str) -> bool {
+pub(in crate::identity) fn is_plain_name(user: &str) -> bool {
     let is_plain = |c: char| !c.is_control() && c != '/' && c != '\u{FFFD}';
     !user.is_empty()
         && user.len() <= 255

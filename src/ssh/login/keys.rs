@@ -1,0 +1,178 @@
+//! The part of a login that is about keys and certificates: what is offered, what is signed, and the certificate that
+//! logs the person in on an instance.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::super::upstream::Upstream;
+use super::super::wire::userauth::{self, AuthReply, AuthRequest, Method, SignedKey};
+use super::{Admitted, Login, LoginError};
+use crate::config::AuthMethod;
+use crate::identity::AuthorizedLine;
+use crate::identity::grant::{Grant, Offered, Proof, Verified};
+
+impl Login<'_> {
+    /// A key named but not signed with: the answer is all that comes of it.
+    pub(super) async fn answer_offer(&mut self, request: &AuthRequest) -> Result<(), LoginError> {
+        self.offers += 1;
+        if self.offers > self.gatekeeper.offers_max {
+            return Err(LoginError::TooManyOffers);
+        }
+        let Method::PublicKey {
+            algorithm,
+            key_blob,
+            ..
+        } = &request.method
+        else {
+            return Ok(());
+        };
+        let Some(Ok(key)) = userauth::offered_key(request) else {
+            return self.refuse().await;
+        };
+        let offered = Offered {
+            user: self.user().into(),
+            key_blob: key.key_blob,
+            certificate: key.certificate.map(Arc::new),
+        };
+        let is_known = self.plan.allows(AuthMethod::PublicKey)
+            && self
+                .gatekeeper
+                .find_key(&offered, self.peer.ip())
+                .await
+                .is_some();
+        if is_known {
+            self.even_out().await;
+            self.tell(&userauth::pk_ok(algorithm, key_blob)).await
+        } else {
+            self.refuse().await
+        }
+    }
+
+    pub(super) async fn answer_signature(
+        &mut self,
+        request: &AuthRequest,
+    ) -> Result<Option<Admitted>, LoginError> {
+        let session_id = self.client.transport.session_id().unwrap_or_default();
+        let signed = userauth::signed_key(session_id, request);
+        let verified = match signed {
+            Ok(signed) => {
+                let offered = Offered {
+                    user: self.user().into(),
+                    key_blob: signed.key_blob().to_vec(),
+                    certificate: signed.certificate().cloned().map(Arc::new),
+                };
+                let line = self.gatekeeper.find_key(&offered, self.peer.ip()).await;
+                line.and_then(|line| self.verify(&signed, &line))
+                    .filter(|verified| self.is_another_factor(verified))
+            }
+            Err(error) => {
+                tracing::debug!(peer = %self.peer, %error, "signature refused");
+                None
+            }
+        };
+        let Some(verified) = verified else {
+            self.count_failure().await?;
+            self.refuse().await?;
+            return Ok(None);
+        };
+        self.accept(verified, AuthMethod::PublicKey);
+        if !self.plan.is_complete() {
+            return self.ask_for_more().await;
+        }
+        self.log_in_by_certificate().await
+    }
+
+    fn verify(&self, signed: &SignedKey, line: &AuthorizedLine) -> Option<Verified> {
+        let verified = Verified::by_key(signed, line);
+        if let Err(error) = &verified {
+            tracing::info!(peer = %self.peer, user = self.user(), reason = %error, "a signature proves nothing");
+        }
+        verified.ok()
+    }
+
+    /// Who is asked for two keys must not show one twice, be it once with and once without a certificate.
+    fn is_another_factor(&self, verified: &Verified) -> bool {
+        let key = |verified: &Verified| match verified.proof() {
+            Proof::PublicKey { fingerprint, .. } => Some(fingerprint.clone()),
+            _ => None,
+        };
+        let is_used = self.verified.iter().any(|used| key(used) == key(verified));
+        if is_used {
+            tracing::info!(peer = %self.peer, user = self.user(), "a key was shown a second time in one login");
+        }
+        !is_used
+    }
+
+    /// Places the person by what they have proved and logs in on the instance with a certificate.
+    async fn log_in_by_certificate(&mut self) -> Result<Option<Admitted>, LoginError> {
+        let grant = Grant::new(&self.verified)?;
+        let (mut upstream, verdict) = self.ask_an_instance(&grant).await?;
+        match verdict {
+            AuthReply::Success => self.admit(upstream, grant).await.map(Some),
+            AuthReply::Failure {
+                methods,
+                partial: true,
+            } => {
+                upstream.is_certified = true;
+                self.upstream = Some(upstream);
+                let wanted = self.plan.next_of(&methods);
+                let failure = userauth::failure(&wanted, true);
+                self.tell(&failure).await?;
+                Ok(None)
+            }
+            _ => Err(refused_certificate(&upstream)),
+        }
+    }
+
+    /// The verdict of the first instance that gives one; one that breaks off is left for another.
+    async fn ask_an_instance(
+        &mut self,
+        grant: &Grant,
+    ) -> Result<(Upstream, AuthReply), LoginError> {
+        loop {
+            let mut upstream = match self.upstream.take() {
+                Some(upstream) => upstream,
+                None => self.place_and_dial(true).await?,
+            };
+            upstream.seat.prove(grant.user());
+            match self.present_certificate(&mut upstream, grant).await? {
+                Ok(verdict) => return Ok((upstream, verdict)),
+                Err(why) => {
+                    let instance = upstream.seat.instance().clone();
+                    self.leave_out(&instance, &why);
+                    let why = "it broke off the login";
+                    self.tell_of_another(&instance, why).await?;
+                }
+            }
+        }
+    }
+
+    /// What an instance says to a certificate for this grant, its banners passed on; the inner error is why it said nothing.
+    pub(super) async fn present_certificate(
+        &mut self,
+        upstream: &mut Upstream,
+        grant: &Grant,
+    ) -> Result<Result<AuthReply, String>, LoginError> {
+        let answer = upstream
+            .log_in(self.gatekeeper, grant, self.peer.ip(), SystemTime::now())
+            .await;
+        match answer {
+            Ok((verdict, banners)) => {
+                for banner in banners {
+                    self.tell(&banner).await?;
+                }
+                Ok(Ok(verdict))
+            }
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+}
+
+/// The person belongs elsewhere from here on: where they are refused they must not be sent again.
+pub(super) fn refused_certificate(upstream: &Upstream) -> LoginError {
+    upstream.seat.turn_away();
+    LoginError::RefusedByInstance {
+        instance: upstream.name(),
+        why: "it does not accept the gate's certificate for this name (is there such an account, and is the gate's CA in TrustedUserCAKeys?)".to_owned(),
+    }
+}
