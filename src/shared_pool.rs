@@ -3,6 +3,8 @@
 //! The only file where `pool` meets tokio and the clock. The mutex is a std one because nothing is awaited while it is
 //! held: choosing the least-loaded instance and taking a seat on it are one step, so simultaneous logins spread exactly.
 
+mod mailbox;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,6 +13,7 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::mailbox::Mailbox;
 use crate::pool::{
     AdminState, Health, Instance, InstanceId, LoginRequest, Now, Placement, PlacementReason, Pool,
     PoolRules, Protocol, Refusal, SessionId, Snapshot,
@@ -30,9 +33,26 @@ pub struct SharedPool {
 struct Shared {
     pool: Mutex<Pool>,
     /// Locked inside `pool`'s lock or alone, never around it.
-    switches: DashMap<SessionId, CancellationToken>,
+    switches: DashMap<SessionId, Switch>,
     changed: Notify,
     snapshots: watch::Sender<Arc<Snapshot>>,
+}
+
+/// How a session is reached from outside.
+#[derive(Clone, Default)]
+struct Switch {
+    ended: CancellationToken,
+    mailbox: Arc<Mailbox>,
+}
+
+/// Whose sessions a notice is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    Everybody,
+    Session(SessionId),
+    User(String),
+    /// By its name, in whichever pool.
+    Instance(String),
 }
 
 impl SharedPool {
@@ -79,14 +99,41 @@ impl SharedPool {
         flip
     }
 
-    /// False if there is no such instance.
+    /// False if there is no such instance. People on one that is drained are told.
     pub fn set_admin_state(&self, id: &InstanceId, state: AdminState) -> bool {
-        self.change(|pool, _| pool.set_admin_state(id, state))
+        let is_known = self.change(|pool, _| pool.set_admin_state(id, state));
+        if is_known && state == AdminState::Draining {
+            let name = id.name.to_string();
+            let text = format!(
+                "instance {name} is being taken out of service; log out when you can, your next login goes to another one"
+            );
+            self.notify(&Audience::Instance(name), &text);
+        }
+        is_known
+    }
+
+    /// Has a line shown in the terminals of these sessions; to how many sessions it was given. Sessions begun in the last
+    /// few milliseconds may be left out.
+    pub fn notify(&self, audience: &Audience, text: &str) -> usize {
+        let line: Arc<str> = text.into();
+        let snapshot = self.snapshot();
+        let sessions = snapshot.sessions.iter().filter(|session| match audience {
+            Audience::Everybody => true,
+            Audience::Session(id) => session.id == *id,
+            Audience::User(user) => session.user.as_deref() == Some(user),
+            Audience::Instance(name) => *session.instance == **name,
+        });
+        let reach = |id: SessionId| {
+            let switch = self.shared.switches.get(&id)?.clone();
+            switch.mailbox.post(line.clone());
+            Some(())
+        };
+        sessions.filter_map(|session| reach(session.id)).count()
     }
 
     /// Chooses an instance and reserves a seat on it, in one step.
     pub fn place(&self, request: &LoginRequest) -> Result<Seat, Refusal> {
-        let ended = CancellationToken::new();
+        let switch = Switch::default();
         let now = Now::read();
         let placement = {
             let mut state = self.lock();
@@ -94,7 +141,7 @@ impl SharedPool {
             // Under the lock, so that no listing can take the instance away before the switch is known.
             self.shared
                 .switches
-                .insert(placement.session, ended.clone());
+                .insert(placement.session, switch.clone());
             placement
         };
         self.shared.changed.notify_one();
@@ -102,20 +149,36 @@ impl SharedPool {
             meter: Arc::default(),
             pool: self.clone(),
             placement,
-            ended,
+            switch,
         })
     }
 
     /// Ends a session from outside: its seat's `ended` fires, and the seat is free when its owner lets go of it.
     /// False if there is no such session.
     pub fn evict(&self, session: SessionId) -> bool {
+        self.end_session(session, None)
+    }
+
+    /// The same, with a text that its person is shown: who ends it, and why.
+    pub fn evict_because(&self, session: SessionId, reason: &str) -> bool {
+        self.end_session(session, Some(reason))
+    }
+
+    fn end_session(&self, session: SessionId, reason: Option<&str>) -> bool {
         let switch = self
             .shared
             .switches
             .get(&session)
             .map(|switch| switch.clone());
+        let Some(switch) = switch else {
+            return false;
+        };
+        if let Some(reason) = reason {
+            switch.mailbox.set_farewell(reason);
+        }
         // Cancelled after the map's lock is gone: whoever is woken may end the session at once.
-        switch.inspect(CancellationToken::cancel).is_some()
+        switch.ended.cancel();
+        true
     }
 
     /// What the fleet last listed under this name.
@@ -201,7 +264,7 @@ pub struct Seat {
     pub meter: Arc<Meter>,
     pool: SharedPool,
     placement: Placement,
-    ended: CancellationToken,
+    switch: Switch,
 }
 
 impl Seat {
@@ -238,7 +301,12 @@ impl Seat {
 
     /// Fires when the session must end from outside: evicted, or its instance is gone.
     pub fn ended(&self) -> CancellationToken {
-        self.ended.clone()
+        self.switch.ended.clone()
+    }
+
+    /// What the session is told from outside.
+    pub fn mailbox(&self) -> Arc<Mailbox> {
+        self.switch.mailbox.clone()
     }
 }
 

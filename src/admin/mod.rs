@@ -1,9 +1,10 @@
 //! The operators' side: answers over HTTP what the pools look like, on a loopback address and on a socket file.
 //!
-//! It reads published snapshots only and knows neither the front doors nor the fleets. It asks for no password: the
+//! It reads published snapshots, passes notices on, and knows neither the front doors nor the fleets. It asks for no password: the
 //! socket is its owner's alone, the address is this machine's alone, and a browser lured here is turned away by its Host.
 
 mod host;
+mod notices;
 mod problem;
 mod readiness;
 mod routes;
@@ -30,6 +31,7 @@ use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 
+pub use notices::{Given, Notice};
 pub use readiness::Readiness;
 pub use routes::Status;
 pub use socket::{AdminSocket, bind_socket};
@@ -62,6 +64,7 @@ pub async fn serve(
     socket: Option<AdminSocket>,
     shutdown: CancellationToken,
 ) {
+    let for_owner = notices::router(state.pool.clone());
     let router = routes::router(state);
     let tasks = TaskTracker::new();
     if let Some(listener) = tcp {
@@ -74,6 +77,7 @@ pub async fn serve(
         ));
     }
     if let Some(socket) = socket {
+        let router = router.merge(for_owner);
         tasks.spawn(accept_all(socket, router, tasks.clone(), shutdown));
     }
     tasks.close();

@@ -35,6 +35,8 @@ pub enum Command {
     Sessions(ShowArgs),
     /// Print the gate's own host keys as people need them: known_hosts lines, SSHFP records, fingerprints
     HostKeys(HostKeysArgs),
+    /// Show a line in the terminals of people's ssh sessions
+    Notify(NotifyArgs),
     /// Ask the running gate whether it lives; for container health checks
     Healthcheck(HealthcheckArgs),
     /// Print a completion script for a shell
@@ -82,6 +84,24 @@ pub struct ShowArgs {
     pub gate: GateArgs,
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct NotifyArgs {
+    #[command(flatten)]
+    pub gate: GateArgs,
+    /// Only this session, as `poolgate sessions` names it
+    #[arg(long, value_name = "ID", conflicts_with_all = ["instance", "user"])]
+    pub session: Option<String>,
+    /// Only sessions on this instance
+    #[arg(long, value_name = "NAME", conflicts_with = "user")]
+    pub instance: Option<String>,
+    /// Only sessions of this person
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The line, of at most 1000 bytes
+    #[arg(required = true, value_name = "TEXT")]
+    pub text: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -143,6 +163,7 @@ mod tests {
             "poolgate status -o json",
             "poolgate instances -o table --socket /run/x.sock",
             "poolgate sessions -o json -c x.toml",
+            "poolgate notify --user alice the machine restarts at noon",
             "poolgate healthcheck",
             "poolgate host-keys --host gate.example:2222 -o sshfp",
             "poolgate completions bash",

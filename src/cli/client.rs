@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, header};
@@ -49,8 +49,25 @@ pub(super) struct Answer {
 
 /// Asks the gate that the arguments name.
 pub(super) async fn get(args: &GateArgs, path: &str) -> Result<Answer, Failure> {
+    let json = None;
+    ask(args, &Question { path, json }).await
+}
+
+/// The same with JSON to take.
+pub(super) async fn post(args: &GateArgs, path: &str, json: Bytes) -> Result<Answer, Failure> {
+    let json = Some(json);
+    ask(args, &Question { path, json }).await
+}
+
+/// A path, and what is sent to it; without that it is only read.
+struct Question<'a> {
+    path: &'a str,
+    json: Option<Bytes>,
+}
+
+async fn ask(args: &GateArgs, question: &Question<'_>) -> Result<Answer, Failure> {
     let gate = locate(args)?;
-    let asked = tokio::time::timeout(PATIENCE, gate.get(path)).await;
+    let asked = tokio::time::timeout(PATIENCE, gate.ask(question)).await;
     let answer = asked.with_context(|| format!("the gate at {gate} does not answer"))?;
     Ok(answer.with_context(|| format!("cannot ask the gate at {gate}"))?)
 }
@@ -75,14 +92,14 @@ impl std::fmt::Display for Gate {
 }
 
 impl Gate {
-    async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+    async fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
         match self {
-            Self::Socket(socket) => get_over(connect(socket).await?, "localhost", path).await,
+            Self::Socket(socket) => ask_over(connect(socket).await?, "localhost", question).await,
             Self::Address(address) => {
                 let stream = TcpStream::connect(address)
                     .await
                     .context("is it running?")?;
-                get_over(stream, &address.to_string(), path).await
+                ask_over(stream, &address.to_string(), question).await
             }
         }
     }
@@ -101,14 +118,17 @@ async fn connect(socket: &Path) -> anyhow::Result<UnixStream> {
     })
 }
 
-async fn get_over<S>(stream: S, host: &str, path: &str) -> anyhow::Result<Answer>
+async fn ask_over<S>(stream: S, host: &str, question: &Question<'_>) -> anyhow::Result<Answer>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path)
-        .header(header::HOST, host)
-        .body(Empty::<Bytes>::new())?;
+    let request = match question.json {
+        None => Request::get(question.path),
+        Some(_) => Request::post(question.path).header(header::CONTENT_TYPE, "application/json"),
+    };
+    let body = Full::new(question.json.clone().unwrap_or_default());
+    let request = request.header(header::HOST, host).body(body)?;
     let asking = async {
         let response = sender.send_request(request).await?;
         let status = response.status();

@@ -10,6 +10,7 @@ mod doctor;
 mod healthcheck;
 mod host_keys;
 mod instances;
+mod notify;
 mod print;
 pub mod serve;
 mod sessions;
@@ -99,6 +100,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Instances(args) => instances::run(&args).await,
         Command::Sessions(args) => sessions::run(&args).await,
         Command::HostKeys(args) => host_keys::run(&args),
+        Command::Notify(args) => notify::run(&args).await,
         Command::Healthcheck(args) => healthcheck::run(&args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::guards::{early_drop, penalties, proxies};
 use super::raw::Section;
 use super::ssh_auth::ssh_auth;
-use super::units::{duration, size};
+use super::units::{duration, duration_or_off, size};
 use super::validate::seconds;
 use super::values::{listen_address, number, path};
 use super::{HttpsConfig, SshConfig};
@@ -103,6 +103,9 @@ pub(super) fn ssh(
         duration(seconds(1)..=seconds(HOUR)),
     );
     let keepalive_max = section.get_or("keepalive_max", 4, number(1..=100));
+    let bound = || duration_or_off(seconds(1)..=seconds(30 * 24 * HOUR));
+    let idle_timeout = section.get_or("idle_timeout", None, bound());
+    let session_limit = section.get_or("session_limit", None, bound());
     let auth = ssh_auth(section.section("auth"));
     section.finish();
     let user_ca = user_ca.ok_or(Faulty)?;
@@ -127,6 +130,8 @@ pub(super) fn ssh(
         rekey_interval,
         keepalive,
         keepalive_max,
+        idle_timeout,
+        session_limit,
         auth,
     }))
 }

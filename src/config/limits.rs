@@ -1,5 +1,7 @@
 //! The limits in force, as `poolgate check` shows them: everything has one, and people should see which.
 
+use std::time::Duration;
+
 use super::units::{show_duration, show_size};
 use super::{Config, HttpsConfig, PoolConfig, SshConfig};
 
@@ -50,6 +52,8 @@ fn of_ssh(ssh: &SshConfig) -> Vec<Limit> {
         ("rekey_interval", show_duration(ssh.rekey_interval)),
         ("keepalive", show_duration(ssh.keepalive)),
         ("keepalive_max", ssh.keepalive_max.to_string()),
+        ("idle_timeout", show_bound(ssh.idle_timeout)),
+        ("session_limit", show_bound(ssh.session_limit)),
         ("auth.max_tries", ssh.auth.max_tries.to_string()),
         ("auth.max_offers", ssh.auth.max_offers.to_string()),
         ("penalties.connection", show_duration(penalties.connection)),
@@ -68,6 +72,10 @@ fn of_ssh(ssh: &SshConfig) -> Vec<Limit> {
         ("penalties.max_sources", penalties.max_sources.to_string()),
     ];
     named("ssh", limits)
+}
+
+fn show_bound(bound: Option<Duration>) -> String {
+    bound.map_or("off".to_owned(), show_duration)
 }
 
 fn of_https(https: &HttpsConfig) -> Vec<Limit> {

@@ -8,6 +8,7 @@ pub mod faults;
 mod fleets;
 mod guards;
 mod limits;
+mod policy;
 mod pools;
 mod raw;
 pub mod secret;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use faults::{Fault, Faults, Place};
+pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
 
 /// Where the configuration is looked for when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/poolgate/poolgate.toml";
@@ -120,6 +122,9 @@ pub struct SshConfig {
     /// After this much silence a leg is asked for a sign of life; `keepalive_max` unanswered ones end it.
     pub keepalive: Duration,
     pub keepalive_max: u32,
+    /// How long a session may show and take no data, and how long it may last; `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    pub session_limit: Option<Duration>,
     pub auth: SshAuthConfig,
 }
 
@@ -262,6 +267,7 @@ pub struct PoolConfig {
     pub jupyter_port: Option<u16>,
     pub instance_host_keys: InstanceHostKeys,
     pub client_address: ClientAddressConfig,
+    pub policy: PolicyConfig,
     pub api_token_file: Option<PathBuf>,
     pub health: HealthConfig,
     pub fleet: FleetConfig,

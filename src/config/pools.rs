@@ -6,6 +6,7 @@ use std::path::Path;
 use ::config::{Value, ValueKind};
 
 use super::fleets::{self, Machines, is_name};
+use super::policy;
 use super::raw::Section;
 use super::units::duration;
 use super::validate::seconds;
@@ -88,6 +89,7 @@ fn pool(mut section: Section<'_>, default: bool, state_dir: &Path) -> Option<Poo
         ),
         env: ssh.get_or("client_address_env", None, variable_or_off),
     };
+    let policy = policy::policy(ssh.section("policy"));
     ssh.finish();
     let mut jupyter = section.section("jupyter");
     let api_token_file = jupyter.get("api_token_file", path(folder));
@@ -107,6 +109,7 @@ fn pool(mut section: Section<'_>, default: bool, state_dir: &Path) -> Option<Poo
         jupyter_port,
         instance_host_keys,
         client_address,
+        policy,
         api_token_file,
         health,
         fleet: fleet?,

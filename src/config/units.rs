@@ -42,6 +42,16 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Read<Duration> {
     }
 }
 
+/// A length of time, or `"off"` for none.
+pub(super) fn duration_or_off(range: RangeInclusive<Duration>) -> impl Read<Option<Duration>> {
+    move |value| match &value.kind {
+        ValueKind::String(text) if text == "off" => Ok(None),
+        _ => duration(range.clone())(value)
+            .map(Some)
+            .map_err(|message| message.replace("; write ", "; write \"off\" or ")),
+    }
+}
+
 fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut length = Duration::ZERO;

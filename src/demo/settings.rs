@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::folder::Folder;
 use crate::config::{
     AdminConfig, AuditConfig, Config, FleetConfig, Headroom, HealthConfig, HttpsConfig,
-    InstanceHostKeys, LogConfig, LogFormat, PasswordSource, PenaltiesConfig, Placement, PoolConfig,
-    ProcessFleet, ScalingConfig, SshAuthConfig, SshConfig,
+    InstanceHostKeys, LogConfig, LogFormat, PasswordSource, PenaltiesConfig, Placement,
+    PolicyConfig, PoolConfig, ProcessFleet, ScalingConfig, SshAuthConfig, SshConfig,
 };
 
 /// The name of the demo's only pool; its instances are `demo-1`, `demo-2`, ...
@@ -71,6 +71,8 @@ fn ssh(folder: &Folder, listen: SocketAddr) -> SshConfig {
         rekey_bytes: 1 << 30,
         rekey_interval: Duration::from_secs(3600),
         keepalive: Duration::from_secs(30),
+        idle_timeout: None,
+        session_limit: None,
         keepalive_max: 3,
         auth: SshAuthConfig {
             // One file for every name: whoever holds the key may try the pool as anybody.
@@ -115,6 +117,7 @@ fn pool(folder: &Folder, choices: Choices) -> PoolConfig {
         jupyter_port: Some(8000),
         instance_host_keys: InstanceHostKeys::FirstUse,
         client_address: Default::default(),
+        policy: PolicyConfig::default(),
         api_token_file: None,
         health: HealthConfig {
             interval: Duration::from_secs(1),

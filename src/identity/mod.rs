@@ -12,6 +12,7 @@ pub mod options;
 pub mod principals;
 pub mod restrictions;
 pub mod revocation;
+pub mod unix_groups;
 
 mod certificates;
 pub(crate) mod glob;

@@ -64,8 +64,6 @@ pub enum MintError {
     Clock,
     #[error("the key's expiry-time has passed")]
     Expired,
-    #[error("a restriction of the key cannot be written into a certificate: {0}")]
-    NotCarried(&'static str),
     #[error("the user certificate could not be signed: {0}")]
     Sign(#[from] KeyError),
 }
@@ -108,9 +106,6 @@ impl UserCa {
     ) -> Result<Minted, MintError> {
         let limits = grant.restrictions();
         let (valid_after, valid_before) = validity(limits, now)?;
-        if let Some(option) = limits.uncarried_list() {
-            return Err(MintError::NotCarried(option));
-        }
         let mut critical_options = Vec::new();
         if let Some(command) = &limits.force_command {
             critical_options.push(("force-command", command.as_str()));

@@ -10,19 +10,21 @@ use std::time::{Instant, SystemTime};
 
 use tokio::net::TcpStream;
 
+use super::channels::Channels;
 use super::gatekeeper::Gatekeeper;
 use super::host_identity::{HostCertificateError, HostIdentity, Prover};
-use super::leg::{self, Leg};
+use super::leg::{self, LINGER, Leg};
 use super::login::{Admitted, Login, LoginError};
-use super::pipe::{self, Duties, Keepalive};
+use super::pipe::{self, Bounds, Keepalive, Terms};
 use super::toll::{self, Toll, Tolls};
+use super::wire::message::DisconnectCode;
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::{ServerSettings, Transport};
 use crate::config::{PoolConfig, SshConfig};
 use crate::net::accept::Permit;
 use crate::net::shutdown::Shutdown;
 use crate::pool::Protocol;
-use crate::shared_pool::SharedPool;
+use crate::shared_pool::{Seat, SharedPool};
 use crate::telemetry::audit::{AuditEvent, AuditLog};
 use crate::telemetry::metrics::Metrics;
 
@@ -33,6 +35,7 @@ pub struct SshFront {
     gatekeeper: Gatekeeper,
     keepalive: Keepalive,
     tolls: Arc<Tolls>,
+    bounds: Bounds,
     audit: AuditLog,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -63,6 +66,10 @@ impl SshFront {
                 unanswered_max: config.keepalive_max,
             },
             tolls: Tolls::new(config.penalties.clone(), metrics.clone()),
+            bounds: Bounds {
+                idle: config.idle_timeout,
+                session: config.session_limit,
+            },
             audit,
             metrics,
             shutdown,
@@ -174,22 +181,22 @@ impl SshFront {
         let prover = Prover::new(self.identity.clone());
         // A leg that cannot take it is broken, and the relay finds that out.
         let _: Result<(), _> = prover.announce(&mut client);
-        let duties = Duties {
-            keepalive: self.keepalive,
-            prover: Some(prover),
-            client_env: self.gatekeeper.client_env(&id.pool, peer.ip()),
+        let policy = self.gatekeeper.policies.policy_for(&id.pool, &grant).await;
+        let cause = match policy {
+            Ok(policy) => {
+                let terms = Terms {
+                    prover: Some(prover),
+                    client_env: self.gatekeeper.client_env(&id.pool, peer.ip()),
+                    ..self.terms(&seat, Channels::new(policy, None))
+                };
+                pipe::run(client, instance, terms).await.to_string()
+            }
+            Err(error) => {
+                give_up(client, instance).await;
+                error.to_string()
+            }
         };
-        let ending = pipe::run(
-            client,
-            instance,
-            &id.name,
-            &seat.meter,
-            duties,
-            seat.ended(),
-            self.shutdown.ending.clone(),
-        )
-        .await;
-        tracing::info!(session = %seat.session(), user = %grant.user(), cause = %ending, "a session ended");
+        tracing::info!(session = %seat.session(), user = %grant.user(), %cause, "a session ended");
         let (bytes_in, bytes_out) = seat.meter.totals();
         self.metrics.count_bytes(Protocol::Ssh, bytes_in, bytes_out);
         self.audit.write(&AuditEvent::End {
@@ -202,9 +209,39 @@ impl SshFront {
             duration_s: began.elapsed().as_secs_f64(),
             bytes_in,
             bytes_out,
-            cause: ending.to_string(),
+            cause,
         });
     }
+
+    fn terms(&self, seat: &Seat, channels: Channels) -> Terms {
+        Terms {
+            instance_name: seat.instance().id.name.clone(),
+            meter: seat.meter.clone(),
+            metrics: self.metrics.clone(),
+            keepalive: self.keepalive,
+            channels,
+            bounds: self.bounds,
+            prover: None,
+            client_env: None,
+            mailbox: seat.mailbox(),
+            evicted: seat.ended(),
+            gate_ends: self.shutdown.ending.clone(),
+        }
+    }
+}
+
+/// Without rules there is no session.
+async fn give_up(client: Leg, instance: Leg) {
+    let code = DisconnectCode::ByApplication;
+    let text = "what you may do here cannot be found out at the moment; try again later";
+    let goodbyes = async {
+        tokio::join!(
+            client.disconnect(code, text, LINGER),
+            instance.disconnect(code, "the login was given up", LINGER),
+        )
+    };
+    // Somebody who does not even take their goodbye is not worth waiting for.
+    let _: Result<((), ()), _> = tokio::time::timeout(LINGER * 2, goodbyes).await;
 }
 
 fn server_settings(identity: &HostIdentity, rekey: RekeyLimits) -> Arc<ServerSettings> {

@@ -12,6 +12,7 @@ use super::ca::UserCa;
 use super::client_env::ClientEnv;
 use super::host_keys::{HostKeyError, InstanceKeys};
 use super::login::Plan;
+use super::policies::Policies;
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::ClientSettings;
 use crate::config::{
@@ -37,6 +38,7 @@ pub(super) struct Gatekeeper {
     /// What every login begins with.
     pub plan: Plan,
     pub rekey: RekeyLimits,
+    pub policies: Policies,
     keys: KeyFinder,
     instance_keys: InstanceKeys,
     /// What each pool's instances are told of people's addresses.
@@ -70,6 +72,7 @@ impl Gatekeeper {
             },
             plan: plan(&config.auth),
             keys: KeyFinder::new(key_sources(&config.auth)?)?,
+            policies: Policies::new(pools, config.connect_timeout),
             instance_keys: InstanceKeys::load(state_dir, trusted)?,
             client_addresses: pools
                 .iter()

@@ -7,6 +7,7 @@ pub mod host_identity;
 pub mod host_keys;
 pub mod wire;
 
+mod channels;
 mod client_env;
 mod entropy;
 mod gatekeeper;
@@ -15,6 +16,8 @@ mod leg;
 mod limits;
 mod login;
 mod pipe;
+mod policies;
+mod policy;
 mod replies;
 #[cfg(test)]
 mod test_keys;

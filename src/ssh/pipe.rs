@@ -1,27 +1,34 @@
 //! The relay after login: packets of the connection protocol pass between the two legs, decrypted and sealed again.
 //!
-//! Channels are not interpreted: SSH windows run end to end between the person's client and the instance, so one stalled
-//! channel cannot hold up another and nothing is buffered per channel. Back-pressure is TCP's, per direction: a leg is
+//! SSH windows run end to end between the person's client and the instance, so one stalled channel cannot hold up another
+//! and nothing is buffered per channel; what must be known of channels is in `channels`. Back-pressure is TCP's, per direction: a leg is
 //! read only while everything from it has been taken by the other leg's socket; the other direction goes on meanwhile,
 //! so two-way bulk cannot lock up (`end`). What the transports say to each other (1-49) ends at each leg.
 
+mod bounds;
 mod end;
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+pub use self::bounds::Bounds;
+use self::bounds::{Call, Clock};
 use self::end::{Departure, End};
-use super::client_env::{ClientEnv, Passage};
+use super::channels::{ChannelError, Channels, Passage, Side};
+use super::client_env::{self, ClientEnv};
 use super::host_identity::Prover;
 use super::leg::{LINGER, Leg};
 use super::replies::{Due, TooManyRequests};
 use super::wire::message::{DisconnectCode, GlobalKind, GlobalRequest, Malformed, number};
 use super::wire::transport::{Event, WireError};
-use crate::shared_pool::Meter;
+use crate::shared_pool::{Mailbox, Meter};
+use crate::telemetry::metrics::Metrics;
 
 /// How long a departing session's last bytes may wait for the person's client to take them.
 const FAREWELL: Duration = Duration::from_secs(60);
@@ -53,62 +60,82 @@ pub enum Ending {
     #[error("the instance's connection broke: {0}")]
     InstanceBroke(String),
     #[error("ended by the gate: {0}")]
-    Evicted(&'static str),
+    Evicted(String),
 }
 
-/// What the gate does in a session beyond relaying.
-pub struct Duties {
+/// What one session's relay is given beside its legs.
+pub struct Terms {
+    pub instance_name: Arc<str>,
+    pub meter: Arc<Meter>,
+    pub metrics: Metrics,
     pub keepalive: Keepalive,
+    /// With the policy that holds, and whoever watches.
+    pub channels: Channels,
+    pub bounds: Bounds,
     /// Proves the gate's host keys to the person's client.
     pub prover: Option<Prover>,
     /// Tells what the person runs where they are.
     pub client_env: Option<ClientEnv>,
+    /// Lines for the person's terminals.
+    pub mailbox: Arc<Mailbox>,
+    pub evicted: CancellationToken,
+    pub gate_ends: CancellationToken,
 }
 
 /// Relays until either side ends, then tells the other why.
-pub async fn run(
-    client: Leg,
-    instance: Leg,
-    instance_name: &str,
-    meter: &Meter,
-    duties: Duties,
-    evicted: CancellationToken,
-    gate_ends: CancellationToken,
-) -> Ending {
+pub async fn run(client: Leg, instance: Leg, mut terms: Terms) -> Ending {
     let now = Instant::now();
+    let (prover, client_env) = (terms.prover.take(), terms.client_env.take());
+    let (evicted, gate_ends) = (terms.evicted.clone(), terms.gate_ends.clone());
     let mut pipe = Pipe {
         client: End::new(client, now),
         instance: End::new(instance, now),
+        clock: Clock::new(terms.bounds, now),
+        terms,
     };
-    pipe.client.prover = duties.prover;
-    pipe.client.env = duties.client_env;
+    pipe.client.prover = prover;
+    pipe.client.env = client_env;
     let ending = tokio::select! {
-        ending = pipe.relay(meter, duties.keepalive) => ending,
-        () = evicted.cancelled() => Ending::Evicted("this session was ended by the pool"),
-        () = gate_ends.cancelled() => Ending::Evicted("the gate is shutting down"),
+        ending = pipe.relay() => ending,
+        () = evicted.cancelled() => Ending::Evicted(pipe.terms.farewell()),
+        () = gate_ends.cancelled() => Ending::Evicted("the gate is shutting down".to_owned()),
     };
-    pipe.say_goodbye(&ending, instance_name).await;
+    if let Ending::Evicted(why) = &ending {
+        pipe.say_last(&why.as_str().into());
+    }
+    pipe.say_goodbye(&ending).await;
     ending
+}
+
+impl Terms {
+    /// Why somebody outside ended the session.
+    fn farewell(&self) -> String {
+        match self.mailbox.farewell() {
+            Some(reason) => format!("this session is ended: {reason}"),
+            None => "this session was ended by the pool".to_owned(),
+        }
+    }
 }
 
 struct Pipe {
     client: End,
     instance: End,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Client,
-    Instance,
+    clock: Clock,
+    terms: Terms,
 }
 
 impl Pipe {
-    async fn relay(&mut self, meter: &Meter, keepalive: Keepalive) -> Ending {
+    async fn relay(&mut self) -> Ending {
+        let keepalive = self.terms.keepalive;
         let mut timer = tokio::time::interval(keepalive.interval.max(Duration::from_secs(1)));
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mailbox = self.terms.mailbox.clone();
+        let mut mail = pin!(mailbox.arrived());
+        let mut alarm = Alarm::default();
+        let mut alarm_clock = pin!(tokio::time::sleep(Duration::ZERO));
         // What came with the login's last bytes is still to be relayed.
-        self.pump(Side::Client, meter);
-        self.pump(Side::Instance, meter);
+        self.pump(Side::Client);
+        self.pump(Side::Instance);
         let mut turn = 0;
         loop {
             if let Some(ending) = self.ending() {
@@ -119,66 +146,135 @@ impl Pipe {
                 turn = 0;
                 tokio::task::yield_now().await;
             }
+            if let Some(moment) = alarm.reset(self.next_alarm()) {
+                alarm_clock.as_mut().reset(moment.into());
+            }
             let reads_client = self.client.may_be_read(&self.instance);
             let reads_instance = self.instance.may_be_read(&self.client);
             tokio::select! {
-                _ = self.client.leg.stream.readable(), if reads_client => self.pump(Side::Client, meter),
-                _ = self.instance.leg.stream.readable(), if reads_instance => self.pump(Side::Instance, meter),
-                _ = self.client.leg.stream.writable(), if !self.client.is_flushed() => self.unblock(Side::Client, meter),
-                _ = self.instance.leg.stream.writable(), if !self.instance.is_flushed() => self.unblock(Side::Instance, meter),
+                _ = self.client.leg.stream.readable(), if reads_client => self.pump(Side::Client),
+                _ = self.instance.leg.stream.readable(), if reads_instance => self.pump(Side::Instance),
+                _ = self.client.leg.stream.writable(), if !self.client.is_flushed() => self.unblock(Side::Client),
+                _ = self.instance.leg.stream.writable(), if !self.instance.is_flushed() => self.unblock(Side::Instance),
                 _ = timer.tick() => {
                     self.client.tick(keepalive, reads_client);
                     self.instance.tick(keepalive, reads_instance);
-                    self.flush(Side::Client, meter);
-                    self.flush(Side::Instance, meter);
+                    self.flush(Side::Client);
+                    self.flush(Side::Instance);
+                }
+                () = mail.as_mut() => {
+                    mail.set(mailbox.arrived());
+                    self.post_mail();
+                }
+                () = alarm_clock.as_mut(), if alarm.is_set() => {
+                    alarm = Alarm::default();
+                    if let Some(why) = self.ring() {
+                        return Ending::Evicted(why);
+                    }
                 }
             }
         }
     }
 
+    /// When a notice's moment or the session's time has come, whichever is first.
+    fn next_alarm(&self) -> Option<Instant> {
+        let moved = self.client.moved.max(self.instance.moved);
+        let alarms = [self.terms.channels.alarm(), self.clock.next(moved)];
+        alarms.into_iter().flatten().min()
+    }
+
+    /// Why the session is over, if it is.
+    fn ring(&mut self) -> Option<String> {
+        let now = Instant::now();
+        let moved = self.client.moved.max(self.instance.moved);
+        match self.clock.check(now, moved) {
+            Some(Call::End(why)) => return Some(why),
+            Some(Call::Warn(text)) => self.terms.channels.post(&text.into(), now),
+            None => {}
+        }
+        self.terms.channels.ring(now);
+        self.send_answers();
+        None
+    }
+
+    fn post_mail(&mut self) {
+        let now = Instant::now();
+        for line in self.terms.mailbox.take_lines() {
+            self.terms.channels.post(&line, now);
+        }
+    }
+
+    /// The last line in a person's terminals; the goodbye goes behind it.
+    fn say_last(&mut self, why: &Arc<str>) {
+        let now = Instant::now();
+        self.terms.channels.post(why, now);
+        self.terms.channels.speak_all(now);
+        self.send_answers();
+    }
+
+    /// What the gate has to say on channels of its own accord.
+    fn send_answers(&mut self) {
+        let (client, instance) = (&mut self.client, &mut self.instance);
+        let sent = send_answers(&mut self.terms.channels, client, instance);
+        if let Err(error) = sent {
+            let broke = Departure::Broke(error.to_string());
+            self.client.left.get_or_insert(broke);
+        }
+        self.flush(Side::Client);
+        self.flush(Side::Instance);
+    }
+
     /// Reads one batch of a leg and relays every whole packet in it.
-    fn pump(&mut self, side: Side, meter: &Meter) {
+    fn pump(&mut self, side: Side) {
         let (from, to) = match side {
             Side::Client => (&mut self.client, &mut self.instance),
             Side::Instance => (&mut self.instance, &mut self.client),
         };
+        let channels = &mut self.terms.channels;
         let mut input = INPUT.take();
-        if let Err(departure) = from.read(&mut input, side, meter) {
+        if let Err(departure) = from.read(&mut input, side, &self.terms.meter) {
             from.left = Some(departure);
         }
         to.borrow_output();
         let backlog = from.backlog();
         let mut sealed = 0..0;
-        if let Err(error) = relay_batch(from, to, side, &mut input, &mut sealed) {
+        if let Err(error) = relay_batch(from, to, side, channels, &mut input, &mut sealed) {
             from.left.get_or_insert(Departure::Broke(error.to_string()));
         }
         from.count_answers(backlog);
-        self.write(side.other(), input.get(sealed).unwrap_or_default(), meter);
+        self.write(side.other(), input.get(sealed).unwrap_or_default());
         input.clear();
         INPUT.set(input);
-        self.flush(side, meter);
+        self.flush(side);
+        for refusal in self.terms.channels.take_refusals() {
+            tracing::info!(what = refusal.what, reason = %refusal.text, "refused within a session");
+            self.terms.metrics.count_refusal(refusal.what);
+        }
     }
 
-    fn flush(&mut self, side: Side, meter: &Meter) -> usize {
-        self.write(side, &[], meter)
+    fn flush(&mut self, side: Side) -> usize {
+        self.write(side, &[])
     }
 
     /// Writes `first`, and then what waits for this side, as far as its socket takes it.
-    fn write(&mut self, side: Side, first: &[u8], meter: &Meter) -> usize {
+    fn write(&mut self, side: Side, first: &[u8]) -> usize {
         let end = self.end(side);
         let written = end.write_what_fits(first).unwrap_or_else(|error| {
             end.left.get_or_insert(Departure::Broke(error.to_string()));
             0
         });
         if side == Side::Client {
-            meter.bytes_out.fetch_add(written as u64, Relaxed);
+            self.terms
+                .meter
+                .bytes_out
+                .fetch_add(written as u64, Relaxed);
         }
         written
     }
 
     /// A leg that was stuck takes bytes again, which is a sign of life even while it is not read.
-    fn unblock(&mut self, side: Side, meter: &Meter) {
-        if self.flush(side, meter) > 0 {
+    fn unblock(&mut self, side: Side) {
+        if self.flush(side) > 0 {
             self.end(side).is_alive();
         }
     }
@@ -202,8 +298,14 @@ impl Pipe {
     }
 
     /// Delivers what is under way to the side that is still there, and tells it why this is the end.
-    async fn say_goodbye(self, ending: &Ending, instance_name: &str) {
-        let Self { client, instance } = self;
+    async fn say_goodbye(self, ending: &Ending) {
+        let Self {
+            client,
+            instance,
+            terms,
+            ..
+        } = self;
+        let instance_name = &*terms.instance_name;
         let (client_is_gone, instance_is_gone) = (client.is_gone(), instance.is_gone());
         let (code, text) = last_words(ending, &instance.left, instance_name);
         let instance_text = match &client.left {
@@ -241,7 +343,7 @@ fn last_words(
     instance_name: &str,
 ) -> (DisconnectCode, String) {
     match (ending, instance_left) {
-        (Ending::Evicted(why), _) => (DisconnectCode::ByApplication, (*why).to_owned()),
+        (Ending::Evicted(why), _) => (DisconnectCode::ByApplication, why.clone()),
         (Ending::ClientBroke(why), _) => (DisconnectCode::ProtocolError, why.clone()),
         (_, Some(Departure::Disconnected(text))) => (DisconnectCode::ByApplication, text.clone()),
         (Ending::InstanceBroke(why), _) => (
@@ -255,12 +357,21 @@ fn last_words(
     }
 }
 
-impl Side {
-    fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Instance,
-            Self::Instance => Self::Client,
-        }
+/// When the alarm clock rings: put forward as soon as something is due earlier, put back only by ringing in vain, so that
+/// moving bytes costs no timer.
+#[derive(Default)]
+struct Alarm(Option<Instant>);
+
+impl Alarm {
+    fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What to set the clock to, if it must ring earlier than it would.
+    fn reset(&mut self, next: Option<Instant>) -> Option<Instant> {
+        let next = next.filter(|next| self.0.is_none_or(|set| *next < set))?;
+        self.0 = Some(next);
+        Some(next)
     }
 }
 
@@ -270,6 +381,8 @@ enum RelayError {
     Wire(#[from] WireError),
     #[error("a malformed message: {0}")]
     Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Channels(#[from] ChannelError),
     #[error("{0}")]
     Requests(#[from] TooManyRequests),
     #[error("no sign of life")]
@@ -288,6 +401,7 @@ fn relay_batch(
     from: &mut End,
     to: &mut End,
     side: Side,
+    channels: &mut Channels,
     input: &mut [u8],
     sealed: &mut Range<usize>,
 ) -> Result<(), RelayError> {
@@ -308,28 +422,52 @@ fn relay_batch(
                 from.left = Some(Departure::Disconnected(text));
                 return Ok(());
             }
-            Event::Message(request @ [number::CHANNEL_REQUEST, ..]) if from.env.is_some() => {
-                let passage = from.env.as_ref().map(|env| env.passage(request));
-                if let Some(Passage::Behind(first) | Passage::ReplacedBy(first)) = &passage {
-                    to.send(first)?;
-                }
-                if !matches!(passage, Some(Passage::ReplacedBy(_))) {
-                    to.send_within(
-                        input.get_mut(..taken + consumed).unwrap_or_default(),
-                        place,
-                        sealed,
-                    )?;
-                }
-            }
-            Event::Message([CHANNEL_FIRST..=CHANNEL_LAST, ..]) => {
+            Event::Message([number::CHANNEL_DATA | number::CHANNEL_EXTENDED_DATA, ..])
+                if !channels.watches_data(side) =>
+            {
+                from.moved = now;
                 to.send_within(
                     input.get_mut(..taken + consumed).unwrap_or_default(),
                     place,
                     sealed,
                 )?;
             }
+            Event::Message(payload @ [CHANNEL_FIRST..=CHANNEL_LAST, ..]) => {
+                if is_data(payload) {
+                    from.moved = now;
+                }
+                let env = from
+                    .env
+                    .as_ref()
+                    .filter(|_| payload.first() == Some(&number::CHANNEL_REQUEST));
+                let told = env.map(|env| env.passage(payload));
+                match channels.take(side, payload, now)? {
+                    Passage::Pass => match told {
+                        Some(client_env::Passage::ReplacedBy(other)) => to.send(&other)?,
+                        Some(client_env::Passage::Behind(first)) => {
+                            to.send(&first)?;
+                            to.send_within(
+                                input.get_mut(..taken + consumed).unwrap_or_default(),
+                                place,
+                                sealed,
+                            )?;
+                        }
+                        _ => to.send_within(
+                            input.get_mut(..taken + consumed).unwrap_or_default(),
+                            place,
+                            sealed,
+                        )?,
+                    },
+                    Passage::Replace(other) => to.send(&other)?,
+                    Passage::Drop => {}
+                }
+                match side {
+                    Side::Client => send_answers(channels, from, to)?,
+                    Side::Instance => send_answers(channels, to, from)?,
+                }
+            }
             Event::Message(payload) => {
-                relay_message(from, payload, to, side)?;
+                relay_message(from, payload, to, side, channels)?;
                 send_own_answers(from, to)?;
             }
         }
@@ -338,6 +476,29 @@ fn relay_batch(
     from.leg
         .incoming
         .extend_from_slice(input.get(taken..).unwrap_or_default());
+    Ok(())
+}
+
+fn is_data(payload: &[u8]) -> bool {
+    let data = [number::CHANNEL_DATA, number::CHANNEL_EXTENDED_DATA];
+    payload.first().is_some_and(|number| data.contains(number))
+}
+
+/// What the gate itself has to say about channels.
+fn send_answers(
+    channels: &mut Channels,
+    client: &mut End,
+    instance: &mut End,
+) -> Result<(), RelayError> {
+    let Some(answers) = channels.take_answers() else {
+        return Ok(());
+    };
+    for message in &answers.client {
+        client.send(message)?;
+    }
+    for message in &answers.instance {
+        instance.send(message)?;
+    }
     Ok(())
 }
 
@@ -358,12 +519,14 @@ fn relay_message(
     payload: &[u8],
     to: &mut End,
     side: Side,
+    channels: &mut Channels,
 ) -> Result<(), RelayError> {
     match payload.first().copied() {
         Some(number::GLOBAL_REQUEST) => {
             let request = GlobalRequest::parse(payload)?;
-            if is_bound_to_a_leg(&request, side) {
-                let answer = from.prove(&request);
+            let is_bound = is_bound_to_a_leg(&request, side);
+            if is_bound || !channels.permits_global(side, &request) {
+                let answer = from.prove(&request).filter(|_| is_bound);
                 if request.want_reply {
                     to.replies.push(answer.map_or(Due::Refuse, Due::Answer))?;
                 }

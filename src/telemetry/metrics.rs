@@ -66,6 +66,12 @@ impl Metrics {
         hits.get_or_create(&[("limit", limit)]).inc();
     }
 
+    /// Something within an ssh session is not allowed; `what` is `local-forwarding`, `terminal`, ...
+    pub fn count_refusal(&self, what: &'static str) {
+        let refusals = &self.inner.counted.refusals;
+        refusals.get_or_create(&[("what", what)]).inc();
+    }
+
     /// An open connection, until the guard is dropped.
     pub fn connection(&self, protocol: Protocol) -> ConnectionGuard {
         let open = self.carried(protocol).open.clone();
@@ -162,6 +168,7 @@ struct Counted {
     logins: Counters<2>,
     placements: Counters<2>,
     limit_hits: Counters<1>,
+    refusals: Counters<1>,
     connections: Family<[Label; 1], Gauge>,
     requests: Counters<1>,
     bytes: Counters<2>,
@@ -176,6 +183,8 @@ impl Counted {
         to.register("placements", help, self.placements.clone());
         let help = "People turned away by a limit, by its config key";
         to.register("limit_hits", help, self.limit_hits.clone());
+        let help = "What ssh sessions asked for and the policy refused";
+        to.register("ssh_refusals", help, self.refusals.clone());
         let help = "Connections open at this moment";
         to.register("open_connections", help, self.connections.clone());
         let help = "HTTP answers given to people";

@@ -55,16 +55,20 @@ async fn a_gate_answers_over_its_socket() {
         shutdown.clone(),
     ));
     let gate = Gate::Socket(path);
-    let answer = gate.get("/api/v1/status").await.unwrap();
+    let answer = gate.ask(&reading("/api/v1/status")).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);
     let status: crate::admin::Status = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(status.version, env!("CARGO_PKG_VERSION"));
     assert!(!status.readiness.ready, "no instance is up");
     shutdown.cancel();
     serving.await.unwrap();
-    let refused = gate.get("/livez").await.err().unwrap();
+    let refused = gate.ask(&reading("/livez")).await.err().unwrap();
     assert!(
         format!("{refused:#}").contains("is the gate running?"),
         "{refused:#}"
     );
+}
+
+fn reading(path: &str) -> Question<'_> {
+    Question { path, json: None }
 }

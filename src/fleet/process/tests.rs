@@ -21,6 +21,7 @@ pub fn pool_config(fleet: FleetConfig) -> PoolConfig {
         jupyter_port: Some(8000),
         instance_host_keys: InstanceHostKeys::FirstUse,
         client_address: Default::default(),
+        policy: crate::config::PolicyConfig::default(),
         api_token_file: None,
         health: HealthConfig {
             interval: Duration::from_millis(100),

@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use tokio::net::TcpStream;
 
-use super::{Keepalive, RelayError, Side};
+use super::{Keepalive, RelayError};
 use crate::shared_pool::Meter;
+use crate::ssh::channels::Side;
 use crate::ssh::client_env::ClientEnv;
 use crate::ssh::host_identity::Prover;
 use crate::ssh::leg::Leg;
@@ -42,6 +43,8 @@ pub(super) struct End {
     pub left: Option<Departure>,
     /// When it last gave a sign of life.
     pub heard: Instant,
+    /// When it last sent data on a channel.
+    pub moved: Instant,
     unanswered: u32,
     /// Bytes of the gate's own answers to this leg (to pings, to what it does not know) that wait to be taken.
     answers: usize,
@@ -65,6 +68,7 @@ impl End {
             env: None,
             left: None,
             heard: now,
+            moved: now,
             unanswered: 0,
             answers: 0,
         }

@@ -1,8 +1,9 @@
 //! The messages of the transport layer (RFC 4253 sections 10-12, RFC 8308, OpenSSH PROTOCOL): numbers, builders, parsers,
-//! and the headers of the global requests a gate has to know.
+//! and the heads of the global requests and channel messages a gate has to know.
 //!
-//! Deliberately absent: key exchange (`negotiate`, `kex`), user authentication (`userauth`), channels (nobody here reads them).
+//! Deliberately absent: key exchange (`negotiate`, `kex`), user authentication (`userauth`).
 
+pub mod channel;
 mod codec;
 mod global;
 
@@ -32,7 +33,17 @@ pub mod number {
     pub const GLOBAL_REQUEST: u8 = 80;
     pub const REQUEST_SUCCESS: u8 = 81;
     pub const REQUEST_FAILURE: u8 = 82;
+    pub const CHANNEL_OPEN: u8 = 90;
+    pub const CHANNEL_OPEN_CONFIRMATION: u8 = 91;
+    pub const CHANNEL_OPEN_FAILURE: u8 = 92;
+    pub const CHANNEL_WINDOW_ADJUST: u8 = 93;
+    pub const CHANNEL_DATA: u8 = 94;
+    pub const CHANNEL_EXTENDED_DATA: u8 = 95;
+    pub const CHANNEL_EOF: u8 = 96;
+    pub const CHANNEL_CLOSE: u8 = 97;
     pub const CHANNEL_REQUEST: u8 = 98;
+    pub const CHANNEL_SUCCESS: u8 = 99;
+    pub const CHANNEL_FAILURE: u8 = 100;
     pub const PING: u8 = 192;
     pub const PONG: u8 = 193;
 }

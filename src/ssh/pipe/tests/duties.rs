@@ -7,7 +7,7 @@ use crate::ssh::host_identity::{HostIdentity, Prover};
 use crate::ssh::wire::keys::{SigAlg, verify};
 use crate::ssh::wire::message::{Reader, host_key_proof_data};
 
-async fn scene(duties: Duties) -> Scene {
+async fn scene(duties: Terms) -> Scene {
     let rekey = RekeyLimits::default();
     Scene::between(leg_pair(rekey).await, rekey, duties).await
 }

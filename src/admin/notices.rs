@@ -1,0 +1,96 @@
+//! `POST /api/v1/notices`: a line for people's terminals. On the socket only, which is its owner's alone: over TCP any
+//! account of this machine could speak to people in the pool's name.
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+use crate::pool::SessionId;
+use crate::shared_pool::{Audience, SharedPool};
+
+/// What fits a terminal, and the room the ssh door keeps for the gate's own words.
+pub const TEXT_BYTES_MAX: usize = 1000;
+const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// One of `session`, `user` and `instance`, or none for everybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    pub text: String,
+}
+
+/// To how many sessions it was given; a session without a terminal shows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    pub sessions: usize,
+}
+
+pub(super) fn router(pool: SharedPool) -> Router {
+    Router::new()
+        .route("/api/v1/notices", post(give))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(pool)
+}
+
+async fn give(
+    State(pool): State<SharedPool>,
+    body: Result<Json<Notice>, JsonRejection>,
+) -> Result<Json<Given>, Problem> {
+    let Json(notice) = body.map_err(|rejection| Problem {
+        status: rejection.status(),
+        detail: rejection.body_text(),
+    })?;
+    let audience = notice.audience().map_err(|detail| Problem {
+        status: StatusCode::BAD_REQUEST,
+        detail: detail.to_owned(),
+    })?;
+    let sessions = pool.notify(&audience, &notice.text);
+    tracing::info!(?audience, text = %notice.text, sessions, "a notice was given");
+    Ok(Json(Given { sessions }))
+}
+
+impl Notice {
+    fn audience(&self) -> Result<Audience, &'static str> {
+        if self.text.trim().is_empty() || self.text.len() > TEXT_BYTES_MAX {
+            return Err("text is empty or longer than 1000 bytes: write one line");
+        }
+        match (self.session, &self.user, &self.instance) {
+            (None, None, None) => Ok(Audience::Everybody),
+            (Some(session), None, None) => Ok(Audience::Session(session)),
+            (None, Some(user), None) => Ok(Audience::User(user.clone())),
+            (None, None, Some(instance)) => Ok(Audience::Instance(instance.clone())),
+            _ => Err("name one of session, user and instance, or none of them for everybody"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_for_one_kind_of_audience_and_says_something() {
+        let notice = |text: &str, user: Option<&str>, instance: Option<&str>| Notice {
+            text: text.to_owned(),
+            user: user.map(str::to_owned),
+            instance: instance.map(str::to_owned),
+            session: None,
+        };
+        assert_eq!(notice("x", None, None).audience(), Ok(Audience::Everybody));
+        let user = Audience::User("alice".to_owned());
+        assert_eq!(notice("x", Some("alice"), None).audience(), Ok(user));
+        assert!(notice("x", Some("alice"), Some("vm1")).audience().is_err());
+        assert!(notice(" ", None, None).audience().is_err());
+        assert!(notice(&"x".repeat(1001), None, None).audience().is_err());
+    }
+}

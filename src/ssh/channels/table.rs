@@ -1,0 +1,173 @@
+//! The channels of one session, found by either side's number.
+//!
+//! A number belongs to the side that chose it: a message *to* somebody carries that somebody's number, a message that
+//! opens or confirms carries its sender's own. Deliberately absent: what messages mean (`channels`).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Side;
+use super::notices::Scanner;
+use super::reserve::Reserve;
+
+/// Open channels in one session: as many as OpenSSH's own table holds.
+pub const CHANNELS_MAX: usize = 10_000;
+
+/// Names a channel within the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(u32);
+
+/// One channel, from its CHANNEL_OPEN to the second CHANNEL_CLOSE.
+#[derive(Debug)]
+pub struct Channel {
+    /// By `Side`: the number that side chose.
+    ids: [Option<u32>; 2],
+    /// By `Side`: has sent CHANNEL_CLOSE.
+    pub closed: [bool; 2],
+    pub is_session: bool,
+    /// The client asked for a terminal, and was not refused.
+    pub has_terminal: bool,
+    /// A shell or a command was asked for: what the person sees is its output.
+    pub has_program: bool,
+    /// The instance will send no more data.
+    pub is_finished: bool,
+    /// The gate has closed both sides of it; whatever comes is dropped until they have confirmed.
+    pub is_cut: bool,
+    /// For what the gate has to say to the client.
+    pub reserve: Reserve,
+    pub packet_max: u32,
+    /// Requests of the client passed on that want an answer, and answers to them.
+    pub asked: u32,
+    pub answered: u32,
+    /// Which of them asked for the terminal.
+    pub terminal_asked: Option<u32>,
+    /// What the gate refuses on this channel, behind so many answers.
+    pub refused: VecDeque<Refused>,
+    /// What is to be said on this channel's terminal, as soon as it does not break into anything.
+    pub notices: VecDeque<Arc<str>>,
+    /// When the oldest of them came, and when the instance last showed something since.
+    pub noticed: Option<Instant>,
+    pub shown: Option<Instant>,
+    pub scanner: Scanner,
+}
+
+/// A request the gate refuses, until its turn to be answered has come.
+#[derive(Debug)]
+pub struct Refused {
+    /// Behind so many answers of the instance.
+    pub behind: u32,
+    pub is_program: bool,
+    pub want_reply: bool,
+    pub text: String,
+}
+
+impl Channel {
+    pub fn opened_by(side: Side, id: u32) -> Self {
+        let mut ids = [None; 2];
+        *side.of_mut(&mut ids) = Some(id);
+        Self {
+            ids,
+            closed: [false; 2],
+            is_session: false,
+            has_terminal: false,
+            has_program: false,
+            is_finished: false,
+            is_cut: false,
+            reserve: Reserve::default(),
+            packet_max: 0,
+            asked: 0,
+            answered: 0,
+            terminal_asked: None,
+            refused: VecDeque::new(),
+            notices: VecDeque::new(),
+            noticed: None,
+            shown: None,
+            scanner: Scanner::default(),
+        }
+    }
+
+    /// The number this side chose; `None` until it has confirmed the channel.
+    pub fn id(&self, side: Side) -> Option<u32> {
+        *side.of(&self.ids)
+    }
+
+    /// Takes room in the client's window for so many bytes of the gate's own; `false` where there is none.
+    pub fn may_say(&mut self, bytes: usize) -> bool {
+        let fits = u32::try_from(bytes).is_ok_and(|bytes| bytes <= self.packet_max);
+        fits && self.reserve.spend(bytes)
+    }
+}
+
+/// Why a channel cannot be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoEntry {
+    Full,
+    /// Its opener uses the number for another channel.
+    Taken,
+}
+
+#[derive(Debug, Default)]
+pub struct Table {
+    channels: HashMap<Key, Channel>,
+    by_id: [HashMap<u32, Key>; 2],
+    next: u32,
+}
+
+impl Table {
+    pub fn enter(&mut self, opener: Side, channel: Channel) -> Result<Key, NoEntry> {
+        let id = channel.id(opener).unwrap_or_default();
+        if opener.of(&self.by_id).contains_key(&id) {
+            return Err(NoEntry::Taken);
+        }
+        if self.channels.len() >= CHANNELS_MAX {
+            return Err(NoEntry::Full);
+        }
+        // Numbers come round after 2^32 channels, and one of the first may still be open.
+        while self.channels.contains_key(&Key(self.next)) {
+            self.next = self.next.wrapping_add(1);
+        }
+        let key = Key(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.channels.insert(key, channel);
+        opener.of_mut(&mut self.by_id).insert(id, key);
+        Ok(key)
+    }
+
+    /// The side that confirms a channel names it; `false` if it uses the number for another one.
+    pub fn name(&mut self, key: Key, side: Side, id: u32) -> bool {
+        let ids = side.of_mut(&mut self.by_id);
+        let Some(channel) = self.channels.get_mut(&key) else {
+            return false;
+        };
+        if ids.contains_key(&id) || channel.id(side).is_some() {
+            return false;
+        }
+        ids.insert(id, key);
+        *side.of_mut(&mut channel.ids) = Some(id);
+        true
+    }
+
+    /// The channel that this side calls by that number.
+    pub fn find(&self, side: Side, id: u32) -> Option<Key> {
+        side.of(&self.by_id).get(&id).copied()
+    }
+
+    pub fn get(&mut self, key: Key) -> Option<&mut Channel> {
+        self.channels.get_mut(&key)
+    }
+
+    pub fn remove(&mut self, key: Key) -> Option<Channel> {
+        let channel = self.channels.remove(&key)?;
+        for side in [Side::Client, Side::Instance] {
+            if let Some(id) = channel.id(side) {
+                side.of_mut(&mut self.by_id).remove(&id);
+            }
+        }
+        Some(channel)
+    }
+
+    pub fn keys(&self) -> Vec<Key> {
+        self.channels.keys().copied().collect()
+    }
+}
