@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{demo, serve};
+use super::{demo, play, serve};
 
 /// The front door of a shared pool of data-science machines.
 ///
@@ -37,6 +37,8 @@ pub enum Command {
     HostKeys(HostKeysArgs),
     /// Show a line in the terminals of people's ssh sessions
     Notify(NotifyArgs),
+    /// Show a recording of a terminal
+    Play(play::Args),
     /// Ask the running gate whether it lives; for container health checks
     Healthcheck(HealthcheckArgs),
     /// Print a completion script for a shell
@@ -164,6 +166,7 @@ mod tests {
             "poolgate instances -o table --socket /run/x.sock",
             "poolgate sessions -o json -c x.toml",
             "poolgate notify --user alice the machine restarts at noon",
+            "poolgate play x.cast --speed 2 --idle-max 2s",
             "poolgate healthcheck",
             "poolgate host-keys --host gate.example:2222 -o sshfp",
             "poolgate completions bash",

@@ -11,6 +11,7 @@ mod healthcheck;
 mod host_keys;
 mod instances;
 mod notify;
+pub mod play;
 mod print;
 pub mod serve;
 mod sessions;
@@ -101,6 +102,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Sessions(args) => sessions::run(&args).await,
         Command::HostKeys(args) => host_keys::run(&args),
         Command::Notify(args) => notify::run(&args).await,
+        Command::Play(args) => play::run(&args).await,
         Command::Healthcheck(args) => healthcheck::run(&args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

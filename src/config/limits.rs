@@ -107,7 +107,16 @@ fn of_pool(name: &str, pool: &PoolConfig) -> Vec<Limit> {
         ("scaling.min", pool.scaling.min.to_string()),
         ("scaling.max", pool.scaling.max.to_string()),
     ];
-    named(&format!("pools.{name}"), limits)
+    let mut limits = named(&format!("pools.{name}"), limits);
+    if let Some(recording) = &pool.recording {
+        let sizes = [
+            ("file_max", show_size(recording.file_max)),
+            ("folder_max", show_size(recording.folder_max)),
+            ("free_min", show_size(recording.free_min)),
+        ];
+        limits.extend(named(&format!("pools.{name}.recording"), sizes));
+    }
+    limits
 }
 
 fn named<const N: usize>(section: &str, limits: [(&str, String); N]) -> Vec<Limit> {

@@ -11,6 +11,7 @@ mod limits;
 mod policy;
 mod pools;
 mod raw;
+mod recording;
 pub mod secret;
 mod source;
 mod ssh_auth;
@@ -31,6 +32,7 @@ use ipnet::IpNet;
 
 pub use faults::{Fault, Faults, Place};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
+pub use units::parse_duration;
 
 /// Where the configuration is looked for when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/poolgate/poolgate.toml";
@@ -269,6 +271,8 @@ pub struct PoolConfig {
     pub client_address: ClientAddressConfig,
     pub policy: PolicyConfig,
     pub api_token_file: Option<PathBuf>,
+    /// `None` where no terminal is recorded.
+    pub recording: Option<RecordingConfig>,
     pub health: HealthConfig,
     pub fleet: FleetConfig,
     pub scaling: ScalingConfig,
@@ -297,6 +301,31 @@ pub struct ClientAddressConfig {
     pub proxy_v2: bool,
     /// The variable that holds the address in what people run.
     pub env: Option<String>,
+}
+
+/// Recording of terminals; without users and groups everybody's.
+#[derive(Clone, Debug)]
+pub struct RecordingConfig {
+    pub users: Vec<String>,
+    /// Groups of the gate's own host, as `id -Gn USER` prints them there.
+    pub unix_groups: Vec<String>,
+    pub folder: PathBuf,
+    /// Bytes of one recording, and of all in the folder.
+    pub file_max: u64,
+    pub folder_max: u64,
+    /// Bytes that stay free on the folder's disk.
+    pub free_min: u64,
+    pub on_failure: OnFailure,
+    /// Whether echoed input is recorded too.
+    pub input: bool,
+}
+
+/// What becomes of a session whose terminal cannot be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It ends.
+    Refuse,
+    GoOn,
 }
 
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use ::config::{Value, ValueKind};
 use super::fleets::{self, Machines, is_name};
 use super::policy;
 use super::raw::Section;
+use super::recording;
 use super::units::duration;
 use super::validate::seconds;
 use super::values::{boolean, number, path, port, port_or_off, shown, text, word};
@@ -46,8 +47,7 @@ pub(super) fn pools(
             }
             defaults.push(name.clone());
         }
-        let state_dir = state_dir.join("instances").join(&name);
-        let config = pool(section, default, &state_dir);
+        let config = pool(section, default, &name, state_dir);
         if let Some(config) = &config {
             machines.check(root, &name, config);
         }
@@ -65,7 +65,12 @@ pub(super) fn pools(
     pools
 }
 
-fn pool(mut section: Section<'_>, default: bool, state_dir: &Path) -> Option<PoolConfig> {
+fn pool(
+    mut section: Section<'_>,
+    default: bool,
+    name: &str,
+    state_dir: &Path,
+) -> Option<PoolConfig> {
     let placements = &[
         ("spread", Placement::Spread),
         ("pack", Placement::Pack),
@@ -94,10 +99,13 @@ fn pool(mut section: Section<'_>, default: bool, state_dir: &Path) -> Option<Poo
     let mut jupyter = section.section("jupyter");
     let api_token_file = jupyter.get("api_token_file", path(folder));
     jupyter.finish();
+    let recordings = state_dir.join("recordings").join(name);
+    let recording = recording::recording(section.section("recording"), recordings);
     let health = health(section.section("health"));
     let scaling = scaling(section.section("scaling"));
     let mut fleet_section = section.section("fleet");
-    let fleet = fleets::fleet(&mut fleet_section, state_dir);
+    let instances = state_dir.join("instances").join(name);
+    let fleet = fleets::fleet(&mut fleet_section, &instances);
     fleet_section.finish();
     section.finish();
     Some(PoolConfig {
@@ -111,6 +119,7 @@ fn pool(mut section: Section<'_>, default: bool, state_dir: &Path) -> Option<Poo
         client_address,
         policy,
         api_token_file,
+        recording,
         health,
         fleet: fleet?,
         scaling,

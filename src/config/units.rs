@@ -52,7 +52,8 @@ pub(super) fn duration_or_off(range: RangeInclusive<Duration>) -> impl Read<Opti
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads `"2h 30m"`; `None` where it is no length of time.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut length = Duration::ZERO;
     if rest.is_empty() {

@@ -119,6 +119,7 @@ fn pool(folder: &Folder, choices: Choices) -> PoolConfig {
         client_address: Default::default(),
         policy: PolicyConfig::default(),
         api_token_file: None,
+        recording: None,
         health: HealthConfig {
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(2),

@@ -361,6 +361,7 @@ impl Attended {
             bytes_in: self.seat.meter.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.seat.meter.bytes_out.load(Ordering::Relaxed),
             cause: cause.to_owned(),
+            recordings: None,
         })
     }
 }

@@ -249,7 +249,7 @@ impl Channels {
     fn fail(&mut self, from: Side, payload: &[u8]) -> Result<Passage, ChannelError> {
         let recipient = channel::recipient(payload)?;
         let key = self.find_unconfirmed(from, recipient, payload)?;
-        self.table.remove(key);
+        self.remove(key);
         Ok(Passage::Pass)
     }
 
@@ -344,12 +344,17 @@ impl Channels {
             false => Passage::Pass,
         };
         if channel.closed == [true; 2]
-            && let Some(gone) = self.table.remove(key)
+            && let Some(gone) = self.remove(key)
         {
-            self.tally.exchange(Tally::of(&gone), Tally::default());
             self.tell_closed(&gone, now);
         }
         Ok(passage)
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Channel> {
+        let gone = self.table.remove(key)?;
+        self.tally.exchange(Tally::of(&gone), Tally::default());
+        Some(gone)
     }
 
     fn is_observed(&self) -> bool {

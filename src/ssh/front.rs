@@ -16,6 +16,7 @@ use super::host_identity::{HostCertificateError, HostIdentity, Prover};
 use super::leg::{self, LINGER, Leg};
 use super::login::{Admitted, Login, LoginError};
 use super::pipe::{self, Bounds, Keepalive, Terms};
+use super::record::{Recorders, SessionRecorder};
 use super::toll::{self, Toll, Tolls};
 use super::wire::message::DisconnectCode;
 use super::wire::packet::RekeyLimits;
@@ -36,6 +37,7 @@ pub struct SshFront {
     keepalive: Keepalive,
     tolls: Arc<Tolls>,
     bounds: Bounds,
+    recorders: Recorders,
     audit: AuditLog,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -70,6 +72,7 @@ impl SshFront {
                 idle: config.idle_timeout,
                 session: config.session_limit,
             },
+            recorders: Recorders::start(pools, &metrics)?,
             audit,
             metrics,
             shutdown,
@@ -182,12 +185,19 @@ impl SshFront {
         // A leg that cannot take it is broken, and the relay finds that out.
         let _: Result<(), _> = prover.announce(&mut client);
         let policy = self.gatekeeper.policies.policy_for(&id.pool, &grant).await;
+        let session = seat.session().to_string();
+        let recorder = self
+            .recorders
+            .session(&id.pool, grant.user(), &session, &id.name)
+            .await;
         let cause = match policy {
             Ok(policy) => {
+                let observer = recorder.as_ref().map(SessionRecorder::observer);
+                let channels = Channels::new(policy, observer);
                 let terms = Terms {
                     prover: Some(prover),
                     client_env: self.gatekeeper.client_env(&id.pool, peer.ip()),
-                    ..self.terms(&seat, Channels::new(policy, None))
+                    ..self.terms(&seat, channels, recorder.clone())
                 };
                 pipe::run(client, instance, terms).await.to_string()
             }
@@ -197,6 +207,10 @@ impl SshFront {
             }
         };
         tracing::info!(session = %seat.session(), user = %grant.user(), %cause, "a session ended");
+        let recordings = match recorder {
+            Some(recorder) => Some(recorder.finish().await),
+            None => None,
+        };
         let (bytes_in, bytes_out) = seat.meter.totals();
         self.metrics.count_bytes(Protocol::Ssh, bytes_in, bytes_out);
         self.audit.write(&AuditEvent::End {
@@ -210,16 +224,18 @@ impl SshFront {
             bytes_in,
             bytes_out,
             cause,
+            recordings,
         });
     }
 
-    fn terms(&self, seat: &Seat, channels: Channels) -> Terms {
+    fn terms(&self, seat: &Seat, channels: Channels, recorder: Option<SessionRecorder>) -> Terms {
         Terms {
             instance_name: seat.instance().id.name.clone(),
             meter: seat.meter.clone(),
             metrics: self.metrics.clone(),
             keepalive: self.keepalive,
             channels,
+            recorder,
             bounds: self.bounds,
             prover: None,
             client_env: None,

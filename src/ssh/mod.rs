@@ -18,6 +18,7 @@ mod login;
 mod pipe;
 mod policies;
 mod policy;
+mod record;
 mod replies;
 #[cfg(test)]
 mod test_keys;

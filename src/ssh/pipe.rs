@@ -5,11 +5,11 @@
 //! read only while everything from it has been taken by the other leg's socket; the other direction goes on meanwhile,
 //! so two-way bulk cannot lock up (`end`). What the transports say to each other (1-49) ends at each leg.
 
+mod batch;
 mod bounds;
 mod end;
 
 use std::cell::Cell;
-use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,18 +17,24 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use self::batch::{relay_batch, send_answers};
 pub use self::bounds::Bounds;
 use self::bounds::{Call, Clock};
 use self::end::{Departure, End};
-use super::channels::{ChannelError, Channels, Passage, Side};
-use super::client_env::{self, ClientEnv};
+use super::channels::{ChannelError, Channels, Side};
+use super::client_env::ClientEnv;
 use super::host_identity::Prover;
 use super::leg::{LINGER, Leg};
-use super::replies::{Due, TooManyRequests};
-use super::wire::message::{DisconnectCode, GlobalKind, GlobalRequest, Malformed, number};
-use super::wire::transport::{Event, WireError};
+use super::record::SessionRecorder;
+use super::replies::TooManyRequests;
+use super::wire::message::{DisconnectCode, Malformed};
+use super::wire::transport::WireError;
 use crate::shared_pool::{Mailbox, Meter};
 use crate::telemetry::metrics::Metrics;
+
+/// What the person reads; why it is so stands in the log and the audit line.
+const UNRECORDED: &str =
+    "this terminal has to be recorded, and cannot be at the moment; tell the administrators";
 
 /// How long a departing session's last bytes may wait for the person's client to take them.
 const FAREWELL: Duration = Duration::from_secs(60);
@@ -71,6 +77,8 @@ pub struct Terms {
     pub keepalive: Keepalive,
     /// With the policy that holds, and whoever watches.
     pub channels: Channels,
+    /// Feeds on `channels`; `None` where nothing is recorded.
+    pub recorder: Option<SessionRecorder>,
     pub bounds: Bounds,
     /// Proves the gate's host keys to the person's client.
     pub prover: Option<Prover>,
@@ -87,6 +95,7 @@ pub async fn run(client: Leg, instance: Leg, mut terms: Terms) -> Ending {
     let now = Instant::now();
     let (prover, client_env) = (terms.prover.take(), terms.client_env.take());
     let (evicted, gate_ends) = (terms.evicted.clone(), terms.gate_ends.clone());
+    let recorder = terms.recorder.clone();
     let mut pipe = Pipe {
         client: End::new(client, now),
         instance: End::new(instance, now),
@@ -98,6 +107,7 @@ pub async fn run(client: Leg, instance: Leg, mut terms: Terms) -> Ending {
     let ending = tokio::select! {
         ending = pipe.relay() => ending,
         () = evicted.cancelled() => Ending::Evicted(pipe.terms.farewell()),
+        () = unrecorded(recorder.as_ref()) => Ending::Evicted(UNRECORDED.to_owned()),
         () = gate_ends.cancelled() => Ending::Evicted("the gate is shutting down".to_owned()),
     };
     if let Ending::Evicted(why) = &ending {
@@ -114,6 +124,21 @@ impl Terms {
             Some(reason) => format!("this session is ended: {reason}"),
             None => "this session was ended by the pool".to_owned(),
         }
+    }
+}
+
+/// Waits for what makes a recording impossible that must be.
+async fn unrecorded(recorder: Option<&SessionRecorder>) {
+    match recorder {
+        Some(recorder) => recorder.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Nothing of a terminal passes before its recording's file is open; this waits for that.
+async fn opened(recorder: Option<&SessionRecorder>) {
+    if let Some(recorder) = recorder {
+        recorder.opening_changed(true).await;
     }
 }
 
@@ -149,8 +174,13 @@ impl Pipe {
             if let Some(moment) = alarm.reset(self.next_alarm()) {
                 alarm_clock.as_mut().reset(moment.into());
             }
-            let reads_client = self.client.may_be_read(&self.instance);
-            let reads_instance = self.instance.may_be_read(&self.client);
+            let is_opening = self
+                .terms
+                .recorder
+                .as_ref()
+                .is_some_and(SessionRecorder::is_opening);
+            let reads_client = !is_opening && self.client.may_be_read(&self.instance);
+            let reads_instance = !is_opening && self.instance.may_be_read(&self.client);
             tokio::select! {
                 _ = self.client.leg.stream.readable(), if reads_client => self.pump(Side::Client),
                 _ = self.instance.leg.stream.readable(), if reads_instance => self.pump(Side::Instance),
@@ -162,6 +192,7 @@ impl Pipe {
                     self.flush(Side::Client);
                     self.flush(Side::Instance);
                 }
+                () = opened(self.terms.recorder.as_ref()), if is_opening => {}
                 () = mail.as_mut() => {
                     mail.set(mailbox.arrived());
                     self.post_mail();
@@ -387,175 +418,6 @@ enum RelayError {
     Requests(#[from] TooManyRequests),
     #[error("no sign of life")]
     Silent,
-}
-
-/// Message numbers of the connection protocol, and of them those about channels (RFC 4250 section 4.1.2).
-const CONNECTION_FIRST: u8 = 80;
-const CONNECTION_LAST: u8 = 127;
-const CHANNEL_FIRST: u8 = 90;
-const CHANNEL_LAST: u8 = CONNECTION_LAST;
-
-/// Relays every whole packet of `input`. Those at its beginning are sealed where they lie: `sealed`, to be written before
-/// anything else. The others are in the other leg's buffer.
-fn relay_batch(
-    from: &mut End,
-    to: &mut End,
-    side: Side,
-    channels: &mut Channels,
-    input: &mut [u8],
-    sealed: &mut Range<usize>,
-) -> Result<(), RelayError> {
-    let now = from.heard;
-    let mut taken = 0;
-    loop {
-        let leg = &mut from.leg;
-        let rest = input.get_mut(taken..).unwrap_or_default();
-        let received = leg
-            .transport
-            .receive(rest, &mut leg.entropy, now, &mut leg.outgoing)?;
-        let place = taken + received.payload.start..taken + received.payload.end;
-        let consumed = received.consumed;
-        match received.event {
-            Event::NeedMore => break,
-            Event::Progress | Event::Established | Event::Rekeyed => {}
-            Event::Disconnected { text, .. } => {
-                from.left = Some(Departure::Disconnected(text));
-                return Ok(());
-            }
-            Event::Message([number::CHANNEL_DATA | number::CHANNEL_EXTENDED_DATA, ..])
-                if !channels.watches_data(side) =>
-            {
-                from.moved = now;
-                to.send_within(
-                    input.get_mut(..taken + consumed).unwrap_or_default(),
-                    place,
-                    sealed,
-                )?;
-            }
-            Event::Message(payload @ [CHANNEL_FIRST..=CHANNEL_LAST, ..]) => {
-                if is_data(payload) {
-                    from.moved = now;
-                }
-                let env = from
-                    .env
-                    .as_ref()
-                    .filter(|_| payload.first() == Some(&number::CHANNEL_REQUEST));
-                let told = env.map(|env| env.passage(payload));
-                match channels.take(side, payload, now)? {
-                    Passage::Pass => match told {
-                        Some(client_env::Passage::ReplacedBy(other)) => to.send(&other)?,
-                        Some(client_env::Passage::Behind(first)) => {
-                            to.send(&first)?;
-                            to.send_within(
-                                input.get_mut(..taken + consumed).unwrap_or_default(),
-                                place,
-                                sealed,
-                            )?;
-                        }
-                        _ => to.send_within(
-                            input.get_mut(..taken + consumed).unwrap_or_default(),
-                            place,
-                            sealed,
-                        )?,
-                    },
-                    Passage::Replace(other) => to.send(&other)?,
-                    Passage::Drop => {}
-                }
-                match side {
-                    Side::Client => send_answers(channels, from, to)?,
-                    Side::Instance => send_answers(channels, to, from)?,
-                }
-            }
-            Event::Message(payload) => {
-                relay_message(from, payload, to, side, channels)?;
-                send_own_answers(from, to)?;
-            }
-        }
-        taken += consumed;
-    }
-    from.leg
-        .incoming
-        .extend_from_slice(input.get(taken..).unwrap_or_default());
-    Ok(())
-}
-
-fn is_data(payload: &[u8]) -> bool {
-    let data = [number::CHANNEL_DATA, number::CHANNEL_EXTENDED_DATA];
-    payload.first().is_some_and(|number| data.contains(number))
-}
-
-/// What the gate itself has to say about channels.
-fn send_answers(
-    channels: &mut Channels,
-    client: &mut End,
-    instance: &mut End,
-) -> Result<(), RelayError> {
-    let Some(answers) = channels.take_answers() else {
-        return Ok(());
-    };
-    for message in &answers.client {
-        client.send(message)?;
-    }
-    for message in &answers.instance {
-        instance.send(message)?;
-    }
-    Ok(())
-}
-
-/// What either leg asked and the gate does not pass on gets its answer as soon as all that was asked before has one.
-fn send_own_answers(from: &mut End, to: &mut End) -> Result<(), RelayError> {
-    while let Some(answer) = to.replies.take_own() {
-        from.send(&answer)?;
-    }
-    while let Some(answer) = from.replies.take_own() {
-        to.send(&answer)?;
-    }
-    Ok(())
-}
-
-/// One message of the connection protocol: passed on, or answered here where it is bound to one leg.
-fn relay_message(
-    from: &mut End,
-    payload: &[u8],
-    to: &mut End,
-    side: Side,
-    channels: &mut Channels,
-) -> Result<(), RelayError> {
-    match payload.first().copied() {
-        Some(number::GLOBAL_REQUEST) => {
-            let request = GlobalRequest::parse(payload)?;
-            let is_bound = is_bound_to_a_leg(&request, side);
-            if is_bound || !channels.permits_global(side, &request) {
-                let answer = from.prove(&request).filter(|_| is_bound);
-                if request.want_reply {
-                    to.replies.push(answer.map_or(Due::Refuse, Due::Answer))?;
-                }
-                return Ok(());
-            }
-            if request.want_reply {
-                to.replies.push(Due::Relay)?;
-            }
-            to.send(payload)
-        }
-        Some(number::REQUEST_SUCCESS | number::REQUEST_FAILURE) => {
-            if from.replies.answered() {
-                to.send(payload)?;
-            }
-            Ok(())
-        }
-        Some(CONNECTION_FIRST..=CONNECTION_LAST) => to.send(payload),
-        // Requests to log in again, and the instance's late banners: RFC 4252 section 5.1 says to ignore them silently.
-        _ => Ok(()),
-    }
-}
-
-/// Host keys are proved over one leg's session id: announcements of the instance's would alarm the person's client, and
-/// what the client wants proved is the gate's.
-fn is_bound_to_a_leg(request: &GlobalRequest<'_>, side: Side) -> bool {
-    match side {
-        Side::Instance => request.kind() == GlobalKind::HostKeys,
-        Side::Client => request.kind() == GlobalKind::HostKeysProve,
-    }
 }
 
 #[cfg(test)]

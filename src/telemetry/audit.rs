@@ -54,7 +54,22 @@ pub enum AuditEvent {
         bytes_in: u64,
         bytes_out: u64,
         cause: String,
+        /// The recordings of its terminals; absent where this person is not recorded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recordings: Option<Vec<RecordingNote>>,
     },
+}
+
+/// One terminal's recording.
+#[derive(Debug, Serialize)]
+pub struct RecordingNote {
+    /// Its name in the pool's folder of recordings; `None` if it was never opened.
+    pub file: Option<String>,
+    pub bytes: u64,
+    /// Something is missing, and why.
+    pub truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 /// Where audit lines go; cheap to clone. The file is closed when the last clone is gone.

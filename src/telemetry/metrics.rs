@@ -111,6 +111,16 @@ impl Metrics {
         lost.fetch_max(lines, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// A terminal's recording was closed: `complete`, `truncated`, or `failed` before it began.
+    pub fn count_recording(&self, outcome: &'static str) {
+        let recordings = &self.inner.counted.recordings;
+        recordings.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    pub fn count_recorded_bytes(&self, bytes: u64) {
+        self.inner.counted.recorded_bytes.inc_by(bytes);
+    }
+
     /// OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
     pub fn encode(&self, snapshot: &Snapshot) -> String {
         let mut text = String::new();
@@ -174,6 +184,8 @@ struct Counted {
     bytes: Counters<2>,
     probes: Counters<2>,
     audit_lost: Counter,
+    recordings: Counters<1>,
+    recorded_bytes: Counter,
 }
 
 impl Counted {
@@ -193,6 +205,10 @@ impl Counted {
         to.register("probes", "Probes of instances", self.probes.clone());
         let help = "Audit lines that could not be written";
         to.register("audit_lines_lost", help, self.audit_lost.clone());
+        let help = "Recordings of terminals by outcome";
+        to.register("recordings", help, self.recordings.clone());
+        let help = "Bytes of recordings written";
+        to.register("recorded_bytes", help, self.recorded_bytes.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         to.register("build", "The version of this program", build);
     }

@@ -1,6 +1,6 @@
 """Gives a command (ssh -tt) a terminal and acts on it as a person would.
 
-terminal.py resize|interrupt|break COMMAND...: prints what came out, and `status N` with the command's exit status.
+terminal.py resize|interrupt|break|password|watch COMMAND...: prints what came out, and `status N` with the command's exit status.
 """
 import fcntl, os, pty, re, select, signal, struct, sys, termios, time
 
@@ -97,6 +97,33 @@ def send_break(terminal):
     terminal.type(b"\nexit 8\n")
 
 
+def password(terminal):
+    terminal.start_shell()
+    terminal.type(b"echo 'gr\xc3\xbcn'\n")
+    terminal.expect("\n[^']*gr\u00fcn".encode())
+    # As a person types: what is sent has been seen.
+    terminal.type(b"echo seen")
+    terminal.expect(rb"echo seen")
+    terminal.type(b"\r")
+    terminal.expect(rb"\nseen\r")
+    size(terminal.fd, 50, 132)
+    os.kill(terminal.pid, signal.SIGWINCH)
+    terminal.type(b"until [ \"$(stty size)\" = '50 132' ]; do :; done; echo 'resi'zed\n")
+    terminal.expect(rb"\nresized")
+    terminal.type(b"read -s -p 'Pass'word: word; echo; echo len'gth' ${#word}\n")
+    terminal.expect(rb"Password:")
+    for key in "hunter2-is-secret":
+        terminal.type(key.encode())
+    terminal.type(b"\r")
+    terminal.expect(rb"\nlength 17")
+    terminal.type(b"exit 7\n")
+
+
+def watch(terminal):
+    pass
+
+
 terminal = Terminal(sys.argv[2:])
-{"resize": resize, "interrupt": interrupt, "break": send_break}[sys.argv[1]](terminal)
+acts = {"resize": resize, "interrupt": interrupt, "break": send_break, "password": password, "watch": watch}
+acts[sys.argv[1]](terminal)
 terminal.end()

@@ -40,6 +40,7 @@ mod passwords;
 mod penalties;
 mod policy;
 mod proxied;
+mod recording;
 mod spread;
 mod start_faults;
 mod terminal;

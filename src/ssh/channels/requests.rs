@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::table::{Key, Refused};
+use super::table::{Channel, Key, Refused};
 use super::{ChannelError, Channels, Passage, Program, Side, Tally, notices, unknown};
 use crate::ssh::policy::Refusal;
 use crate::ssh::wire::message::channel::{self, ChannelRequest, TerminalRequest, TerminalSize};
@@ -25,12 +25,11 @@ impl Channels {
         now: Instant,
     ) -> Result<Passage, ChannelError> {
         let request = ChannelRequest::parse(payload)?;
-        let key = self
-            .find(from, request.recipient)
-            .ok_or_else(|| unknown(payload, request.recipient))?;
-        let Some(channel) = self.table.get(key) else {
-            return Ok(Passage::Pass);
-        };
+        let unknown = || unknown(payload, request.recipient);
+        let key = self.find(from, request.recipient).ok_or_else(unknown)?;
+        // Asked of a channel that the asking side has not confirmed itself.
+        let is_open = |channel: &&mut Channel| channel.id(from).is_some();
+        let channel = self.table.get(key).filter(is_open).ok_or_else(unknown)?;
         if channel.is_cut {
             return Ok(Passage::Drop);
         }
@@ -63,8 +62,10 @@ impl Channels {
         let program = match request.name {
             b"pty-req" => {
                 let terminal = TerminalRequest::parse(request.data)?;
+                // Whoever asks twice may get one by either request: a refusal of the first is not the end of it.
+                let is_first = !channel.has_terminal;
                 channel.has_terminal = true;
-                channel.terminal_asked = request.want_reply.then_some(channel.asked);
+                channel.terminal_asked = (request.want_reply && is_first).then_some(channel.asked);
                 if let Some(observer) = observer {
                     observer.terminal(id, &terminal, now);
                 }

@@ -7,9 +7,9 @@ use tokio::net::{TcpListener, TcpStream};
 use super::end::BATCH;
 use super::*;
 use crate::ssh::wire::keys::PrivateKey;
-use crate::ssh::wire::message::Writer;
+use crate::ssh::wire::message::{Writer, number};
 use crate::ssh::wire::packet::RekeyLimits;
-use crate::ssh::wire::transport::{ClientSettings, ServerSettings, Transport};
+use crate::ssh::wire::transport::{ClientSettings, Event, ServerSettings, Transport};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -65,6 +65,7 @@ fn nothing_but(keepalive: Keepalive) -> Terms {
         metrics: Metrics::new(),
         keepalive,
         channels: Channels::default(),
+        recorder: None,
         bounds: Bounds::default(),
         prover: None,
         client_env: None,
@@ -152,7 +153,7 @@ async fn host_keys_of_an_instance_are_not_announced_and_answers_keep_their_order
         .await
         .unwrap();
     // The second of three requests is answered by the gate, and only when its turn comes.
-    let forward = global_request("tcpip-forward", true);
+    let forward = global_request("asked@example.org", true);
     scene.client.send(&forward).await.unwrap();
     scene
         .client
