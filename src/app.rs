@@ -24,7 +24,7 @@ use crate::net::bind;
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Instance, PlacementPolicy, PoolRules, Protocol, Snapshot};
 use crate::probe::{self, ProbeConfig};
-use crate::shared_pool::SharedPool;
+use crate::shared_pool::{Audience, SharedPool};
 use crate::ssh::front::SshFront;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
@@ -129,6 +129,8 @@ impl App {
             sessions,
             "no new logins; the gate ends with the last session"
         );
+        let text = "this gate is being stopped: no new logins; your session goes on until you end it or the gate must";
+        self.parts.pool.notify(&Audience::Everybody, text);
         self.shutdown.connections.wait().await;
     }
 

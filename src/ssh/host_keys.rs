@@ -15,9 +15,9 @@ use super::wire::negotiate::HostKeyAlgorithm;
 use crate::config::InstanceHostKeys;
 use crate::pool::Instance;
 
-mod authority;
+pub mod authority;
 mod error;
-mod known_hosts;
+pub mod known_hosts;
 mod pins;
 mod watched;
 

@@ -23,8 +23,10 @@ use crate::identity::grant::Grant;
 use crate::pool::Instance;
 use crate::shared_pool::Seat;
 
-/// Banner messages an instance may send before its verdict.
+/// Banner messages of one answer that the person is shown.
 pub(super) const BANNERS_MAX: usize = 16;
+/// Banner messages that are read for one answer at all: an instance that sends more has no verdict in mind.
+pub(super) const BANNERS_READ_MAX: usize = 256;
 
 /// Why an instance gave no verdict on a login.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,8 @@ pub(super) enum LogInError {
     Leg(#[from] LegError),
     #[error("its answer is malformed: {0}")]
     Malformed(#[from] Malformed),
+    #[error("it sent {BANNERS_READ_MAX} banners and no verdict")]
+    OnlyBanners,
     #[error("no certificate could be made: {0}")]
     Certificate(#[from] MintError),
     #[error("the login could not be signed: {0}")]
@@ -179,7 +183,7 @@ impl Upstream {
         )?;
         self.leg.send(&request).await?;
         let mut banners = Vec::new();
-        loop {
+        for _ in 0..=BANNERS_READ_MAX {
             let answer = self.leg.next().await?;
             match AuthReply::parse(&answer, InProgress::PublicKey)? {
                 AuthReply::Banner(_) if banners.len() < BANNERS_MAX => banners.push(answer),
@@ -187,6 +191,7 @@ impl Upstream {
                 verdict => return Ok((verdict, banners)),
             }
         }
+        Err(LogInError::OnlyBanners)
     }
 
     /// Ends a login that came to nothing.

@@ -29,6 +29,7 @@ mod floods;
 mod forwarding;
 mod host_identity;
 mod host_keys;
+mod hostile;
 mod keys;
 mod limits;
 mod many_channels;

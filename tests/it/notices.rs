@@ -93,7 +93,12 @@ fn a_notice_is_seen_in_terminals_and_nowhere_else() {
         "{terminal}"
     );
     assert!(terminal.stdout.contains("got <typed>"), "{terminal}");
+    // A gate that stops says so; ssh shows the goodbye itself, and not what came right before it.
+    let last = scene.ssh(&["-tt"], "cat");
+    scene.wait_commands(4);
     scene.gate.stop();
+    let last = last.finish(PATIENCE);
+    assert!(last.stderr.contains("the gate is shutting down"), "{last}");
 }
 
 /// More than the client's window passes before and after each notice, so that a window counted wrong would stop the

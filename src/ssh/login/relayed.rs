@@ -3,7 +3,7 @@
 //! An instance that accepts a password alone knows nothing of what a key before it forbids. Such a login ends there, and
 //! begins anew with a certificate that says so.
 
-use super::super::upstream::{self, BANNERS_MAX, Upstream};
+use super::super::upstream::{self, BANNERS_MAX, BANNERS_READ_MAX, Upstream};
 use super::super::wire::message::number;
 use super::super::wire::userauth::{self, AuthReply, InProgress};
 use super::keys::refused_certificate;
@@ -104,6 +104,9 @@ impl Login<'_> {
             match reply {
                 AuthReply::Banner(_) => {
                     banners += 1;
+                    if banners > BANNERS_READ_MAX {
+                        return Err(refused("it sends banners and no verdict".to_owned()));
+                    }
                     if banners <= BANNERS_MAX {
                         self.tell(&answer).await?;
                     }

@@ -49,11 +49,7 @@ pub(super) fn relay_batch(
                 if !channels.watches_data(side) =>
             {
                 from.moved = now;
-                to.send_within(
-                    input.get_mut(..taken + consumed).unwrap_or_default(),
-                    place,
-                    sealed,
-                )?;
+                to.send_within(input, place, sealed)?;
             }
             Event::Message(payload @ [CHANNEL_FIRST..=CHANNEL_LAST, ..]) => {
                 if is_data(payload) {
@@ -67,17 +63,9 @@ pub(super) fn relay_batch(
                         Some(client_env::Passage::ReplacedBy(other)) => to.send(&other)?,
                         Some(client_env::Passage::Behind(first)) => {
                             to.send(&first)?;
-                            to.send_within(
-                                input.get_mut(..taken + consumed).unwrap_or_default(),
-                                place,
-                                sealed,
-                            )?;
+                            to.send_within(input, place, sealed)?;
                         }
-                        _ => to.send_within(
-                            input.get_mut(..taken + consumed).unwrap_or_default(),
-                            place,
-                            sealed,
-                        )?,
+                        _ => to.send_within(input, place, sealed)?,
                     },
                     Passage::Replace(other) => to.send(&other)?,
                     Passage::Drop => {}

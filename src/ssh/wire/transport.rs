@@ -171,7 +171,8 @@ impl Transport {
     }
 
     /// Appends `payload` to `out` as one packet. While this side's keys are being made or renewed, messages of the
-    /// layers above are held, at most [`Transport::HELD_LIMIT`] bytes, and go out in order after NEWKEYS.
+    /// layers above are held, at most [`Transport::HELD_LIMIT`] bytes (256 KiB before the login), and go out in order after
+    /// NEWKEYS.
     pub fn send(
         &mut self,
         payload: &[u8],
@@ -182,7 +183,11 @@ impl Transport {
             return Err(WireError::Ended);
         }
         if self.must_wait(payload) {
-            return self.held.push(payload);
+            let limit = match self.is_authenticated {
+                true => held::LIMIT,
+                false => held::EARLY_LIMIT,
+            };
+            return self.held.push(payload, limit);
         }
         self.seal(payload, entropy, out)?;
         self.renew_if_worn(entropy, out)

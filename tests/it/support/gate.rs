@@ -244,6 +244,15 @@ instances = [
         Door::gate(world, self.ssh_port)
     }
 
+    /// A count of KiB in the process's status, such as `VmRSS:`.
+    pub fn status_kib(&self, field: &str) -> u64 {
+        let pid = self.process.as_ref().unwrap().pid();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("no {field} in the gate's status"))
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }

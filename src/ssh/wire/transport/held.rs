@@ -4,6 +4,8 @@ use super::WireError;
 
 /// Most bytes that may wait: more than two TCP windows, since a peer may have sent all of one leg before it heard of the other leg's renewal.
 pub(super) const LIMIT: usize = 24 * 1024 * 1024;
+/// The same before the peer has logged in, when all that can wait is answers: a stranger may make us keep no more.
+pub(super) const EARLY_LIMIT: usize = 256 * 1024;
 const HEADER: usize = size_of::<u32>();
 
 /// Payloads, each behind its length.
@@ -17,14 +19,14 @@ impl Held {
         self.bytes.len()
     }
 
-    pub(super) fn push(&mut self, payload: &[u8]) -> Result<(), WireError> {
+    pub(super) fn push(&mut self, payload: &[u8], limit: usize) -> Result<(), WireError> {
         let after = self
             .bytes
             .len()
             .saturating_add(HEADER)
             .saturating_add(payload.len());
-        let length = u32::try_from(payload.len()).ok().filter(|_| after <= LIMIT);
-        let length = length.ok_or(WireError::HeldTooMuch(LIMIT))?;
+        let length = u32::try_from(payload.len()).ok().filter(|_| after <= limit);
+        let length = length.ok_or(WireError::HeldTooMuch(limit))?;
         self.bytes.extend_from_slice(&length.to_be_bytes());
         self.bytes.extend_from_slice(payload);
         Ok(())

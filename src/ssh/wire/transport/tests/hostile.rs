@@ -194,6 +194,28 @@ fn large_packets_wait_for_login() {
     }
 }
 
+/// CVE-2025-26466: answers to PING wait for the end of an exchange that a stranger never ends.
+#[test]
+fn pongs_that_wait_for_keys_are_bounded_until_login() {
+    for is_in in [false, true] {
+        let (mut client, mut server) = established();
+        if is_in {
+            server.transport.authenticated();
+        }
+        server.rekey();
+        let mut sent = 0;
+        while sent < 100 {
+            client.send(&ping(&[7; 8 * 1024])).unwrap();
+            if carry(&mut client, &mut server, usize::MAX).is_err() {
+                break;
+            }
+            sent += 1;
+        }
+        assert_eq!(sent == 100, is_in, "{sent} were taken");
+        assert!(is_in || server.transport.held_bytes() <= 256 * 1024);
+    }
+}
+
 #[test]
 fn unknown_messages_are_named_by_their_sequence() {
     let (mut client, mut server) = established();

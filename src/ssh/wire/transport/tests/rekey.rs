@@ -227,6 +227,7 @@ fn time_renews_the_keys() {
 #[test]
 fn what_is_held_is_bounded() {
     let (mut client, _server) = established();
+    client.transport.authenticated();
     client.rekey();
     let body = message(1, 32 * 1024);
     let error = loop {
