@@ -94,8 +94,8 @@ pub(super) fn ssh(
         seconds(3),
         duration(seconds(1)..=seconds(60)),
     );
-    let rekey_bytes = section.get_or("rekey_bytes", 1 << 30, size(1 << 20..=1 << 36));
-    let hours = seconds(60)..=seconds(24 * HOUR);
+    let rekey_bytes = section.get_or("rekey_bytes", 1 << 30, size(512..=1 << 36));
+    let hours = seconds(1)..=seconds(24 * HOUR);
     let rekey_interval = section.get_or("rekey_interval", seconds(HOUR), duration(hours));
     let keepalive = section.get_or(
         "keepalive",

@@ -1,8 +1,10 @@
-"""A login with asyncssh: asyncssh_client.py ACT PORT USER KEY KNOWN_HOSTS [CERTIFICATE]
+"""A login with asyncssh: asyncssh_client.py ACT PORT USER KEY KNOWN_HOSTS [CERTIFICATE or SERVICE]
 
 ACT: command     runs a command, prints its output
      signal      runs a command that a signal ends, prints the signal's name
      sftp        writes and reads 3 MB by SFTP
+     pty         prints the size and kind of terminal a command sees
+     forward     prints what the service at port SERVICE says through a channel
      password    logs in with the password in KEY's place
      interactive logs in by keyboard-interactive rounds; prints each prompt
 """
@@ -35,6 +37,8 @@ def settings():
         return common | dict(password=key, client_keys=None, preferred_auth="password", client_factory=Banner)
     if act == "interactive":
         return common | dict(client_keys=None, preferred_auth="keyboard-interactive", client_factory=Prompts)
+    if act == "forward":
+        return common | dict(client_keys=[key])
     return common | dict(client_keys=[(key, certificate[0]) if certificate else key])
 
 
@@ -56,6 +60,12 @@ async def main():
                 async with sftp.open("asyncssh.bin", "rb") as file:
                     assert await file.read() == data
             print("same")
+        elif act == "pty":
+            result = await connection.run("echo $(stty size) $TERM", term_type="vt220", term_size=(97, 31), check=True)
+            print(result.stdout.strip())
+        elif act == "forward":
+            reader, _ = await connection.open_connection("127.0.0.1", int(certificate[0]))
+            print((await reader.read()).decode())
         else:
             result = await connection.run("echo $POOLGATE_INSTANCE; whoami", check=True)
             print(result.stdout.strip())

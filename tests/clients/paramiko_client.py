@@ -1,7 +1,9 @@
-"""A login with paramiko: paramiko_client.py ACT PORT USER SECRET
+"""A login with paramiko: paramiko_client.py ACT PORT USER SECRET [SERVICE]
 
 ACT: command     SECRET is a private key's file; runs a command, prints its output
      sftp        the same key; writes and reads 3 MB by SFTP
+     pty         the same key; prints the size and kind of terminal a command sees
+     forward     the same key; prints what the service at port SERVICE says through a channel
      password    SECRET is a password
      interactive SECRET answers every prompt of keyboard-interactive rounds
 """
@@ -9,7 +11,7 @@ import os, socket, sys
 
 import paramiko
 
-act, port, user, secret = sys.argv[1:]
+act, port, user, secret, *service = sys.argv[1:]
 transport = paramiko.Transport(socket.create_connection(("127.0.0.1", int(port))))
 
 
@@ -43,6 +45,14 @@ if act == "sftp":
             file.prefetch()
             assert file.read() == data
     print("same")
+elif act == "pty":
+    channel = transport.open_session()
+    channel.get_pty("vt220", 97, 31)
+    channel.exec_command("echo $(stty size) $TERM")
+    print(channel.makefile().read().decode().strip())
+elif act == "forward":
+    channel = transport.open_channel("direct-tcpip", ("127.0.0.1", int(service[0])), ("127.0.0.1", 1))
+    print(channel.makefile().read().decode())
 else:
     channel = transport.open_session()
     channel.exec_command("echo $POOLGATE_INSTANCE; whoami")

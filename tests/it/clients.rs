@@ -1,11 +1,16 @@
-//! Other people's ssh clients, with keys: PuTTY, dropbear, paramiko, asyncssh.
+//! Other people's ssh clients, with keys: PuTTY, dropbear, paramiko, asyncssh, ssh2 of Node, libssh2 in curl. Each runs a
+//! command, opens a terminal, copies files and forwards a port, if it can.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::client::{PATIENCE, client_script, venv_python};
+use crate::support::client::{PATIENCE, client_script, quoted, venv_python};
 use crate::support::world::public;
-use crate::support::{Gate, GateSetup, Logins, Person, Sshd, World, finish, tool};
+use crate::support::{
+    Gate, GateSetup, Logins, Person, Running, Sshd, World, finish, free_port, tool, wait_until,
+};
 
 struct Scene {
     world: World,
@@ -59,6 +64,49 @@ impl Scene {
     fn port(&self) -> String {
         self.gate.ssh_port.to_string()
     }
+
+    /// A client that asks for a terminal gets one: `tty` names it. The client has a terminal of its own, from `script`.
+    #[track_caller]
+    fn opens_a_terminal(&self, client: &str, command: &Command) {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<_> = words.map(|w| w.to_str().unwrap().to_owned()).collect();
+        let mut script = tool("script");
+        script.args(["-qec", &quoted(&words), "/dev/null"]);
+        for (name, value) in command.get_envs() {
+            script.env(name, value.unwrap());
+        }
+        let finished = finish(&mut script, PATIENCE).ok();
+        assert!(finished.stdout.contains("/dev/pts/"), "{finished}");
+        self.saw(client);
+    }
+
+    /// A client that was given `-L port:127.0.0.1:service` carries what the service says.
+    #[track_caller]
+    fn forwards(&self, client: &str, port: u16, command: &mut Command) {
+        let _client = Running::start(command);
+        let said = wait_until("the client's local port", PATIENCE, || {
+            let mut said = String::new();
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+            stream.read_to_string(&mut said).ok()?;
+            Some(said).filter(|said| !said.is_empty())
+        });
+        assert_eq!(said, GREETING);
+        self.saw(client);
+    }
+}
+
+const GREETING: &str = "hello from beside the instance";
+
+/// Where a service greets and closes, for as long as the test runs.
+fn greeter() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            drop(stream.write_all(GREETING.as_bytes()));
+        }
+    });
+    port
 }
 
 /// The fingerprint of a key as `ssh-keygen -l` says it.
@@ -134,7 +182,22 @@ fn putty_logs_in_and_copies_files() {
         text
     );
     assert_eq!(scene.gate.audited_instances("person01").len(), 6);
+    putty_opens_a_terminal_and_forwards(&scene, || putty("plink"));
     scene.gate.stop();
+}
+
+fn putty_opens_a_terminal_and_forwards(scene: &Scene, plink: impl Fn() -> Command) {
+    let mut terminal = plink();
+    terminal.args(["-no-antispoof", "-t", "person01@127.0.0.1", "tty"]);
+    scene.opens_a_terminal("putty", &terminal);
+    let port = free_port();
+    let mut forward = plink();
+    forward.args([
+        "-N",
+        "-L",
+        &format!("127.0.0.1:{port}:127.0.0.1:{}", greeter()),
+    ]);
+    scene.forwards("putty", port, forward.arg("person01@127.0.0.1"));
 }
 
 #[test]
@@ -150,13 +213,34 @@ fn dropbear_logs_in() {
         PATIENCE,
     )
     .ok();
-    let mut dbclient = tool("dbclient");
-    dbclient.env("HOME", scene.world.folder("dropbear-home"));
-    dbclient
-        .args(["-y", "-y", "-T", "-p", &scene.port(), "-i"])
-        .arg(&key);
-    dbclient.args(["person01@127.0.0.1", "echo $POOLGATE_INSTANCE; whoami"]);
-    scene.lands("dropbear", &mut dbclient);
+    let dbclient = || {
+        let mut dbclient = tool("dbclient");
+        dbclient.env("HOME", scene.world.folder("dropbear-home"));
+        dbclient
+            .args(["-y", "-y", "-p", &scene.port(), "-i"])
+            .arg(&key);
+        dbclient
+    };
+    let mut exec = dbclient();
+    exec.args([
+        "-T",
+        "person01@127.0.0.1",
+        "echo $POOLGATE_INSTANCE; whoami",
+    ]);
+    scene.lands("dropbear", &mut exec);
+    let mut terminal = dbclient();
+    scene.opens_a_terminal(
+        "dropbear",
+        terminal.args(["-t", "person01@127.0.0.1", "tty"]),
+    );
+    let port = free_port();
+    let mut forward = dbclient();
+    forward.args([
+        "-N",
+        "-L",
+        &format!("127.0.0.1:{port}:127.0.0.1:{}", greeter()),
+    ]);
+    scene.forwards("dropbear", port, forward.arg("person01@127.0.0.1"));
     scene.gate.stop();
 }
 
@@ -179,7 +263,16 @@ fn paramiko_logs_in_and_copies_a_file() {
             .ends_with("same")
     );
     scene.saw("paramiko");
-    assert_eq!(scene.gate.audited_instances("person01").len(), 2);
+    assert_eq!(
+        finish(&mut client("pty"), PATIENCE).ok().text(),
+        "31 97 vt220"
+    );
+    scene.saw("paramiko");
+    let mut forward = client("forward");
+    forward.arg(greeter().to_string());
+    assert_eq!(finish(&mut forward, PATIENCE).ok().text(), GREETING);
+    scene.saw("paramiko");
+    assert_eq!(scene.gate.audited_instances("person01").len(), 4);
     scene.gate.stop();
 }
 
@@ -202,7 +295,71 @@ fn asyncssh_logs_in_and_copies_a_file() {
             .ends_with("same")
     );
     scene.saw("asyncssh");
-    assert_eq!(scene.gate.audited_instances("person01").len(), 2);
+    assert_eq!(
+        finish(&mut client("pty"), PATIENCE).ok().text(),
+        "31 97 vt220"
+    );
+    scene.saw("asyncssh");
+    let mut forward = client("forward");
+    forward.arg(greeter().to_string());
+    assert_eq!(finish(&mut forward, PATIENCE).ok().text(), GREETING);
+    scene.saw("asyncssh");
+    assert_eq!(scene.gate.audited_instances("person01").len(), 4);
+    scene.gate.stop();
+}
+
+#[test]
+fn ssh2_does_all_it_can() {
+    let scene = Scene::new();
+    let host_key = fingerprint(&scene.world.path("gate_host_key"));
+    let client = |act: &str| {
+        let mut node = tool("node");
+        node.arg(client_script("ssh2_client.js"))
+            .args([act, &scene.port(), "person01"])
+            .arg(&scene.person.key)
+            .arg(&host_key);
+        node
+    };
+    scene.lands("ssh2js", &mut client("command"));
+    let said = |act: &str| finish(&mut client(act), PATIENCE).ok();
+    let shell = said("pty");
+    assert!(
+        shell.stdout.contains("31 97") && shell.stdout.contains("vt220"),
+        "{shell}"
+    );
+    assert_eq!(said("sftp").text(), "same");
+    assert_eq!(said("forward").text(), "same");
+    assert_eq!(said("listen").text(), "from 127.0.0.1");
+    scene.saw("ssh2js");
+    assert_eq!(scene.gate.audited_instances("person01").len(), 5);
+    scene.gate.stop();
+}
+
+#[test]
+fn curl_copies_files_by_libssh2() {
+    let scene = Scene::new();
+    let host_key = fingerprint(&scene.world.path("gate_host_key"));
+    let (there, back) = (scene.world.path("there"), scene.world.path("back"));
+    let data: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    std::fs::write(&there, &data).unwrap();
+    for scheme in ["sftp", "scp"] {
+        let curl = || {
+            let mut curl = tool("/usr/bin/curl");
+            curl.args(["-q", "-sS", "-u", "person01:", "--hostpubsha256"])
+                .arg(host_key.trim_start_matches("SHA256:"))
+                .arg("--key")
+                .arg(&scene.person.key)
+                .arg("--pubkey")
+                .arg(public(&scene.person.key));
+            curl
+        };
+        let url = format!("{scheme}://127.0.0.1:{}/~/{scheme}.bin", scene.port());
+        finish(curl().arg("-T").arg(&there).arg(&url), PATIENCE).ok();
+        finish(curl().arg("-o").arg(&back).arg(&url), PATIENCE).ok();
+        assert!(std::fs::read(&back).unwrap() == data, "{scheme}");
+        scene.saw("libssh2");
+    }
+    assert_eq!(scene.gate.audited_instances("person01").len(), 4);
     scene.gate.stop();
 }
 

@@ -40,6 +40,7 @@ mod outage;
 mod passwords;
 mod penalties;
 mod policy;
+mod programs;
 mod proxied;
 mod recording;
 mod spread;

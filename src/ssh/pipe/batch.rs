@@ -37,7 +37,7 @@ pub(super) fn relay_batch(
             .transport
             .receive(rest, &mut leg.entropy, now, &mut leg.outgoing)?;
         let place = taken + received.payload.start..taken + received.payload.end;
-        let consumed = received.consumed;
+        let end = taken + received.consumed;
         match received.event {
             Event::NeedMore => break,
             Event::Progress | Event::Established | Event::Rekeyed => {}
@@ -49,7 +49,7 @@ pub(super) fn relay_batch(
                 if !channels.watches_data(side) =>
             {
                 from.moved = now;
-                to.send_within(input, place, sealed)?;
+                pass_on(to, input, end, place, sealed)?;
             }
             Event::Message(payload @ [CHANNEL_FIRST..=CHANNEL_LAST, ..]) => {
                 if is_data(payload) {
@@ -63,9 +63,9 @@ pub(super) fn relay_batch(
                         Some(client_env::Passage::ReplacedBy(other)) => to.send(&other)?,
                         Some(client_env::Passage::Behind(first)) => {
                             to.send(&first)?;
-                            to.send_within(input, place, sealed)?;
+                            pass_on(to, input, end, place, sealed)?;
                         }
-                        _ => to.send_within(input, place, sealed)?,
+                        _ => pass_on(to, input, end, place, sealed)?,
                     },
                     Passage::Replace(other) => to.send(&other)?,
                     Passage::Drop => {}
@@ -80,12 +80,25 @@ pub(super) fn relay_batch(
                 send_own_answers(from, to)?;
             }
         }
-        taken += consumed;
+        taken = end;
     }
     from.leg
         .incoming
         .extend_from_slice(input.get(taken..).unwrap_or_default());
     Ok(())
+}
+
+/// The packet in front of `end` goes on in its own frame and no further: the next one lies behind it, and the other leg's
+/// tag may be longer.
+fn pass_on(
+    to: &mut End,
+    input: &mut [u8],
+    end: usize,
+    payload: Range<usize>,
+    sealed: &mut Range<usize>,
+) -> Result<(), RelayError> {
+    let frame = input.get_mut(..end).unwrap_or_default();
+    to.send_within(frame, payload, sealed)
 }
 
 fn is_data(payload: &[u8]) -> bool {

@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::end::BATCH;
 use super::*;
+use crate::ssh::wire::cipher::{Cipher, Mac};
 use crate::ssh::wire::keys::PrivateKey;
 use crate::ssh::wire::message::{Writer, number};
 use crate::ssh::wire::packet::RekeyLimits;
@@ -28,12 +29,15 @@ impl Scene {
         Self::between(leg_pair(rekey).await, rekey, nothing_but(keepalive)).await
     }
 
-    async fn between(
+    async fn between(client: (Leg, Leg), rekey: RekeyLimits, terms: Terms) -> Self {
+        Self::across(client, leg_pair(rekey).await, terms)
+    }
+
+    fn across(
         (client, gate_to_client): (Leg, Leg),
-        rekey: RekeyLimits,
+        (gate_to_instance, instance): (Leg, Leg),
         terms: Terms,
     ) -> Self {
-        let (gate_to_instance, instance) = leg_pair(rekey).await;
         Self {
             client,
             instance,
@@ -89,11 +93,20 @@ async fn leg_pair(rekey: RekeyLimits) -> (Leg, Leg) {
 }
 
 async fn legs_over(dialled: TcpStream, accepted: TcpStream, rekey: RekeyLimits) -> (Leg, Leg) {
+    let settings = ClientSettings {
+        rekey,
+        ..ClientSettings::default()
+    };
+    legs_with(dialled, accepted, settings).await
+}
+
+async fn legs_with(
+    dialled: TcpStream,
+    accepted: TcpStream,
+    settings: ClientSettings,
+) -> (Leg, Leg) {
+    let rekey = settings.rekey;
     let mut client = Leg::new(dialled, |entropy, now, out| {
-        let settings = ClientSettings {
-            rekey,
-            ..ClientSettings::default()
-        };
         Transport::client(Arc::new(settings), entropy, now, out)
     })
     .unwrap();
@@ -142,6 +155,64 @@ async fn packets_pass_both_ways_unread_and_in_order() {
     }
     assert_eq!(*scene.instance.next().await.unwrap(), [127, 1, 2, 3]);
     assert!(scene.meter.totals().0 > 50 * 100);
+}
+
+/// Each leg has a cipher of its own, and tags and padding of other lengths: sealing a packet where it came must leave the
+/// next one alone.
+#[tokio::test]
+async fn packets_that_come_together_pass_between_all_ciphers() {
+    let ctr = Mac::ALL.map(|mac| (Cipher::Aes128Ctr, mac));
+    let aead = [Cipher::Aes128Gcm, Cipher::Chacha20Poly1305].map(|c| (c, Mac::HmacSha256));
+    let all = [&ctr[..], &aead].concat();
+    for one in &all {
+        for other in &all {
+            let mut scene = Scene::across(
+                speaking(*one).await,
+                speaking(*other).await,
+                nothing_but(CALM),
+            );
+            // Small ones, all lengths of padding; one write each way brings them all.
+            let packets: Vec<_> = (0..64).map(|n| data(n, 9 + n as usize)).collect();
+            send_together(&mut scene.client, &packets).await;
+            send_together(&mut scene.instance, &packets).await;
+            for packet in &packets {
+                assert_eq!(
+                    *scene.instance.next().await.unwrap(),
+                    *packet,
+                    "{one:?} {other:?}"
+                );
+                assert_eq!(
+                    *scene.client.next().await.unwrap(),
+                    *packet,
+                    "{one:?} {other:?}"
+                );
+            }
+        }
+    }
+}
+
+async fn speaking((cipher, mac): (Cipher, Mac)) -> (Leg, Leg) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let settings = ClientSettings {
+        ident: "SSH-2.0-other".to_owned(),
+        ciphers: vec![cipher],
+        macs: vec![mac],
+        ..ClientSettings::default()
+    };
+    legs_with(dialled.unwrap(), accepted.unwrap().0, settings).await
+}
+
+async fn send_together(leg: &mut Leg, packets: &[Vec<u8>]) {
+    let (last, others) = packets.split_last().unwrap();
+    for packet in others {
+        let sent = leg
+            .transport
+            .send(packet, &mut leg.entropy, &mut leg.outgoing);
+        sent.unwrap();
+    }
+    leg.send(last).await.unwrap();
 }
 
 #[tokio::test]

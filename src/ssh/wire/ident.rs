@@ -48,6 +48,16 @@ pub enum IdentError {
     NotPrintable,
 }
 
+impl IdentError {
+    /// What a server answers in clear, since whoever sent this reads no packets: OpenSSH's words, known to scripts.
+    pub fn answer(&self) -> &'static [u8] {
+        match self {
+            Self::Version(_) => b"Protocol major versions differ.\r\n",
+            _ => b"Invalid SSH identification string.\r\n",
+        }
+    }
+}
+
 /// One step of looking for the peer's identification.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {

@@ -16,7 +16,7 @@ pub const LARGEST_FRAME: usize = MAX_PACKET + 4 + 64;
 /// Packets one key may open at the very most, whatever the peer says to our wish for new keys.
 const HARD_PACKETS: u64 = 1 << 32;
 
-/// When keys are renewed; whatever comes first, in either direction. Bytes count from 4 KiB up, packets from 16.
+/// When keys are renewed; whatever comes first, in either direction. Bytes count from 512 up, packets from 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RekeyLimits {
     pub bytes: u64,
@@ -28,7 +28,7 @@ pub struct RekeyLimits {
 impl RekeyLimits {
     const MOST_PACKETS: u64 = 1 << 31;
     /// Below these an exchange would wear out the keys it has just made.
-    const LEAST_BYTES: u64 = 4 * 1024;
+    const LEAST_BYTES: u64 = 512;
     const LEAST_PACKETS: u64 = 16;
 }
 

@@ -164,6 +164,9 @@ impl Transport {
         }
         let received = self.take(buffer, entropy, now, out);
         if let Err(error) = &received {
+            if let (WireError::Ident(fault), Role::Server) = (error, self.role()) {
+                out.extend_from_slice(fault.answer());
+            }
             let (code, text) = (error.disconnect_code(), error.to_string());
             self.disconnect(code, &text, entropy, out);
         }
@@ -239,7 +242,9 @@ impl Transport {
         out: &mut Vec<u8>,
     ) -> Result<(), WireError> {
         match self.next_deadline() {
-            Some(deadline) if deadline <= now => self.request_rekey(entropy, out),
+            Some(deadline) if deadline <= now && self.may_renew() => {
+                self.request_rekey(entropy, out)
+            }
             _ => Ok(()),
         }
     }
@@ -345,12 +350,17 @@ impl Transport {
             }
     }
 
+    /// OpenSSH's client breaks off a login when it meets a KEXINIT there; what passes until then is little.
+    fn may_renew(&self) -> bool {
+        self.is_authenticated
+    }
+
     fn renew_if_worn(
         &mut self,
         entropy: &mut dyn Entropy,
         out: &mut Vec<u8>,
     ) -> Result<(), WireError> {
-        match self.outbound.is_worn(self.side.rekey()) {
+        match self.may_renew() && self.outbound.is_worn(self.side.rekey()) {
             true => self.request_rekey(entropy, out),
             false => Ok(()),
         }

@@ -32,7 +32,9 @@ pub const LONGEST_SECRET: usize = 4 * 1024;
 pub const LONGEST_BLOB: usize = 16 * 1024;
 /// Most prompts, and so answers, in one keyboard-interactive round.
 pub const MOST_PROMPTS: usize = 64;
-/// Longest banner, prompt or instruction, in bytes.
+/// Longest banner, in bytes: some are whole pages of terms.
+pub const LONGEST_BANNER: usize = 128 * 1024;
+/// Longest prompt or instruction, in bytes.
 pub const LONGEST_TEXT: usize = 32 * 1024;
 const LONGEST_NAME: usize = 256;
 

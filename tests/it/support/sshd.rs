@@ -12,6 +12,17 @@ use nix::sys::signal::Signal;
 use super::proc::{descendants, send, tool, wait_gone};
 use super::{Door, World, free_port, wait_until};
 
+/// Where another OpenSSH was built than the system's, such as the one of `tests/regress/run`, if instances shall run it.
+fn openssh_folder() -> Option<PathBuf> {
+    std::env::var_os("POOLGATE_TEST_OPENSSH").map(PathBuf::from)
+}
+
+/// Lines that tell sshd where its other programs are.
+fn parts_in(folder: &std::path::Path) -> String {
+    let folder = folder.display();
+    format!("SshdSessionPath {folder}/sshd-session\nSshdAuthPath {folder}/sshd-auth\n")
+}
+
 /// How people log in to an instance.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Logins {
@@ -37,17 +48,19 @@ pub const BANNER: &str = "This instance belongs to the physics department.";
 impl Sshd {
     pub fn start(world: &World, name: &str, logins: Logins) -> Self {
         // sshd runs itself anew for each connection and needs its full path for that.
-        Self::start_program(world, name, logins, "/usr/sbin/sshd".into(), "")
+        match openssh_folder() {
+            None => Self::start_program(world, name, logins, "/usr/sbin/sshd".into(), ""),
+            Some(folder) => {
+                let parts = parts_in(&folder);
+                Self::start_program(world, name, logins, folder.join("sshd"), &parts)
+            }
+        }
     }
 
     /// One of the versions that penalise sources (9.8 and later), which tests/run unpacks.
     pub fn start_new(world: &World, name: &str, logins: Logins) -> Self {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".test/openssh-backports");
-        let folder = root.join("usr/lib/openssh");
-        let parts = format!(
-            "SshdSessionPath {0}/sshd-session\nSshdAuthPath {0}/sshd-auth\n",
-            folder.display()
-        );
+        let parts = parts_in(&root.join("usr/lib/openssh"));
         Self::start_program(world, name, logins, root.join("usr/sbin/sshd"), &parts)
     }
 

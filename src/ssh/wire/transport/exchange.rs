@@ -313,6 +313,10 @@ impl Transport {
         self.inbound.renew(confirming.opener, self.is_strict);
         self.keys_since = now;
         let first = !std::mem::replace(&mut self.is_established, true);
+        // A server we chose to dial: its banner may be as long as it likes.
+        if self.role() == Role::Client {
+            self.inbound.lift_limit();
+        }
         self.renew_if_worn(entropy, out)?;
         Ok(if first {
             Event::Established

@@ -58,7 +58,7 @@ impl Transport {
             }
             number => self.own_message(number, payload, frame.sequence, entropy, now, out)?,
         };
-        if self.inbound.is_worn(self.side.rekey()) && !self.has_ended {
+        if self.may_renew() && self.inbound.is_worn(self.side.rekey()) && !self.has_ended {
             self.request_rekey(entropy, out)?;
         }
         Ok(Received {

@@ -1,6 +1,6 @@
 //! What a server answered, as a client reads it.
 
-use super::{LONGEST_BLOB, LONGEST_NAME, LONGEST_TEXT, MOST_PROMPTS};
+use super::{LONGEST_BANNER, LONGEST_BLOB, LONGEST_NAME, LONGEST_TEXT, MOST_PROMPTS};
 use crate::ssh::wire::message::{Malformed, Reader, number};
 
 /// The method the client has in progress: it decides what message 60 means (RFC 4252 section 6).
@@ -70,7 +70,7 @@ impl AuthReply {
                 }
             }
             (number::USERAUTH_BANNER, _) => {
-                let text = text(&mut reader)?;
+                let text = text(&mut reader, LONGEST_BANNER)?;
                 // Some servers leave the language out.
                 return Ok(Self::Banner(text));
             }
@@ -82,7 +82,7 @@ impl AuthReply {
                 }
             }
             (number::USERAUTH_60, InProgress::Password) => {
-                let prompt = text(&mut reader)?;
+                let prompt = text(&mut reader, LONGEST_TEXT)?;
                 let _language = reader.string(LONGEST_NAME)?;
                 Self::PasswordChange { prompt }
             }
@@ -95,8 +95,8 @@ impl AuthReply {
 }
 
 fn info_request(reader: &mut Reader<'_>) -> Result<AuthReply, Malformed> {
-    let name = text(reader)?;
-    let instruction = text(reader)?;
+    let name = text(reader, LONGEST_TEXT)?;
+    let instruction = text(reader, LONGEST_TEXT)?;
     let _language = reader.string(LONGEST_NAME)?;
     let count = usize::try_from(reader.u32()?).map_err(|_| Malformed::TooMany)?;
     if count > MOST_PROMPTS {
@@ -105,7 +105,7 @@ fn info_request(reader: &mut Reader<'_>) -> Result<AuthReply, Malformed> {
     let prompts = (0..count)
         .map(|_| {
             Ok(Prompt {
-                text: text(reader)?,
+                text: text(reader, LONGEST_TEXT)?,
                 echo: reader.boolean()?,
             })
         })
@@ -118,6 +118,6 @@ fn info_request(reader: &mut Reader<'_>) -> Result<AuthReply, Malformed> {
 }
 
 /// Text for people: what is not UTF-8 is replaced rather than refused. Still to be cleaned before it reaches a log.
-fn text(reader: &mut Reader<'_>) -> Result<String, Malformed> {
-    Ok(String::from_utf8_lossy(reader.string(LONGEST_TEXT)?).into_owned())
+fn text(reader: &mut Reader<'_>, longest: usize) -> Result<String, Malformed> {
+    Ok(String::from_utf8_lossy(reader.string(longest)?).into_owned())
 }

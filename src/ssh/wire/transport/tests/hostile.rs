@@ -15,6 +15,24 @@ fn greeted() -> (Peer, Peer) {
     (client, server)
 }
 
+#[test]
+fn who_is_no_client_is_told_so_in_clear() {
+    let greetings: [(&[u8], &[u8]); 3] = [
+        (
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"Invalid SSH identification string.\r\n",
+        ),
+        (b"SSH-2.0-\r\n", b"Invalid SSH identification string.\r\n"),
+        (b"SSH-1.5-old\r\n", b"Protocol major versions differ.\r\n"),
+    ];
+    for (greeting, answer) in greetings {
+        let mut server = Peer::server(server_settings(&[ED25519]));
+        server.out.clear();
+        assert!(matches!(server.feed(greeting), Err(WireError::Ident(_))));
+        assert_eq!(server.out, answer);
+    }
+}
+
 fn is_unexpected(result: Result<(), WireError>, number: u8) -> bool {
     matches!(result, Err(WireError::Unexpected { number: found, .. }) if found == number)
 }

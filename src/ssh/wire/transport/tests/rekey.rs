@@ -120,6 +120,8 @@ fn every_limit_renews_the_keys() {
             let mut client = Peer::client(settings);
             let mut server = Peer::server(server_settings(&[ED25519]));
             settle(&mut client, &mut server, usize::MAX).unwrap();
+            client.transport.authenticated();
+            server.transport.authenticated();
             for count in 0..30 {
                 let sender = if client_sends {
                     &mut client
@@ -144,6 +146,29 @@ fn every_limit_renews_the_keys() {
 }
 
 #[test]
+fn keys_are_not_renewed_before_the_login_is_done() {
+    let rekey = RekeyLimits {
+        bytes: 1,
+        ..RekeyLimits::default()
+    };
+    let mut client = Peer::client(ClientSettings::default());
+    let mut server = Peer::server(ServerSettings {
+        rekey,
+        ..server_settings(&[ED25519])
+    });
+    settle(&mut client, &mut server, usize::MAX).unwrap();
+    server.send(&message(1, 10_000)).unwrap();
+    client.send(&message(1, 10_000)).unwrap();
+    settle(&mut client, &mut server, usize::MAX).unwrap();
+    assert_eq!(client.count(&Seen::Rekeyed), 0);
+    client.transport.authenticated();
+    server.transport.authenticated();
+    server.send(&message(2, 10)).unwrap();
+    settle(&mut client, &mut server, usize::MAX).unwrap();
+    assert_eq!(client.count(&Seen::Rekeyed), 1);
+}
+
+#[test]
 fn payloads_are_relayed_in_place_in_order_across_renewals() {
     let small = RekeyLimits {
         bytes: 200_000,
@@ -156,6 +181,8 @@ fn payloads_are_relayed_in_place_in_order_across_renewals() {
     });
     let mut instance = Peer::server(server_settings(&[ED25519]));
     settle(&mut far, &mut instance, usize::MAX).unwrap();
+    far.transport.authenticated();
+    instance.transport.authenticated();
     let (mut within, mut sent) = (0, 0);
     for round in 0..20 {
         for _ in 0..3 {
