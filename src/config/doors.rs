@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::guards::{early_drop, penalties, proxies};
 use super::raw::Section;
@@ -94,9 +95,7 @@ pub(super) fn ssh(
         seconds(3),
         duration(seconds(1)..=seconds(60)),
     );
-    let rekey_bytes = section.get_or("rekey_bytes", 1 << 30, size(512..=1 << 36));
-    let hours = seconds(1)..=seconds(24 * HOUR);
-    let rekey_interval = section.get_or("rekey_interval", seconds(HOUR), duration(hours));
+    let (rekey_bytes, rekey_interval) = rekey(&mut section);
     let keepalive = section.get_or(
         "keepalive",
         seconds(30),
@@ -134,6 +133,14 @@ pub(super) fn ssh(
         session_limit,
         auth,
     }))
+}
+
+/// After how many bytes and after how long keys are renewed.
+fn rekey(section: &mut Section<'_>) -> (u64, Duration) {
+    let bytes = section.get_or("rekey_bytes", 1 << 30, size(512..=1 << 36));
+    let hours = seconds(1)..=seconds(24 * HOUR);
+    let interval = section.get_or("rekey_interval", seconds(HOUR), duration(hours));
+    (bytes, interval)
 }
 
 fn host_keys(section: &mut Section<'_>) -> Option<Vec<PathBuf>> {

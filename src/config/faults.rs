@@ -86,15 +86,20 @@ impl fmt::Display for Faults {
             match &fault.place {
                 Place::File(Some(line)) => write!(f, "{}:{line}: ", self.file)?,
                 Place::File(None) => write!(f, "{}: ", self.file)?,
-                Place::Environment(variable) => write!(f, "environment {variable}: ")?,
+                Place::Environment(variable) => write!(f, "environment {}: ", clean(variable))?,
             }
             if !fault.key.is_empty() {
-                write!(f, "{}: ", fault.key)?;
+                write!(f, "{}: ", clean(&fault.key))?;
             }
             f.write_str(&fault.message)?;
         }
         Ok(())
     }
+}
+
+/// A name that may hold anything, fit for a terminal.
+fn clean(name: &str) -> String {
+    name.replace(char::is_control, "\u{fffd}")
 }
 
 impl std::error::Error for Faults {}

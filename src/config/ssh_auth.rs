@@ -1,7 +1,7 @@
 //! From `[ssh.auth]` to `SshAuthConfig`: how people prove who they are.
 
 use super::raw::Section;
-use super::values::{number, path, shown, text, word};
+use super::values::{number, path, path_or_off, shown, text, word};
 use super::{AuthMethod, KeysCommandConfig, PasswordSource, SshAuthConfig};
 
 /// Ways through `methods`, and methods in one of them.
@@ -22,7 +22,7 @@ pub(super) fn ssh_auth(mut section: Section<'_>) -> SshAuthConfig {
         authorized_principals: section
             .list("authorized_principals", key_pattern)
             .unwrap_or_default(),
-        revoked_keys: section.get("revoked_keys", path(folder)),
+        revoked_keys: section.get_or("revoked_keys", None, path_or_off(folder)),
         password: section.get_or("password", PasswordSource::Instance, |value| {
             if let Ok(later @ ("ldap" | "oidc")) = text(value).as_deref() {
                 return Err(format!(
@@ -91,38 +91,17 @@ fn way(value: &::config::Value) -> Result<Vec<AuthMethod>, String> {
     })
 }
 
-/// The program and its account come together or not at all.
 fn keys_command(section: &mut Section<'_>) -> Option<KeysCommandConfig> {
-    let words = section.list("authorized_keys_command", text);
-    let user = section.get("authorized_keys_command_user", text);
-    let Some((program, words)) = words
-        .as_ref()
-        .and_then(|words| Some((words.first()?, words)))
-    else {
-        if user.is_some() {
-            let message = "names an account for a command that is not there; write authorized_keys_command = [\"/usr/local/bin/list-keys\", \"%u\"]";
-            section.fault("authorized_keys_command_user", message);
-        }
-        return None;
-    };
+    let user = section.get_or("authorized_keys_command_user", "nobody".to_owned(), text);
+    let words = section.list("authorized_keys_command", text)?;
+    let program = words.first()?;
     if !program.starts_with('/') {
         let message = format!(
             "is {program:?}, which is no absolute path; write one, such as [\"/usr/local/bin/list-keys\", \"%u\"]"
         );
         section.fault("authorized_keys_command[0]", message);
     }
-    let Some(user) = user else {
-        if !section.is_at_fault("authorized_keys_command_user") {
-            let message =
-                "is missing; name the account the command runs as, one that owns nothing else";
-            section.fault("authorized_keys_command_user", message);
-        }
-        return None;
-    };
-    Some(KeysCommandConfig {
-        words: words.clone(),
-        user,
-    })
+    Some(KeysCommandConfig { words, user })
 }
 
 /// A path with `%u`, `%h` and `%%`. Without a person's name in it, everybody's keys would open every account.

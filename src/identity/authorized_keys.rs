@@ -245,19 +245,11 @@ pub(super) fn judge_conditions(
             Err(from::BitsBeyondMask) => return Err(Refusal::FromInvalid(patterns.clone())),
         }
     }
-    match uncarried(options) {
-        Some(option) => Err(Refusal::NotCarried(option)),
+    // No certificate holds `permitopen=` and `permitlisten=` either, but the gate's own policy does.
+    match &options.tunnel {
+        Some(_) => Err(Refusal::NotCarried("tunnel=")),
         None => Ok(()),
     }
-}
-
-/// The option of a line that neither a minted certificate nor the gate can hold a session to, if there is one: the one
-/// place that refuses such lines.
-fn uncarried(options: &Options) -> Option<&'static str> {
-    if options.tunnel.is_some() {
-        return Some("tunnel=");
-    }
-    options.restrictions.uncarried_list()
 }
 
 /// A file of plain public keys, one a line: authorities. An error if any line is something else.

@@ -42,20 +42,6 @@ impl Restrictions {
         }
     }
 
-    /// The option that names targets of forwarding, which no certificate can hold, if they matter: where forwarding is
-    /// off as a whole they say nothing.
-    pub fn uncarried_list(&self) -> Option<&'static str> {
-        if !self.permit_port_forwarding {
-            None
-        } else if !self.permit_open.is_empty() {
-            Some("permitopen=")
-        } else if !self.permit_listen.is_empty() {
-            Some("permitlisten=")
-        } else {
-            None
-        }
-    }
-
     /// Whether there is something in it that only the instance's sshd can hold a session to.
     pub fn binds_the_instance(&self) -> bool {
         let Self {

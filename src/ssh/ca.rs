@@ -150,7 +150,8 @@ fn validity(limits: &Restrictions, now: SystemTime) -> Result<(u64, u64), MintEr
     Ok((after, seconds(until).ok_or(MintError::Clock)?))
 }
 
-/// Lands in the instance's sshd log, where it is the only trace of the person's own address and key.
+/// Lands in the instance's sshd log, where it is the only trace of the person's own address and key; docs/operations.md
+/// promises its form.
 fn key_id(grant: &Grant, session: SessionId, client: IpAddr) -> String {
     let fingerprint = grant.proofs().iter().find_map(|proof| match proof {
         Proof::PublicKey { fingerprint, .. } => Some(fingerprint.as_str()),

@@ -14,14 +14,15 @@ pub struct ClientEnv {
     value: String,
 }
 
-/// What becomes of a channel request.
+/// What the gate adds to a channel request.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Passage {
-    AsIs,
-    /// This message goes first.
-    Behind(Vec<u8>),
-    /// This message goes in its place.
-    ReplacedBy(Vec<u8>),
+pub enum Insertion {
+    /// The request goes as it is.
+    Nothing,
+    /// This message, then the request.
+    Before(Vec<u8>),
+    /// This message, and not the request.
+    Instead(Vec<u8>),
 }
 
 const LONGEST_NAME: usize = 256;
@@ -35,21 +36,21 @@ impl ClientEnv {
     }
 
     /// What is malformed is for the instance to judge, as without the gate.
-    pub fn passage(&self, request: &[u8]) -> Passage {
-        self.look_at(request).unwrap_or(Passage::AsIs)
+    pub fn insertion(&self, request: &[u8]) -> Insertion {
+        self.look_at(request).unwrap_or(Insertion::Nothing)
     }
 
-    fn look_at(&self, request: &[u8]) -> Result<Passage, Malformed> {
+    fn look_at(&self, request: &[u8]) -> Result<Insertion, Malformed> {
         let mut reader = Reader::of(request, number::CHANNEL_REQUEST)?;
         let channel = reader.u32()?;
         let kind = reader.string(LONGEST_NAME)?;
         let want_reply = reader.boolean()?;
         Ok(match kind {
-            b"shell" | b"exec" | b"subsystem" => Passage::Behind(self.request(channel, false)),
+            b"shell" | b"exec" | b"subsystem" => Insertion::Before(self.request(channel, false)),
             b"env" if reader.string(LONGEST_NAME)? == self.name.as_bytes() => {
-                Passage::ReplacedBy(self.request(channel, want_reply))
+                Insertion::Instead(self.request(channel, want_reply))
             }
-            _ => Passage::AsIs,
+            _ => Insertion::Nothing,
         })
     }
 
@@ -87,10 +88,10 @@ mod tests {
             request("exec", false).string("ls").finish(),
             request("subsystem", true).string("sftp").finish(),
         ] {
-            assert_eq!(set.passage(&command), Passage::Behind(own(false)));
+            assert_eq!(set.insertion(&command), Insertion::Before(own(false)));
         }
         let lie = env(true, "POOLGATE_CLIENT", "203.0.113.9");
-        assert_eq!(set.passage(&lie), Passage::ReplacedBy(own(true)));
+        assert_eq!(set.insertion(&lie), Insertion::Instead(own(true)));
         for other in [
             env(true, "LANG", "C"),
             request("pty-req", true).finish(),
@@ -98,7 +99,7 @@ mod tests {
             vec![number::CHANNEL_REQUEST, 0, 0],
             vec![number::CHANNEL_REQUEST, 0, 0, 0, 7, 255, 255, 255, 255],
         ] {
-            assert_eq!(set.passage(&other), Passage::AsIs);
+            assert_eq!(set.insertion(&other), Insertion::Nothing);
         }
     }
 }

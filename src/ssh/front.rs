@@ -103,12 +103,12 @@ impl SshFront {
         let Ok(client) = client else {
             return;
         };
-        // Boxed: the login's state is large, and an idle session should not carry it.
+        // Boxed: each part's state is large, and neither a client that stalls nor an idle session should carry the other's.
         let Some((client, admitted)) = Box::pin(self.log_in(client, peer)).await else {
             return;
         };
         permit.admitted();
-        self.relay(client, admitted, peer).await;
+        Box::pin(self.relay(client, admitted, peer)).await;
     }
 
     async fn log_in(&self, client: Leg, peer: SocketAddr) -> Option<(Leg, Admitted)> {
@@ -148,7 +148,7 @@ impl SshFront {
                 Some((login.client, admitted))
             }
             Err(error) => {
-                self.refuse(login, peer, &error).await;
+                Box::pin(self.refuse(login, peer, &error)).await;
                 None
             }
         }

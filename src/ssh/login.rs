@@ -111,7 +111,7 @@ impl<'a> Login<'a> {
                     let request = AuthRequest::parse(&message)?;
                     self.fix_name(&request)?;
                     self.asked_at = Instant::now();
-                    if let Some(admitted) = self.answer(request).await? {
+                    if let Some(admitted) = Box::pin(self.answer(request)).await? {
                         return Ok(admitted);
                     }
                 }
@@ -120,9 +120,8 @@ impl<'a> Login<'a> {
                     self.asked_at = Instant::now();
                     let answers = userauth::parse_info_response(&message)?;
                     let payload = userauth::info_response(&answers);
-                    let admitted = self
-                        .relay(&payload, AuthMethod::KeyboardInteractive)
-                        .await?;
+                    let relaying = self.relay(&payload, AuthMethod::KeyboardInteractive);
+                    let admitted = Box::pin(relaying).await?;
                     if let Some(admitted) = admitted {
                         return Ok(admitted);
                     }

@@ -9,13 +9,14 @@ use crate::support::{GateSetup, Logins, Sshd, World, finish};
 
 const ANSWERS: &str = include_str!("../../docs/security-ssh-audit.md");
 
-/// A gate with every kind of key that is advised, audited.
+/// A gate with every kind of key that is advised and the penalties it comes with, audited.
 fn audit(options: &[&str]) -> Value {
     let world = World::new();
     let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
     let rsa = world.make_key_of("rsa", "gate_rsa_key");
     let gate = GateSetup::over(&sshds)
         .host_keys(&[&world.path("gate_host_key"), &rsa])
+        .penalties("min = \"15s\"")
         .start(&world);
     let mut tool = venv_python();
     tool.args(["-m", "ssh_audit", "--json", "--port"]);

@@ -106,7 +106,10 @@ fn each_fault_is_told_with_what_mends_it() {
 #[test]
 fn a_new_sshd_that_penalises_the_gate_is_found_and_the_drop_in_mends_it() {
     let world = World::new();
-    let mut sshd = Sshd::start_new(&world, "vm1", Logins::Certificates);
+    let Some(mut sshd) = Sshd::start_new(&world, "vm1", Logins::Certificates) else {
+        println!("skipped: there is no sshd of 9.8 or later in .test");
+        return;
+    };
     let gate = GateSetup::over(std::slice::from_ref(&sshd)).start(&world);
     let hint = examine(&gate, &[]).ok();
     assert!(

@@ -77,7 +77,7 @@ fn only_the_instances_success_proves_a_password() {
     let verified =
         Verified::by_instance("alice", "password", &instance(), &AuthReply::Success).unwrap();
     assert_eq!(verified.proof().to_string(), "password (instance vm1)");
-    assert!(Grant::new(&[verified.clone()]).is_ok());
+    assert!(Grant::new(std::slice::from_ref(&verified)).is_ok());
     let part = Verified::by_instance("alice", "password", &instance(), &failure(true)).unwrap();
     let alone = Grant::new(&[part.clone(), part.clone()]).unwrap_err();
     assert_eq!(alone, GrantError::OnlyInPart);

@@ -17,7 +17,7 @@ const NEAR_EXPIRY: Duration = Duration::from_secs(14 * 24 * 3600);
 #[derive(Debug, thiserror::Error)]
 pub enum HostCertificateError {
     #[error("ssh.host_certificates: {0}")]
-    Unreadable(#[from] HostKeyError),
+    Unreadable(Box<HostKeyError>),
     #[error(
         "ssh.host_certificates: {0} is no certificate; name what ssh-keygen -s writes, usually KEY-cert.pub"
     )]
@@ -78,7 +78,8 @@ fn load_one(
     keys: &[PrivateKey],
     now: SystemTime,
 ) -> Result<HostCertificate, HostCertificateError> {
-    let text = read_text(path)?;
+    let unreadable = |error| HostCertificateError::Unreadable(Box::new(error));
+    let text = read_text(path).map_err(unreadable)?;
     let mut words = text.split_whitespace();
     let blob = words
         .next()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::super::upstream::Upstream;
+use super::super::wire::keys::fingerprint;
 use super::super::wire::userauth::{self, AuthReply, AuthRequest, Method, SignedKey};
 use super::{Admitted, Login, LoginError};
 use crate::config::AuthMethod;
@@ -35,6 +36,7 @@ impl Login<'_> {
             certificate: key.certificate.map(Arc::new),
         };
         let is_known = self.plan.allows(AuthMethod::PublicKey)
+            && !self.is_used(&fingerprint(&offered.key_blob))
             && self
                 .gatekeeper
                 .find_key(&offered, self.peer.ip())
@@ -92,15 +94,21 @@ impl Login<'_> {
 
     /// Who is asked for two keys must not show one twice, be it once with and once without a certificate.
     fn is_another_factor(&self, verified: &Verified) -> bool {
-        let key = |verified: &Verified| match verified.proof() {
-            Proof::PublicKey { fingerprint, .. } => Some(fingerprint.clone()),
-            _ => None,
+        let is_used = match verified.proof() {
+            Proof::PublicKey { fingerprint, .. } => self.is_used(fingerprint),
+            _ => false,
         };
-        let is_used = self.verified.iter().any(|used| key(used) == key(verified));
         if is_used {
             tracing::info!(peer = %self.peer, user = self.user(), "a key was shown a second time in one login");
         }
         !is_used
+    }
+
+    fn is_used(&self, key: &str) -> bool {
+        self.verified.iter().any(|used| match used.proof() {
+            Proof::PublicKey { fingerprint, .. } => fingerprint == key,
+            _ => false,
+        })
     }
 
     /// Places the person by what they have proved and logs in on the instance with a certificate.

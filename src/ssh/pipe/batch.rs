@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::RelayError;
 use super::end::{Departure, End};
 use crate::ssh::channels::{Channels, Passage, Side};
-use crate::ssh::client_env;
+use crate::ssh::client_env::Insertion;
 use crate::ssh::replies::Due;
 use crate::ssh::wire::message::{GlobalKind, GlobalRequest, number};
 use crate::ssh::wire::transport::Event;
@@ -57,11 +57,11 @@ pub(super) fn relay_batch(
                 }
                 let is_request = payload.first() == Some(&number::CHANNEL_REQUEST);
                 let env = from.env.as_ref().filter(|_| is_request);
-                let told = env.map(|env| env.passage(payload));
+                let told = env.map(|env| env.insertion(payload));
                 match channels.take(side, payload, now)? {
                     Passage::Pass => match told {
-                        Some(client_env::Passage::ReplacedBy(other)) => to.send(&other)?,
-                        Some(client_env::Passage::Behind(first)) => {
+                        Some(Insertion::Instead(other)) => to.send(&other)?,
+                        Some(Insertion::Before(first)) => {
                             to.send(&first)?;
                             pass_on(to, input, end, place, sealed)?;
                         }

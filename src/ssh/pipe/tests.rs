@@ -8,11 +8,17 @@ use super::end::BATCH;
 use super::*;
 use crate::ssh::wire::cipher::{Cipher, Mac};
 use crate::ssh::wire::keys::PrivateKey;
+use crate::ssh::wire::message::channel::ChannelOpen;
 use crate::ssh::wire::message::{Writer, number};
 use crate::ssh::wire::packet::RekeyLimits;
 use crate::ssh::wire::transport::{ClientSettings, Event, ServerSettings, Transport};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The client's channel 3 is the instance's 7.
+const CLIENT: u32 = 3;
+const INSTANCE: u32 = 7;
+const WINDOW: u32 = 1 << 20;
 
 /// A relay with a person's client on one end and an instance on the other.
 struct Scene {
@@ -50,6 +56,20 @@ impl Scene {
 
     async fn calm() -> Self {
         Self::new(RekeyLimits::default(), CALM).await
+    }
+
+    /// A session channel that the instance has confirmed.
+    async fn open_session(&mut self) {
+        let open = Writer::new(number::CHANNEL_OPEN).string("session");
+        let open = open.u32(CLIENT).u32(WINDOW).u32(32 * 1024);
+        self.client.send(&open.finish()).await.unwrap();
+        let opened = self.instance.next().await.unwrap();
+        let told = ChannelOpen::parse(&opened).unwrap().window;
+        assert!((WINDOW - 4096..WINDOW).contains(&told), "{told}");
+        let confirm = Writer::new(number::CHANNEL_OPEN_CONFIRMATION).u32(CLIENT);
+        let confirm = confirm.u32(INSTANCE).u32(WINDOW).u32(32 * 1024).finish();
+        self.instance.send(&confirm).await.unwrap();
+        assert_eq!(*self.client.next().await.unwrap(), confirm);
     }
 
     /// Both sides hang up, as ssh and sshd do once they have been told.

@@ -122,8 +122,11 @@ impl Scene {
                 .iter()
                 .all(|session| session["instance"] == "good")
         );
-        let accepted = self.honest.as_ref().unwrap().accepted();
-        assert_eq!(accepted, ["person01", "person02"]);
+        let honest = self.honest.as_ref().unwrap();
+        // Its log may come a moment behind its word.
+        wait_until("both in the honest one's log", TOLD_WITHIN, || {
+            (honest.accepted() == ["person01", "person02"]).then_some(())
+        });
         drop(stay);
         self.ends_well();
     }

@@ -57,11 +57,13 @@ impl Sshd {
         }
     }
 
-    /// One of the versions that penalise sources (9.8 and later), which tests/run unpacks.
-    pub fn start_new(world: &World, name: &str, logins: Logins) -> Self {
+    /// One of the versions that penalise sources (9.8 and later), which tests/run unpacks where apt has it.
+    pub fn start_new(world: &World, name: &str, logins: Logins) -> Option<Self> {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".test/openssh-backports");
         let parts = parts_in(&root.join("usr/lib/openssh"));
-        Self::start_program(world, name, logins, root.join("usr/sbin/sshd"), &parts)
+        let program = root.join("usr/sbin/sshd");
+        let is_there = program.exists();
+        is_there.then(|| Self::start_program(world, name, logins, program, &parts))
     }
 
     fn start_program(

@@ -25,7 +25,7 @@ async fn the_gate_proves_its_own_keys_in_their_turn_and_not_for_ever() {
         .boolean(true)
         .string(&blob)
         .finish();
-    let forward = global_request("tcpip-forward", true);
+    let forward = global_request("forward-it@example.org", true);
     scene.client.send(&forward).await.unwrap();
     for _ in 0..6 {
         scene.client.send(&prove).await.unwrap();
@@ -57,17 +57,18 @@ async fn the_variable_comes_right_before_the_command_and_nothing_loses_its_place
     let mut duties = nothing_but(CALM);
     duties.client_env = Some(ClientEnv::new("CLIENT", "192.0.2.7".parse().unwrap()));
     let mut scene = scene(duties).await;
+    scene.open_session().await;
     let request = |kind: &str| {
-        let message = Writer::new(number::CHANNEL_REQUEST).u32(3).string(kind);
+        let message = Writer::new(number::CHANNEL_REQUEST).u32(7).string(kind);
         message.boolean(true)
     };
     let env = |want_reply: bool, value: &str| {
-        let message = Writer::new(number::CHANNEL_REQUEST).u32(3).string("env");
+        let message = Writer::new(number::CHANNEL_REQUEST).u32(7).string("env");
         let message = message.boolean(want_reply).string("CLIENT");
         message.string(value).finish()
     };
     let exec = request("exec").string("ls").finish();
-    let terminal = request("pty-req").finish();
+    let terminal = request("terminal@example.org").finish();
     let sent = [
         data(0, 900),
         terminal.clone(),
@@ -97,7 +98,8 @@ async fn the_variable_comes_right_before_the_command_and_nothing_loses_its_place
         assert_eq!(*scene.instance.next().await.unwrap(), message);
     }
     // What the instance asks of channels is no business of the gate's.
-    let status = request("exec").string("exit-status").finish();
+    let status = Writer::new(number::CHANNEL_REQUEST).u32(CLIENT);
+    let status = status.string("exec").boolean(false).finish();
     scene.instance.send(&status).await.unwrap();
     assert_eq!(*scene.client.next().await.unwrap(), status);
 }

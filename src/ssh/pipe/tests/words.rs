@@ -1,12 +1,7 @@
 //! What the gate itself says within a session: notices, refusals, last words.
 
 use super::*;
-use crate::ssh::wire::message::channel::{self, ChannelData, ChannelOpen};
-
-/// The client's channel 3 is the instance's 7.
-const CLIENT: u32 = 3;
-const INSTANCE: u32 = 7;
-const WINDOW: u32 = 1 << 20;
+use crate::ssh::wire::message::channel::{self, ChannelData};
 
 fn message(number: u8, recipient: u32) -> Writer {
     Writer::new(number).u32(recipient)
@@ -15,16 +10,7 @@ fn message(number: u8, recipient: u32) -> Writer {
 impl Scene {
     /// A shell on a terminal, up to where its output begins.
     async fn open_shell(&mut self) {
-        let open = Writer::new(number::CHANNEL_OPEN).string("session");
-        let open = open.u32(CLIENT).u32(WINDOW).u32(32 * 1024);
-        self.client.send(&open.finish()).await.unwrap();
-        let opened = self.instance.next().await.unwrap();
-        let told = ChannelOpen::parse(&opened).unwrap().window;
-        assert!((WINDOW - 4096..WINDOW).contains(&told), "{told}");
-        let confirm = message(number::CHANNEL_OPEN_CONFIRMATION, CLIENT);
-        let confirm = confirm.u32(INSTANCE).u32(WINDOW).u32(32 * 1024).finish();
-        self.instance.send(&confirm).await.unwrap();
-        assert_eq!(*self.client.next().await.unwrap(), confirm);
+        self.open_session().await;
         let pty = message(number::CHANNEL_REQUEST, INSTANCE);
         let pty = pty.string("pty-req").boolean(false).string("xterm");
         let pty = pty.u32(80).u32(24).u32(0).u32(0).string("");

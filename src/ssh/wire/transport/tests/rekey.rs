@@ -231,6 +231,9 @@ fn payloads_are_relayed_in_place_in_order_across_renewals() {
 #[test]
 fn time_renews_the_keys() {
     let (mut client, mut server) = established();
+    for side in [&mut client, &mut server] {
+        side.transport.authenticated();
+    }
     let deadline = client.transport.next_deadline().unwrap();
     let hour = Duration::from_secs(3600);
     assert_eq!(deadline, client.now + hour);
