@@ -100,22 +100,26 @@ def send_break(terminal):
 def password(terminal):
     terminal.start_shell()
     terminal.type(b"echo 'gr\xc3\xbcn'\n")
-    terminal.expect("\n[^']*gr\u00fcn".encode())
+    terminal.expect("\n[^']*gr\u00fcn\r\n".encode())
+    terminal.expect(rb"ready> ")
     # As a person types: what is sent has been seen.
     terminal.type(b"echo seen")
     terminal.expect(rb"echo seen")
     terminal.type(b"\r")
     terminal.expect(rb"\nseen\r")
+    terminal.expect(rb"ready> ")
     size(terminal.fd, 50, 132)
     os.kill(terminal.pid, signal.SIGWINCH)
     terminal.type(b"until [ \"$(stty size)\" = '50 132' ]; do :; done; echo 'resi'zed\n")
     terminal.expect(rb"\nresized")
+    terminal.expect(rb"ready> ")
     terminal.type(b"read -s -p 'Pass'word: word; echo; echo len'gth' ${#word}\n")
     terminal.expect(rb"Password:")
     for key in "hunter2-is-secret":
         terminal.type(key.encode())
     terminal.type(b"\r")
     terminal.expect(rb"\nlength 17")
+    terminal.expect(rb"ready> ")
     terminal.type(b"exit 7\n")
 
 

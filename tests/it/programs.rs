@@ -244,10 +244,8 @@ fn ansible_works_with_and_without_pipelining() {
         "ControlPersist holds one"
     );
     for socket in fs::read_dir(&control).unwrap() {
-        let mut leave = scene.ssh();
-        leave
-            .arg("-o")
-            .arg(format!("ControlPath={}", socket.unwrap().path().display()));
+        let mut leave = tool("ssh");
+        leave.args(["-F", "none", "-S"]).arg(socket.unwrap().path());
         finish(leave.args(["-O", "exit", &host(&scene.person)]), PATIENCE).ok();
     }
     scene.gate.wait_sessions(0);

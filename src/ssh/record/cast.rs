@@ -51,6 +51,7 @@ pub(super) struct Cast {
     /// `None`: input is not recorded.
     input: Option<(Decoder, Echo)>,
     last: Duration,
+    size: Size,
     text: String,
 }
 
@@ -82,6 +83,7 @@ impl Cast {
             output: Decoder::default(),
             input: with_input.then(Default::default),
             last: Duration::ZERO,
+            size,
             text: String::new(),
         }
     }
@@ -107,8 +109,14 @@ impl Cast {
         self.event(at, "i", echoed, out);
     }
 
+    /// Clients tell of a size more than once; only a new one is an event.
     pub fn resize(&mut self, at: Duration, size: Size, out: &mut Vec<u8>) {
-        let Size { width, height } = size.playable();
+        let size = size.playable();
+        if size == self.size {
+            return;
+        }
+        self.size = size;
+        let Size { width, height } = size;
         self.event(at, "r", format!("{width}x{height}"), out);
     }
 
@@ -191,14 +199,12 @@ mod tests {
         let mut cast = Cast::begin(&terminal(), "alice on vm1", 1_800_000_000, false, &mut out);
         cast.output(ms(250), b"$ \x1b[1m\"\\\xff", &mut out);
         cast.input(ms(300), b"ls\r", &mut out);
-        cast.resize(
-            ms(200),
-            Size {
-                width: 132,
-                height: 50,
-            },
-            &mut out,
-        );
+        let wider = Size {
+            width: 132,
+            height: 50,
+        };
+        cast.resize(ms(200), wider, &mut out);
+        cast.resize(ms(210), wider, &mut out);
         cast.finish(ms(400), &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
