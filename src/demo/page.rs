@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -13,16 +12,15 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod tokens;
 
+use super::accept::accept_each;
 use tokens::Tokens;
 
 const MAX_FORM_BYTES: usize = 4096;
-const MAX_CONNECTIONS: usize = 256;
 const SHELL: &str = include_str!("page.html");
 
 type Answer = Response<Full<Bytes>>;
@@ -53,25 +51,10 @@ impl Page {
         shutdown: CancellationToken,
     ) {
         let page = Arc::new(self);
-        let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = shutdown.cancelled() => return,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "accepting failed");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
-                continue;
-            };
-            let (page, shutdown) = (Arc::clone(&page), shutdown.clone());
-            tasks.spawn(async move {
+        let ends = shutdown.clone();
+        accept_each(listener, tasks, shutdown, |stream| {
+            let (page, shutdown) = (Arc::clone(&page), ends.clone());
+            async move {
                 let service = hyper::service::service_fn(move |request| {
                     let page = Arc::clone(&page);
                     async move { Ok::<_, Infallible>(page.answer(request).await) }
@@ -83,9 +66,9 @@ impl Page {
                     _ = connection => {}
                     () = shutdown.cancelled() => {}
                 }
-                drop(seat);
-            });
-        }
+            }
+        })
+        .await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {

@@ -13,15 +13,14 @@ use russh::keys::{Certificate, PrivateKey, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodKind, MethodSet, Pty};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::accept::accept_each;
 use super::certificate::{self, Permissions};
 use super::shell::{self, Account, Backlog, Login};
 
 const LOGIN_GRACE: Duration = Duration::from_secs(30);
-const MAX_CONNECTIONS: usize = 256;
 
 /// What every connection of one instance shares.
 pub(super) struct SshServer {
@@ -42,24 +41,9 @@ impl SshServer {
     ) {
         let config = Arc::new(configuration(host_key));
         let shared = Arc::new(self);
-        let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = shutdown.cancelled() => return,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "accepting failed");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
-                continue;
-            };
-            let ended = shutdown.child_token();
+        let (connections, ends) = (tasks.clone(), shutdown.clone());
+        accept_each(listener, connections, shutdown, |stream| {
+            let ended = ends.child_token();
             let connection = Connection {
                 shared: Arc::clone(&shared),
                 tasks: tasks.clone(),
@@ -70,13 +54,13 @@ impl SshServer {
                 _end: ended.clone().drop_guard(),
             };
             let config = Arc::clone(&config);
-            tasks.spawn(async move {
+            async move {
                 if let Err(error) = converse(config, stream, connection, ended).await {
                     tracing::debug!(%error, "connection ended");
                 }
-                drop(seat);
-            });
-        }
+            }
+        })
+        .await;
     }
 }
 

@@ -12,15 +12,16 @@ use crate::support::{
     Gate, GateSetup, Logins, Person, Running, Sshd, World, finish, free_port, tool, wait_until,
 };
 
-struct Scene {
-    world: World,
-    gate: Gate,
+/// One person before a gate with two instances; `programs` adds to it.
+pub struct Scene {
+    pub world: World,
+    pub gate: Gate,
     _sshds: Vec<Sshd>,
-    person: Person,
+    pub person: Person,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let world = World::new();
         let sshds = Sshd::start_many(&world, 2, Logins::Certificates);
         let gate = GateSetup::over(&sshds).start(&world);

@@ -4,33 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::clients::Scene;
 use crate::support::client::{PATIENCE, host, quoted};
-use crate::support::{
-    Finished, Gate, GateSetup, Logins, Person, Running, Sshd, World, finish, free_port, tool,
-    wait_until,
-};
-
-struct Scene {
-    world: World,
-    gate: Gate,
-    _sshds: Vec<Sshd>,
-    person: Person,
-}
+use crate::support::{Finished, Running, finish, free_port, tool, wait_until};
 
 impl Scene {
-    fn new() -> Self {
-        let world = World::new();
-        let sshds = Sshd::start_many(&world, 2, Logins::Certificates);
-        let gate = GateSetup::over(&sshds).start(&world);
-        let person = world.person(1);
-        Self {
-            world,
-            gate,
-            _sshds: sshds,
-            person,
-        }
-    }
-
     fn ssh(&self) -> Command {
         self.gate.door(&self.world).ssh(&self.person)
     }
