@@ -136,7 +136,14 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-/// User and system time of a process and of its children that it has waited for.
+/// CPU time of a process and of all its threads, to the nanosecond.
+pub fn own_cpu_seconds(pid: u32) -> f64 {
+    let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
+    let clock = nix::time::clock_getcpuclockid(pid).unwrap();
+    Duration::from(clock.now().unwrap()).as_secs_f64()
+}
+
+/// User and system time of a process and of its children that it has waited for, in ticks of 10 ms.
 pub fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, rest) = stat.rsplit_once(')').unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use super::measure::{cpu_seconds, descendants, wait_until};
+use super::measure::{cpu_seconds, descendants, own_cpu_seconds, wait_until};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
@@ -17,6 +17,26 @@ pub enum Path {
 
 impl Path {
     pub const ALL: [Self; 4] = [Self::Direct, Self::Gate, Self::Jump, Self::Haproxy];
+
+    /// The ways that are named among the words; all if none is.
+    pub fn named(words: impl Iterator<Item = String>) -> Vec<Self> {
+        let words: Vec<String> = words.collect();
+        let is_named = |path: &Self| words.iter().any(|word| word == path.word());
+        let named: Vec<Self> = Self::ALL.into_iter().filter(is_named).collect();
+        if named.is_empty() {
+            return Self::ALL.to_vec();
+        }
+        named
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Gate => "gate",
+            Self::Jump => "jump",
+            Self::Haproxy => "haproxy",
+        }
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -158,8 +178,8 @@ impl Paths {
     pub fn cpu_seconds(&self, path: Path) -> Option<f64> {
         match path {
             Path::Direct => None,
-            Path::Gate => Some(cpu_seconds(self.gate.child.id())),
-            Path::Haproxy => Some(cpu_seconds(self.haproxy.child.id())),
+            Path::Gate => Some(own_cpu_seconds(self.gate.child.id())),
+            Path::Haproxy => Some(own_cpu_seconds(self.haproxy.child.id())),
             Path::Jump => Some(cpu_seconds(self.jump.child.id())),
         }
     }

@@ -21,7 +21,8 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 pub struct Leg {
     pub(super) stream: TcpStream,
-    pub(super) transport: Transport,
+    /// Boxed: a leg is moved through futures that each keep room for it, and this is nearly all of its size.
+    pub(super) transport: Box<Transport>,
     /// Received and not yet taken by the transport.
     pub(super) incoming: Vec<u8>,
     /// Sealed and not yet taken by the socket: `outgoing[sent..]`.
@@ -59,7 +60,7 @@ impl Leg {
         stream.set_nodelay(true)?;
         let mut entropy = SystemEntropy::default();
         let mut outgoing = Vec::new();
-        let transport = begin(&mut entropy, Instant::now(), &mut outgoing);
+        let transport = Box::new(begin(&mut entropy, Instant::now(), &mut outgoing));
         Ok(Self {
             stream,
             transport,
@@ -182,7 +183,7 @@ pub(super) async fn turn_away(mut stream: TcpStream, line: &str) {
 async fn close(mut stream: TcpStream, linger: Duration) {
     let drained = async {
         if stream.shutdown().await.is_ok() {
-            let mut scrap = [0; 4096];
+            let mut scrap = [0; 512];
             while matches!(stream.read(&mut scrap).await, Ok(1..)) {}
         }
     };

@@ -113,7 +113,8 @@ pub async fn run(client: Leg, instance: Leg, mut terms: Terms) -> Ending {
     if let Ending::Evicted(why) = &ending {
         pipe.say_last(&why.as_str().into());
     }
-    pipe.say_goodbye(&ending).await;
+    // Boxed: what an ending needs takes no room while the session lasts.
+    Box::pin(pipe.say_goodbye(&ending)).await;
     ending
 }
 
