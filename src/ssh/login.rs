@@ -52,6 +52,8 @@ pub(super) struct Login<'a> {
     pub(super) name: Option<LoginName>,
     raw_name: String,
     upstream: Option<Upstream>,
+    /// The client has asked for user authentication; nothing about a login counts before (RFC 4253 section 10).
+    is_service_open: bool,
     /// The instance has asked something by keyboard-interactive and waits for the answers.
     is_asked: bool,
     /// Factors proved so far, where several are wanted.
@@ -84,6 +86,7 @@ impl<'a> Login<'a> {
             name: None,
             raw_name: String::new(),
             upstream: None,
+            is_service_open: false,
             is_asked: false,
             verified: Vec::new(),
             plan: gatekeeper.plan.clone(),
@@ -107,7 +110,7 @@ impl<'a> Login<'a> {
                 Some(number::SERVICE_REQUEST) => {
                     self.accept_service(&message).await?;
                 }
-                Some(number::USERAUTH_REQUEST) => {
+                Some(number::USERAUTH_REQUEST) if self.is_service_open => {
                     let request = AuthRequest::parse(&message)?;
                     self.fix_name(&request)?;
                     self.asked_at = Instant::now();
@@ -180,6 +183,7 @@ impl<'a> Login<'a> {
         if service != message::SERVICE_USERAUTH {
             return Err(LoginError::OutOfPlace(number::SERVICE_REQUEST));
         }
+        self.is_service_open = true;
         self.tell(&message::service_accept(service)).await
     }
 

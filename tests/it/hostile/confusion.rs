@@ -174,6 +174,28 @@ fn cve_2026_46705_a_change_of_user_in_the_middle_of_questions_ends_the_connectio
     scene.ends_well();
 }
 
+/// RFC 4253 section 10: a service begins when it is accepted.
+#[test]
+fn a_login_without_its_service_is_no_login() {
+    let scene = Scene::with(Logins::Passwords, |setup| {
+        setup.auth("password = \"instance\"")
+    });
+    let acts = [Act::Offer, Act::Sign, Act::Password];
+    for act in acts {
+        let mut client = Hostile::keyed(scene.port());
+        scene.play(&mut client, act);
+        let said = client.end();
+        assert!(
+            said.as_deref()
+                .is_some_and(|said| said.contains("message 50")),
+            "{act:?}: {said:?}"
+        );
+    }
+    assert_eq!(scene.dialled(), 0);
+    assert!(scene.gate.audit("login").is_empty());
+    scene.ends_well();
+}
+
 /// Another service than the one that is served would be a way around what was checked for it.
 #[test]
 fn another_service_or_method_opens_nothing() {
