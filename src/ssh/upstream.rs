@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -27,6 +27,8 @@ use crate::shared_pool::Seat;
 pub(super) const BANNERS_MAX: usize = 16;
 /// Banner messages that are read for one answer at all: an instance that sends more has no verdict in mind.
 pub(super) const BANNERS_READ_MAX: usize = 256;
+/// How long an instance may take to judge a certificate: above what its directory service needs on a bad day.
+const VERDICT_MAX: Duration = Duration::from_secs(10);
 
 /// Why an instance gave no verdict on a login.
 #[derive(Debug, thiserror::Error)]
@@ -37,10 +39,22 @@ pub(super) enum LogInError {
     Malformed(#[from] Malformed),
     #[error("it sent {BANNERS_READ_MAX} banners and no verdict")]
     OnlyBanners,
+    #[error("no verdict within {0:?}")]
+    Silent(Duration),
     #[error("no certificate could be made: {0}")]
     Certificate(#[from] MintError),
     #[error("the login could not be signed: {0}")]
     Sign(#[from] KeyError),
+}
+
+impl LogInError {
+    /// For the person, who has proved who they are.
+    pub(super) fn told(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => "it does not answer",
+            _ => "it broke off the login",
+        }
+    }
 }
 
 /// A login under way on an instance, and the seat it holds there.
@@ -54,7 +68,7 @@ pub(super) struct Upstream {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     #[error("no answer within {0:?}")]
-    Silent(std::time::Duration),
+    Silent(Duration),
     #[error("{0}")]
     Connect(std::io::Error),
     #[error("{0}")]
@@ -163,14 +177,30 @@ impl Upstream {
         self.seat.instance().id.name.to_string()
     }
 
-    /// Logs in with a certificate minted for this grant; the instance's verdict, and its banners on the way.
+    /// Logs in with a certificate minted for this grant; the instance's verdict, and its banners on the way. An instance
+    /// that stalls is given up while the login still has time for another.
     pub(super) async fn log_in(
         &mut self,
         gatekeeper: &Gatekeeper,
         grant: &Grant,
         client: IpAddr,
-        now: SystemTime,
+        deadline: Instant,
     ) -> Result<(AuthReply, Vec<Zeroizing<Vec<u8>>>), LogInError> {
+        let limit = verdict_limit(deadline.saturating_duration_since(Instant::now()));
+        let asked = timeout(limit, self.log_in_unbounded(gatekeeper, grant, client)).await;
+        asked.unwrap_or_else(|_| {
+            gatekeeper.report_unreachable(&self.seat.instance().id);
+            Err(LogInError::Silent(limit))
+        })
+    }
+
+    async fn log_in_unbounded(
+        &mut self,
+        gatekeeper: &Gatekeeper,
+        grant: &Grant,
+        client: IpAddr,
+    ) -> Result<(AuthReply, Vec<Zeroizing<Vec<u8>>>), LogInError> {
+        let now = SystemTime::now();
         let session = self.seat.session();
         let entropy = &mut self.leg.entropy;
         let minted = gatekeeper.ca.mint(grant, session, client, now, entropy)?;
@@ -203,5 +233,23 @@ impl Upstream {
                 LINGER,
             )
             .await;
+    }
+}
+
+/// Half of what is left of the login, so that the next instance has the other half.
+fn verdict_limit(left: Duration) -> Duration {
+    VERDICT_MAX.min(left / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_that_stalls_leaves_time_for_another() {
+        let s = Duration::from_secs;
+        assert_eq!(verdict_limit(s(600)), VERDICT_MAX);
+        assert_eq!(verdict_limit(s(4)), s(2));
+        assert_eq!(verdict_limit(s(0)), s(0));
     }
 }

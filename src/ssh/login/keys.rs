@@ -2,9 +2,8 @@
 //! logs the person in on an instance.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use super::super::upstream::Upstream;
+use super::super::upstream::{LogInError, Upstream};
 use super::super::wire::keys::fingerprint;
 use super::super::wire::userauth::{self, AuthReply, AuthRequest, Method, SignedKey};
 use super::{Admitted, Login, LoginError};
@@ -145,24 +144,26 @@ impl Login<'_> {
             upstream.seat.prove(grant.user());
             match self.present_certificate(&mut upstream, grant).await? {
                 Ok(verdict) => return Ok((upstream, verdict)),
-                Err(why) => {
+                Err(error) => {
                     let instance = upstream.seat.instance().clone();
-                    self.leave_out(&instance, &why);
-                    let why = "it broke off the login";
-                    self.tell_of_another(&instance, why).await?;
+                    // Nobody else waits for a seat that this login has given up.
+                    drop(upstream);
+                    self.leave_out(&instance, &error.to_string());
+                    self.tell_of_another(&instance, error.told()).await?;
                 }
             }
         }
     }
 
-    /// What an instance says to a certificate for this grant, its banners passed on; the inner error is why it said nothing.
+    /// What an instance says to a certificate for this grant, its banners passed on; the inner error is why it gave no
+    /// verdict.
     pub(super) async fn present_certificate(
         &mut self,
         upstream: &mut Upstream,
         grant: &Grant,
-    ) -> Result<Result<AuthReply, String>, LoginError> {
+    ) -> Result<Result<AuthReply, LogInError>, LoginError> {
         let answer = upstream
-            .log_in(self.gatekeeper, grant, self.peer.ip(), SystemTime::now())
+            .log_in(self.gatekeeper, grant, self.peer.ip(), self.deadline)
             .await;
         match answer {
             Ok((verdict, banners)) => {
@@ -171,7 +172,7 @@ impl Login<'_> {
                 }
                 Ok(Ok(verdict))
             }
-            Err(error) => Ok(Err(error.to_string())),
+            Err(error) => Ok(Err(error)),
         }
     }
 }

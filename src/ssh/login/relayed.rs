@@ -69,7 +69,7 @@ impl Login<'_> {
                 method.name()
             ))),
             Ok(_) => Err(refused_certificate(upstream)),
-            Err(why) => Err(refused(why)),
+            Err(why) => Err(refused(why.to_string())),
         }
     }
 
@@ -188,7 +188,10 @@ impl Login<'_> {
         match self.present_certificate(&mut upstream, &grant).await? {
             Ok(AuthReply::Success) => self.admit(upstream, grant).await.map(Some),
             Ok(_) => Err(refused_certificate(&upstream)),
-            Err(why) => Err(LoginError::RefusedByInstance { instance, why }),
+            Err(why) => Err(LoginError::RefusedByInstance {
+                instance,
+                why: why.to_string(),
+            }),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Scene {
         let honest = beside.then(|| Sshd::start(&world, "good", Logins::Certificates));
         let mut setup = GateSetup::default()
             .instance("bad", hostile.port, None)
-            .health("interval = \"5m\"\nrise = 1")
+            .health("interval = \"5m\"\nrise = 1\nfall = 1")
             .ssh(GRACE)
             .auth(auth);
         if let Some(sshd) = &honest {
@@ -174,8 +174,29 @@ fn an_instance_that_never_gets_to_its_keys_is_left_for_another() {
 }
 
 #[test]
-fn an_instance_that_stalls_after_the_keys_ends_with_the_grace() {
-    Scene::new(|peer| peer.stall()).refuses("login took longer than 5s");
+fn an_instance_that_stalls_after_the_keys_is_left_for_another() {
+    let alone = Scene::new(Peer::stall);
+    let seen = alone.ssh();
+    assert_eq!(seen.code(), Some(255), "{seen}");
+    assert!(
+        seen.stderr.contains("no instance could be reached"),
+        "{seen}"
+    );
+    assert_eq!(alone.gate.instances()[0]["health"], "down");
+    alone.ends_well();
+    let scene = Scene::with(honest_start, Peer::stall, true, "password = \"off\"");
+    scene.leaves_it_for_another("it does not answer");
+}
+
+/// It may be asking the person's telephone.
+#[test]
+fn an_instance_that_stalls_over_a_password_ends_with_the_grace() {
+    let scene = Scene::with(honest_start, Peer::stall, false, "password = \"instance\"");
+    let mut client = Hostile::at_login(scene.gate.ssh_port);
+    client.send(&password_request(&scene.person.name, &Secret::new(b"x")));
+    let said = client.end();
+    assert!(said.is_some_and(|said| said.contains("login took longer than 5s")));
+    scene.ends_well();
 }
 
 #[test]
