@@ -4,7 +4,7 @@
 //! the same time spread. A person who has proved a name is one session on an instance, with however many browsers. It
 //! ends when none of them was heard of for a while and no answer or tunnel is open; the instance is not asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -351,6 +351,7 @@ impl Attended {
         let user = self.user.get()?;
         let id = &self.seat.instance().id;
         Some(AuditEvent::End {
+            refusals: BTreeMap::new(),
             session: self.seat.session().to_string(),
             user: Some(user.to_string()),
             protocol: "jupyter",

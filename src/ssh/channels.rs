@@ -173,6 +173,11 @@ impl Channels {
         (!self.answers.is_empty()).then(|| std::mem::take(&mut self.answers))
     }
 
+    /// For what is refused elsewhere.
+    pub fn note_refusal(&mut self, refusal: Refusal) {
+        self.refusals.push(refusal);
+    }
+
     /// What has been refused since this was last asked; for the log.
     pub fn take_refusals(&mut self) -> Vec<Refusal> {
         std::mem::take(&mut self.refusals)

@@ -17,11 +17,13 @@ use super::leg::{self, LINGER, Leg};
 use super::login::{Admitted, Login, LoginError};
 use super::pipe::{self, Bounds, Keepalive, Terms};
 use super::record::{Recorders, SessionRecorder};
+use super::refusals::{Refusals, Whose};
 use super::toll::{self, Toll, Tolls};
 use super::wire::message::DisconnectCode;
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::{ServerSettings, Transport};
 use crate::config::{PoolConfig, SshConfig};
+use crate::identity::Grant;
 use crate::net::accept::Permit;
 use crate::net::shutdown::Shutdown;
 use crate::pool::Protocol;
@@ -186,6 +188,7 @@ impl SshFront {
         let _: Result<(), _> = prover.announce(&mut client);
         let policy = self.gatekeeper.policies.policy_for(&id.pool, &grant).await;
         let session = seat.session().to_string();
+        let refusals = Arc::new(self.refusals(&seat, &grant, peer));
         let recorder = self
             .recorders
             .session(&id.pool, grant.user(), &session, &id.name)
@@ -197,7 +200,7 @@ impl SshFront {
                 let terms = Terms {
                     prover: Some(prover),
                     client_env: self.gatekeeper.client_env(&id.pool, peer.ip()),
-                    ..self.terms(&seat, channels, recorder.clone())
+                    ..self.terms(&seat, channels, refusals.clone(), recorder.clone())
                 };
                 pipe::run(client, instance, terms).await.to_string()
             }
@@ -224,15 +227,32 @@ impl SshFront {
             bytes_in,
             bytes_out,
             cause,
+            refusals: refusals.counts(),
             recordings,
         });
     }
 
-    fn terms(&self, seat: &Seat, channels: Channels, recorder: Option<SessionRecorder>) -> Terms {
+    fn refusals(&self, seat: &Seat, grant: &Grant, peer: SocketAddr) -> Refusals {
+        let whose = Whose {
+            session: seat.session(),
+            user: grant.user().clone(),
+            peer,
+            instance: seat.instance().id.clone(),
+        };
+        Refusals::new(whose, self.audit.clone(), self.metrics.clone())
+    }
+
+    fn terms(
+        &self,
+        seat: &Seat,
+        channels: Channels,
+        refusals: Arc<Refusals>,
+        recorder: Option<SessionRecorder>,
+    ) -> Terms {
         Terms {
             instance_name: seat.instance().id.name.clone(),
             meter: seat.meter.clone(),
-            metrics: self.metrics.clone(),
+            refusals,
             keepalive: self.keepalive,
             channels,
             recorder,

@@ -19,6 +19,7 @@ mod pipe;
 mod policies;
 mod policy;
 mod record;
+mod refusals;
 mod replies;
 #[cfg(test)]
 mod test_keys;

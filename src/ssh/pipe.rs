@@ -26,11 +26,11 @@ use super::client_env::ClientEnv;
 use super::host_identity::Prover;
 use super::leg::{LINGER, Leg};
 use super::record::SessionRecorder;
+use super::refusals::Refusals;
 use super::replies::TooManyRequests;
 use super::wire::message::{DisconnectCode, Malformed};
 use super::wire::transport::WireError;
 use crate::shared_pool::{Mailbox, Meter};
-use crate::telemetry::metrics::Metrics;
 
 /// What the person reads; why it is so stands in the log and the audit line.
 const UNRECORDED: &str =
@@ -73,10 +73,11 @@ pub enum Ending {
 pub struct Terms {
     pub instance_name: Arc<str>,
     pub meter: Arc<Meter>,
-    pub metrics: Metrics,
     pub keepalive: Keepalive,
     /// With the policy that holds, and whoever watches.
     pub channels: Channels,
+    /// Told of what `channels` refuses.
+    pub refusals: Arc<Refusals>,
     /// Feeds on `channels`; `None` where nothing is recorded.
     pub recorder: Option<SessionRecorder>,
     pub bounds: Bounds,
@@ -279,8 +280,7 @@ impl Pipe {
         INPUT.set(input);
         self.flush(side);
         for refusal in self.terms.channels.take_refusals() {
-            tracing::info!(what = refusal.what, reason = %refusal.text, "refused within a session");
-            self.terms.metrics.count_refusal(refusal.what);
+            self.terms.refusals.note(&refusal);
         }
     }
 

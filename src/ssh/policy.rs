@@ -35,6 +35,11 @@ impl Refusal {
         Self::new("channels", format!("more than {limit} channels are open"))
     }
 
+    /// Of keys that are not the gate's, or more proofs than anybody needs.
+    pub fn no_proof() -> Self {
+        Self::new("host-key-proof", "this proof of host keys is not given")
+    }
+
     fn new(what: &'static str, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { what, text }

@@ -1,8 +1,10 @@
-//! The audit log: one JSON line for every login that was admitted or refused, and one for every session's end.
+//! The audit log: one JSON line for every login that was admitted or refused, one for every session's end, and one for
+//! each kind of thing that was refused within a session.
 //!
 //! A login never waits for the disk: lines go through a bounded queue to one writer thread, and when the queue is full or
 //! the disk refuses, the line is counted as lost and the log says so. What may never be in a line: passwords, keys, cookies.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -42,6 +44,18 @@ pub enum AuditEvent {
         cause: String,
         client: String,
     },
+    /// Something asked for within a session was refused, for the first time in it; `End` says how often in all.
+    RefusedRequest {
+        session: String,
+        user: Option<String>,
+        protocol: &'static str,
+        peer: SocketAddr,
+        pool: String,
+        instance: String,
+        /// Its kind, as `poolgate_ssh_refusals_total` has it.
+        what: &'static str,
+        cause: String,
+    },
     /// A session ended.
     End {
         session: String,
@@ -54,6 +68,9 @@ pub enum AuditEvent {
         bytes_in: u64,
         bytes_out: u64,
         cause: String,
+        /// What was refused within it, and how often; absent where nothing was.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        refusals: BTreeMap<&'static str, u64>,
         /// The recordings of its terminals; absent where this person is not recorded.
         #[serde(skip_serializing_if = "Option::is_none")]
         recordings: Option<Vec<RecordingNote>>,

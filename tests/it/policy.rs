@@ -78,6 +78,17 @@ fn a_refused_target_is_told_and_an_allowed_one_is_reached() {
     let (_, metrics) = scene.gate.admin("/metrics");
     let counted = "poolgate_ssh_refusals_total{what=\"local-forwarding\"} 2";
     assert!(metrics.contains(counted), "{metrics}");
+    let lines = scene.gate.wait_audit("refused-request", 2);
+    assert_eq!(lines[0]["user"], person.name.as_str());
+    assert_eq!(lines[0]["what"], "local-forwarding");
+    let cause = lines[0]["cause"].as_str().unwrap();
+    assert!(cause.contains("192.0.2.1:22"), "{cause}");
+    let ends = scene.gate.wait_audit("end", 3);
+    let refused = ends.iter().filter(|end| !end["refusals"].is_null());
+    for end in refused.clone() {
+        assert_eq!(end["refusals"]["local-forwarding"], 1, "{end}");
+    }
+    assert_eq!(refused.count(), 2);
     scene.gate.stop();
 }
 

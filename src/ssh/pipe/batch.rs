@@ -8,6 +8,7 @@ use super::RelayError;
 use super::end::{Departure, End};
 use crate::ssh::channels::{Channels, Passage, Side};
 use crate::ssh::client_env::Insertion;
+use crate::ssh::policy::Refusal;
 use crate::ssh::replies::Due;
 use crate::ssh::wire::message::{GlobalKind, GlobalRequest, number};
 use crate::ssh::wire::transport::Event;
@@ -148,7 +149,10 @@ fn relay_message(
             let request = GlobalRequest::parse(payload)?;
             let is_bound = is_bound_to_a_leg(&request, side);
             if is_bound || !channels.permits_global(side, &request) {
-                let answer = from.prove(&request).filter(|_| is_bound);
+                let answer = is_bound.then(|| from.prove(&request)).flatten();
+                if is_bound && side == Side::Client && answer.is_none() {
+                    channels.note_refusal(Refusal::no_proof());
+                }
                 if request.want_reply {
                     to.replies.push(answer.map_or(Due::Refuse, Due::Answer))?;
                 }

@@ -86,7 +86,7 @@ fn nothing_but(keepalive: Keepalive) -> Terms {
     Terms {
         instance_name: "vm1".into(),
         meter: Arc::default(),
-        metrics: Metrics::new(),
+        refusals: Arc::default(),
         keepalive,
         channels: Channels::default(),
         recorder: None,

@@ -19,6 +19,7 @@ async fn the_gate_proves_its_own_keys_in_their_turn_and_not_for_ever() {
     let identity = Arc::new(HostIdentity::of_key(key));
     let mut duties = nothing_but(CALM);
     duties.prover = Some(Prover::new(identity));
+    let refusals = duties.refusals.clone();
     let mut scene = scene(duties).await;
     let prove = Writer::new(number::GLOBAL_REQUEST)
         .string("hostkeys-prove-00@openssh.com")
@@ -50,6 +51,9 @@ async fn the_gate_proves_its_own_keys_in_their_turn_and_not_for_ever() {
     for _ in 0..3 {
         assert_eq!(*scene.client.next().await.unwrap(), [82]);
     }
+    // The third 82 is the instance's own.
+    let counted = refusals.counts().get("host-key-proof").copied();
+    assert_eq!(counted, Some(2));
 }
 
 #[tokio::test]
