@@ -6,6 +6,7 @@
 mod blob;
 mod certificate;
 mod private;
+mod short_number;
 #[cfg(test)]
 mod tests;
 mod verify;

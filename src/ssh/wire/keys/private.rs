@@ -5,6 +5,7 @@
 
 use super::super::Entropy;
 use super::blob::{put_string, put_unsigned, shown};
+use super::short_number::at_full_length;
 use super::{KeyError, RSA_BITS, SigAlg, fingerprint};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents};
@@ -42,7 +43,11 @@ impl PrivateKey {
                 "private key: it is not in OpenSSH's format (ssh-keygen -p converts it)",
             ));
         }
-        let parsed = ssh_key::PrivateKey::from_openssh(pem).map_err(|error| match error {
+        let parsed = ssh_key::PrivateKey::from_openssh(pem).or_else(|error| {
+            let whole = at_full_length(pem).ok_or(error)?;
+            ssh_key::PrivateKey::from_bytes(&whole)
+        });
+        let parsed = parsed.map_err(|error| match error {
             ssh_key::Error::AlgorithmUnknown => KeyError::Unsupported("of this file".to_owned()),
             _ => KeyError::Malformed("private key file"),
         })?;

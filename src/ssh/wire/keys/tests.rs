@@ -262,6 +262,28 @@ fn private_keys_of_ssh_keygen_are_read_written_and_sign() {
     assert_eq!(again.public_blob(), minted.public_blob());
 }
 
+/// Those of OpenSSH's own suite are drawn by chance, and so are people's.
+#[test]
+fn private_keys_whose_number_begins_with_zeros_are_read() {
+    for (name, alg) in [
+        ("ecdsa256-short", SigAlg::EcdsaP256),
+        ("ecdsa384-short", SigAlg::EcdsaP384),
+        ("ecdsa521-short", SigAlg::EcdsaP521),
+    ] {
+        let pem = fixture(name);
+        let key = PrivateKey::from_openssh(&pem).unwrap();
+        assert_eq!(key.public_blob(), public(name), "{name}");
+        let signature = key.sign(alg, b"data").unwrap();
+        verify(&public(name), alg, b"data", &signature).unwrap();
+        let again = PrivateKey::from_openssh(&key.to_openssh("").unwrap()).unwrap();
+        assert_eq!(again.public_blob(), key.public_blob());
+        // What is no whole file is none at full length either.
+        for end in 0..pem.len() - 40 {
+            assert!(PrivateKey::from_openssh(&pem[..end]).is_err());
+        }
+    }
+}
+
 #[test]
 fn unusable_private_keys_say_why() {
     let error = |name| PrivateKey::from_openssh(&fixture(name)).err().unwrap();
