@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::grant::Offered;
 use crate::ssh::wire::keys::{Certificate, fingerprint, key_type};
+use crate::telemetry::metrics::Metrics;
 
 /// From its start to its end, a wait for a free place not included.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +36,7 @@ pub struct KeysCommand {
     arguments: Vec<Argument>,
     account: Account,
     running: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 #[derive(Clone, Copy)]
@@ -89,7 +91,7 @@ pub enum ProgramError {
 
 impl KeysCommand {
     /// Blocking. `words`: an absolute path, then arguments with tokens; without any, the login name, as sshd does it.
-    pub fn new(words: &[String], account: &str) -> Result<Self, CommandError> {
+    pub fn new(words: &[String], account: &str, metrics: Metrics) -> Result<Self, CommandError> {
         let mut words = words.iter();
         let program = PathBuf::from(words.next().map_or("", String::as_str));
         check_program(&program)?;
@@ -112,6 +114,7 @@ impl KeysCommand {
                 gid: found.gid.as_raw(),
             },
             running: Arc::new(Semaphore::new(RUNNING_MAX)),
+            metrics,
         })
     }
 
@@ -121,12 +124,13 @@ impl KeysCommand {
 
     /// What it answers for this key of this person; `None` after a failure, which the log tells.
     pub(super) async fn ask(&self, offered: &Offered) -> Option<Vec<u8>> {
-        let failed = |why: String| {
+        let failed = |outcome, why: String| {
+            self.metrics.count_keys_command(outcome);
             tracing::warn!(user = %offered.user, program = %self.program.display(), why, "authorized_keys_command gave no keys");
         };
         let place = tokio::time::timeout(QUEUE_TIMEOUT, self.running.acquire()).await;
         let Ok(Ok(_place)) = place else {
-            failed(format!("{RUNNING_MAX} of it already run"));
+            failed("busy", format!("{RUNNING_MAX} of it already run"));
             return None;
         };
         // Looked at each time, as sshd does: what it was at the start says nothing of now.
@@ -135,20 +139,23 @@ impl KeysCommand {
         match checked {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                failed(error.to_string());
+                failed("failed", error.to_string());
                 return None;
             }
             Err(_) => return None,
         }
         let arguments = self.arguments_for(offered).await?;
         match tokio::time::timeout(TIMEOUT, self.run(arguments)).await {
-            Ok(Ok(output)) => Some(output),
+            Ok(Ok(output)) => {
+                self.metrics.count_keys_command("answered");
+                Some(output)
+            }
             Ok(Err(why)) => {
-                failed(why);
+                failed("failed", why);
                 None
             }
             Err(_) => {
-                failed(format!("it did not end within {TIMEOUT:?}"));
+                failed("timeout", format!("it did not end within {TIMEOUT:?}"));
                 None
             }
         }

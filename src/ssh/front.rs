@@ -60,7 +60,7 @@ impl SshFront {
         shutdown: Shutdown,
     ) -> anyhow::Result<Arc<Self>> {
         let identity = HostIdentity::load(config, SystemTime::now())?;
-        let gatekeeper = Gatekeeper::build(config, pools, state_dir, pool)?;
+        let gatekeeper = Gatekeeper::build(config, pools, state_dir, pool, &metrics)?;
         Ok(Arc::new(Self {
             server: RwLock::new(server_settings(&identity, gatekeeper.rekey)),
             identity: Arc::new(identity),

@@ -23,6 +23,7 @@ use crate::identity::{AuthorizedLine, KeyFinder, KeySources, KeysCommand};
 use crate::net::proxy_header;
 use crate::pool::{Health, Instance, InstanceId, Protocol};
 use crate::shared_pool::SharedPool;
+use crate::telemetry::metrics::Metrics;
 
 pub(super) struct Gatekeeper {
     pub ca: UserCa,
@@ -53,6 +54,7 @@ impl Gatekeeper {
         pools: &BTreeMap<String, PoolConfig>,
         state_dir: &Path,
         pool: SharedPool,
+        metrics: &Metrics,
     ) -> anyhow::Result<Self> {
         let trusted = pools
             .iter()
@@ -71,7 +73,7 @@ impl Gatekeeper {
                 ..RekeyLimits::default()
             },
             plan: plan(&config.auth),
-            keys: KeyFinder::new(key_sources(&config.auth)?)?,
+            keys: KeyFinder::new(key_sources(&config.auth, metrics)?)?,
             policies: Policies::new(pools, config.connect_timeout),
             instance_keys: InstanceKeys::load(state_dir, trusted)?,
             client_addresses: pools
@@ -136,9 +138,10 @@ fn plan(config: &SshAuthConfig) -> Plan {
     }
 }
 
-fn key_sources(config: &SshAuthConfig) -> anyhow::Result<KeySources> {
+fn key_sources(config: &SshAuthConfig, metrics: &Metrics) -> anyhow::Result<KeySources> {
     let command = config.authorized_keys_command.as_ref();
-    let command = command.map(|command| KeysCommand::new(&command.words, &command.user));
+    let command =
+        command.map(|command| KeysCommand::new(&command.words, &command.user, metrics.clone()));
     Ok(KeySources {
         authorized_keys: config.authorized_keys.clone(),
         trusted_user_ca_keys: config.trusted_user_ca_keys.clone(),

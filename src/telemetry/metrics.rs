@@ -72,6 +72,12 @@ impl Metrics {
         refusals.get_or_create(&[("what", what)]).inc();
     }
 
+    /// A run of `authorized_keys_command`: `answered`, `failed`, `timeout`, or `busy` where no place came free for it.
+    pub fn count_keys_command(&self, outcome: &'static str) {
+        let runs = &self.inner.counted.keys_commands;
+        runs.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
     /// An open connection, until the guard is dropped.
     pub fn connection(&self, protocol: Protocol) -> ConnectionGuard {
         let open = self.carried(protocol).open.clone();
@@ -179,6 +185,7 @@ struct Counted {
     placements: Counters<2>,
     limit_hits: Counters<1>,
     refusals: Counters<1>,
+    keys_commands: Counters<1>,
     connections: Family<[Label; 1], Gauge>,
     requests: Counters<1>,
     bytes: Counters<2>,
@@ -197,6 +204,9 @@ impl Counted {
         to.register("limit_hits", help, self.limit_hits.clone());
         let help = "What ssh sessions asked for and the policy refused";
         to.register("ssh_refusals", help, self.refusals.clone());
+        let help = "Runs of authorized_keys_command by outcome";
+        let runs = self.keys_commands.clone();
+        to.register("keys_command_runs", help, runs);
         let help = "Connections open at this moment";
         to.register("open_connections", help, self.connections.clone());
         let help = "HTTP answers given to people";

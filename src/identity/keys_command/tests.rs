@@ -8,7 +8,8 @@ fn own_account() -> String {
 
 fn command(words: &[&str]) -> KeysCommand {
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    KeysCommand::new(&words, &own_account()).unwrap_or_else(|error| panic!("{error}"))
+    KeysCommand::new(&words, &own_account(), Metrics::new())
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn offered() -> Offered {
@@ -61,9 +62,27 @@ async fn failures_give_nothing() {
     );
     let flood = "head -c 2000000 /dev/zero";
     assert_eq!(answer(&["/bin/sh", "-c", flood]).await, None);
-    let hung = answer(&["/bin/sh", "-c", "echo key; exec sleep 1000"]);
+    let hangs = command(&["/bin/sh", "-c", "echo key; exec sleep 1000"]);
     tokio::time::pause();
-    assert_eq!(hung.await, None);
+    assert_eq!(hangs.ask(&offered()).await, None);
+    let text = hangs.metrics.encode(&crate::pool::Snapshot::default());
+    let counted = "poolgate_keys_command_runs_total{outcome=\"timeout\"} 1";
+    assert!(text.contains(counted), "{text}");
+}
+
+#[tokio::test]
+async fn every_run_is_counted() {
+    let runs = command(&["/bin/sh", "-c", "test -e \"$0\"", "/%u"]);
+    runs.ask(&offered()).await;
+    let all = runs.running.acquire_many(RUNNING_MAX as u32).await.unwrap();
+    tokio::time::pause();
+    runs.ask(&offered()).await;
+    drop(all);
+    let text = runs.metrics.encode(&crate::pool::Snapshot::default());
+    for outcome in ["failed", "busy"] {
+        let counted = format!("poolgate_keys_command_runs_total{{outcome=\"{outcome}\"}} 1");
+        assert!(text.contains(&counted), "{text}");
+    }
 }
 
 #[test]
@@ -88,7 +107,8 @@ fn a_program_that_others_can_write_is_not_run() {
 fn mistakes_are_named() {
     let told = |words: &[&str], account: &str| {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        KeysCommand::new(&words, account).err().unwrap().to_string()
+        let refused = KeysCommand::new(&words, account, Metrics::new());
+        refused.err().unwrap().to_string()
     };
     assert!(told(&["/bin/echo", "%x"], "root").contains("\"%x\""));
     assert!(told(&["/bin/echo", "%"], "root").contains("\"%\""));

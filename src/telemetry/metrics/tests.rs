@@ -56,6 +56,7 @@ fn counted() -> Metrics {
     metrics.count_placement(Protocol::Ssh, PlacementReason::LeastLoaded);
     metrics.count_limit("ssh.max_startups");
     metrics.count_refusal("terminal");
+    metrics.count_keys_command("timeout");
     metrics.count_recording("complete");
     metrics.count_request(404);
     metrics.count_bytes(Protocol::Jupyter, 10, 20);
