@@ -2,28 +2,31 @@
 //!
 //! It changes nothing and connects to nothing, so it can run beside a gate at work.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::ConfigArgs;
 use super::{Failure, print};
-use crate::config::{self, Config, InstanceHostKeys};
+use crate::config::{self, Config, InstanceHostKeys, RecordingConfig, show_size};
 
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode, Failure> {
     let file = config::file_to_read(args.config.as_deref());
     let config = config::load(Some(&file))?;
     let named = files_of(&config);
-    let faults: Vec<_> = named.iter().filter_map(NamedFile::fault).collect();
+    let folders = recording_folders(&config);
+    let mut faults: Vec<_> = named.iter().filter_map(NamedFile::fault).collect();
+    faults.extend(folders.iter().filter_map(RecordingFolder::fault));
     if !faults.is_empty() {
         for fault in &faults {
             print::complain(&format!("{}: {fault}", file.display()));
         }
         return Ok(ExitCode::FAILURE);
     }
-    let warnings: String = named.iter().filter_map(NamedFile::warning).collect();
+    let mut warnings: String = named.iter().filter_map(NamedFile::warning).collect();
+    warnings.extend(folders.iter().filter_map(RecordingFolder::warning));
     let text = format!(
         "{}: no faults\n{warnings}\nLimits in force:\n{}",
         file.display(),
@@ -108,6 +111,79 @@ fn files_of(config: &Config) -> Vec<NamedFile<'_>> {
     files
 }
 
+/// Where terminals are recorded; the gate makes the folder if it is not there.
+struct RecordingFolder<'a> {
+    key: String,
+    config: &'a RecordingConfig,
+}
+
+impl RecordingFolder<'_> {
+    /// Why nothing could be recorded in it.
+    fn fault(&self) -> Option<String> {
+        let (key, path) = (&self.key, self.config.folder.display());
+        let wrong = match self.nearest() {
+            Ok((at, found)) if !found.is_dir() => {
+                format!("{} is no folder; name another", at.display())
+            }
+            Ok((at, found))
+                if at == self.config.folder && found.permissions().mode() & 0o077 != 0 =>
+            {
+                format!("others may enter {path}; chmod 700 {path}")
+            }
+            Ok((at, _)) if nix::unistd::access(at, nix::unistd::AccessFlags::W_OK).is_err() => {
+                format!(
+                    "{} cannot be written to; name another, or give it to the gate's account",
+                    at.display()
+                )
+            }
+            Ok(_) => return None,
+            Err(error) => format!("{path} cannot be looked at: {error}; name another"),
+        };
+        Some(format!("{key}: {wrong}"))
+    }
+
+    /// It would refuse every recording as long as this is so.
+    fn warning(&self) -> Option<String> {
+        let (at, _) = self.nearest().ok()?;
+        let disk = nix::sys::statvfs::statvfs(at).ok()?;
+        let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+        let min = self.config.free_min;
+        (free < min).then(|| {
+            format!(
+                "warning: {}: {} has {} free, less than free_min ({})\n",
+                self.key,
+                at.display(),
+                show_size(free),
+                show_size(min)
+            )
+        })
+    }
+
+    /// The folder itself, or the one above it that is there.
+    fn nearest(&self) -> io::Result<(&Path, Metadata)> {
+        let mut missing = io::ErrorKind::NotFound.into();
+        for at in self.config.folder.ancestors() {
+            match std::fs::metadata(at) {
+                Ok(found) => return Ok((at, found)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(missing)
+    }
+}
+
+fn recording_folders(config: &Config) -> Vec<RecordingFolder<'_>> {
+    let mut folders = Vec::new();
+    for (name, pool) in &config.pools {
+        if let Some(config) = &pool.recording {
+            let key = format!("pools.{name}.recording.folder");
+            folders.push(RecordingFolder { key, config });
+        }
+    }
+    folders
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +211,35 @@ mod tests {
         assert!(faults[0].starts_with("ssh.host_keys: ") && faults[0].contains("missing"));
         assert!(faults[1].starts_with("ssh.user_ca: ") && faults[1].contains("is empty"));
         assert!(files[0].warning().is_some(), "a key that others may read");
+    }
+
+    #[test]
+    fn a_folder_for_recordings_must_be_the_gates_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        std::fs::create_dir(folder.path().join("open")).unwrap();
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.path().join("open"), open).unwrap();
+        let look = |name: &str, free_min: &str| {
+            let text = format!(
+                "[ssh]\nlisten = [\"127.0.0.1:2222\"]\nhost_keys = [\"key\"]\nuser_ca = \"ca\"\n\
+                 [pools.main.recording]\nenabled = true\nfolder = \"{name}\"\nfree_min = \"{free_min}\"\n\
+                 [pools.main.fleet]\nprovider = \"static\"\ninstances = [{{ name = \"vm1\", address = \"10.0.0.4\" }}]\n"
+            );
+            let file = folder.path().join("x.toml");
+            let config = config::parse(&file, &text, HashMap::new()).unwrap();
+            let folders = recording_folders(&config);
+            (folders[0].fault(), folders[0].warning())
+        };
+        assert_eq!(look("not/there/yet", "0 B"), (None, None));
+        let (fault, _) = look("open", "0 B");
+        let fault = fault.unwrap();
+        assert!(fault.starts_with("pools.main.recording.folder: ") && fault.contains("chmod 700"));
+        for name in ["file", "file/below"] {
+            assert!(look(name, "0 B").0.is_some(), "{name}");
+        }
+        let (fault, warning) = look("not/there/yet", "1024 TiB");
+        assert_eq!(fault, None);
+        assert!(warning.unwrap().contains("less than free_min (1024 TiB)"));
     }
 }

@@ -32,7 +32,7 @@ use ipnet::IpNet;
 
 pub use faults::{Fault, Faults, Place};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
-pub use units::parse_duration;
+pub use units::{parse_duration, show_size};
 
 /// Where the configuration is looked for when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/poolgate/poolgate.toml";

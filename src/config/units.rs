@@ -138,7 +138,7 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Read<u64> {
 }
 
 /// As config writes it: `"1 GiB"`.
-pub(super) fn show_size(bytes: u64) -> String {
+pub fn show_size(bytes: u64) -> String {
     let unit = SIZES
         .iter()
         .find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
