@@ -95,6 +95,16 @@ impl Penalties {
         (!over.is_zero()).then_some(over)
     }
 
+    /// Whether it has done something that it has not served yet, be it forgiven so far.
+    pub fn owes(&self, peer: IpAddr, now: Instant) -> bool {
+        let source = Source::of(peer);
+        let table = match source.is_ipv6() {
+            true => &self.ipv6,
+            false => &self.ipv4,
+        };
+        table.ends.get(&source).is_some_and(|end| *end > now)
+    }
+
     fn is_exempt(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.rules.exempt.iter().any(|net| net.contains(&peer))

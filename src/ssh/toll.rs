@@ -20,8 +20,8 @@ use crate::config::PenaltiesConfig;
 use crate::net::source::Source;
 use crate::telemetry::metrics::Metrics;
 
-/// Questions to instances that one source, and one name, may have under way at a time; others wait in turn. What is under
-/// way when a penalty begins is the most that comes through on top of it.
+/// Questions to instances that one source, and about one name all sources that have failed, may have under way at a time;
+/// others wait in turn. What is under way when a penalty begins is the most that comes through on top of it.
 const TURNS_OF_SOURCE: usize = 8;
 const TURNS_OF_NAME: usize = 4;
 
@@ -67,6 +67,18 @@ impl Tolls {
         wait
     }
 
+    /// The least time of a refusal: by the name alone, be it known or not.
+    fn refusal_time(&self, user: &str) -> Duration {
+        let whole = u64::MAX >> 40;
+        let part = self.jitter.hash_one(user) & whole;
+        // Up to 5 ms in steps below a microsecond.
+        REFUSAL_MIN + REFUSAL_MIN * u32::try_from(part).unwrap_or_default() / (1 << 24)
+    }
+
+    fn owes(&self, peer: IpAddr) -> bool {
+        self.penalties().owes(peer, Instant::now())
+    }
+
     fn charge(&self, peer: IpAddr, offence: Offence) {
         let charge = self.penalties().charge(peer, offence, Instant::now());
         if charge == Charge::Crowded {
@@ -105,10 +117,15 @@ impl Toll {
         self.pay(Offence::AuthFail);
     }
 
-    /// Waits until an instance may be asked about this name for this source.
+    /// Waits until an instance may be asked about this name for this source. Strangers who guess a name wait for each
+    /// other; a source that owes nothing does not wait for them, or they could keep the name's owner out.
     pub async fn turn(&mut self, user: &str) -> Result<Turn, LoginError> {
         let source = self.tolls.sources.wait(Source::of(self.peer)).await;
-        let name = self.tolls.names.wait(user.to_owned()).await;
+        let has_failed = self.tolls.owes(self.peer);
+        let name = match has_failed {
+            true => Some(self.tolls.names.wait(user.to_owned()).await),
+            false => None,
+        };
         // While waiting, the others of this source may have used up its patience.
         if let Some(wait) = self.tolls.wait(self.peer) {
             return Err(LoginError::Penalised(whole_seconds(wait)));
@@ -122,14 +139,8 @@ impl Toll {
 
     /// Waits until a refusal has taken the time that all refusals of this name take, however long the gate looked for keys.
     pub async fn even_out(&self, user: &str, began: Instant) {
-        let whole = u64::MAX >> 40;
-        let part = self.tolls.jitter.hash_one(user) & whole;
-        // Up to 5 ms in steps below a microsecond.
-        let jitter = REFUSAL_MIN * u32::try_from(part).unwrap_or_default() / (1 << 24);
-        tokio::time::sleep_until(
-            (began + rounded_up(REFUSAL_MIN + jitter, began.elapsed())).into(),
-        )
-        .await;
+        let least = self.tolls.refusal_time(user);
+        tokio::time::sleep_until((began + rounded_up(least, began.elapsed())).into()).await;
     }
 
     /// Charges a login that came to nothing.
@@ -170,7 +181,7 @@ impl Toll {
 /// The right to ask an instance; the next in line has it when this is dropped.
 pub(super) struct Turn {
     _source: Place<Source>,
-    _name: Place<String>,
+    _name: Option<Place<String>>,
 }
 
 /// Lines of those who wait, one for each key; a line exists while somebody is in it.
@@ -308,6 +319,23 @@ mod tests {
         assert_eq!(rounded_up(ms(7), ms(20)), ms(28));
     }
 
+    #[test]
+    fn ten_thousand_probes_learn_of_a_name_what_its_letters_say_and_the_gates_secret() {
+        let (gate, other) = (tolls(), tolls());
+        let mut seen = std::collections::BTreeSet::new();
+        let mut alike = 0;
+        for number in 0..10_000 {
+            let name = format!("person{number}");
+            let time = gate.refusal_time(&name);
+            assert_eq!(time, gate.refusal_time(&name), "asked again");
+            assert!((REFUSAL_MIN..REFUSAL_MIN * 2).contains(&time), "{time:?}");
+            alike += usize::from(time == other.refusal_time(&name));
+            seen.insert(time);
+        }
+        assert!(seen.len() > 9_000, "{} times", seen.len());
+        assert!(alike < 100, "another gate gives away this one's: {alike}");
+    }
+
     #[tokio::test]
     async fn a_source_has_so_many_turns_and_its_line_leaves_nothing() {
         let tolls = tolls();
@@ -330,5 +358,25 @@ mod tests {
         drop(turns);
         assert!(tolls.sources.lines.lock().unwrap().is_empty());
         assert!(tolls.names.lines.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn guessers_of_a_name_wait_for_each_other_and_its_owner_does_not() {
+        let tolls = tolls();
+        let from = |host: u8| Toll::new(&tolls, [192, 0, 2, host].into());
+        let mut guessers: Vec<_> = (10..30).map(from).collect();
+        let mut turns = Vec::new();
+        let mut waiting = 0;
+        for guesser in &mut guessers {
+            guesser.failed();
+            let turn = guesser.turn("alice");
+            match tokio::time::timeout(Duration::from_millis(5), turn).await {
+                Ok(turn) => turns.push(turn.unwrap()),
+                Err(_) => waiting += 1,
+            }
+        }
+        assert_eq!((turns.len(), waiting), (TURNS_OF_NAME, 20 - TURNS_OF_NAME));
+        from(1).turn("alice").await.unwrap();
+        guessers[19].turn("bob").await.unwrap();
     }
 }
