@@ -153,7 +153,8 @@ impl RecordingFolder<'_> {
                 "warning: {}: {} has {} free, less than free_min ({})\n",
                 self.key,
                 at.display(),
-                show_size(free),
+                // As people count, not to the byte.
+                show_size(free & !((1 << 20) - 1)),
                 show_size(min)
             )
         })
@@ -238,8 +239,12 @@ mod tests {
         for name in ["file", "file/below"] {
             assert!(look(name, "0 B").0.is_some(), "{name}");
         }
-        let (fault, warning) = look("not/there/yet", "1024 TiB");
+        let (fault, warning) = look("not/there/yet", "1048576 GiB");
         assert_eq!(fault, None);
-        assert!(warning.unwrap().contains("less than free_min (1024 TiB)"));
+        assert!(
+            warning
+                .unwrap()
+                .contains("less than free_min (1048576 GiB)")
+        );
     }
 }
