@@ -8,7 +8,9 @@
 #![allow(dead_code)]
 
 pub mod authorized_keys;
+pub mod channels;
 pub mod config;
+pub mod http_head;
 pub mod ident;
 pub mod keyed;
 pub mod keys;
@@ -16,6 +18,7 @@ pub mod known_hosts;
 pub mod messages;
 pub mod pair;
 pub mod private_key;
+pub mod proxy_header;
 pub mod transport;
 pub mod userauth;
 
@@ -24,13 +27,16 @@ pub type Target = (&'static str, fn(&[u8]));
 
 pub const TARGETS: &[Target] = &[
     ("authorized_keys", authorized_keys::run),
+    ("channels", channels::run),
     ("config", config::run),
+    ("http_head", http_head::run),
     ("ident", ident::run),
     ("keyed", keyed::run),
     ("keys", keys::run),
     ("known_hosts", known_hosts::run),
     ("messages", messages::run),
     ("private_key", private_key::run),
+    ("proxy_header", proxy_header::run),
     ("transport", transport::run),
     ("userauth", userauth::run),
 ];

@@ -4,18 +4,20 @@
 //! every request is routed by a signed pin, set on the very first answer; nothing else a client sends decides where it
 //! goes. Deliberately absent: parsing of WebSocket frames, caching, buffering, rewriting of bodies or of `Location`.
 
+pub mod classify;
+pub mod cookies;
+pub mod framing;
+pub mod headers;
+pub mod pin;
+pub mod validate;
+
 mod answer;
 mod body;
-mod classify;
-mod cookies;
 mod forward;
-mod framing;
 mod front;
-mod headers;
 mod instance_pool;
 mod learn;
 mod listener;
-mod pin;
 mod presence;
 mod route;
 mod service;
@@ -25,7 +27,6 @@ mod tests;
 mod tls;
 mod tunnel;
 mod upgrade;
-mod validate;
 
 pub use front::{BuildError, Front};
 pub use tls::TlsError;

@@ -36,7 +36,7 @@ pub enum ProxyError {
 
 /// What the bytes so far say.
 #[derive(Debug, PartialEq, Eq)]
-enum Parsed {
+pub enum Parsed {
     /// At least so many more bytes belong to the header.
     More(usize),
     /// The header is these bytes. Without an address it stands for the balancer itself, as in its health checks.
@@ -64,7 +64,7 @@ async fn read_unbounded(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Pr
 }
 
 /// Of bytes that all belong to the header.
-fn parse(header: &[u8]) -> Result<Parsed, ProxyError> {
+pub fn parse(header: &[u8]) -> Result<Parsed, ProxyError> {
     // No header of either version is shorter.
     let start_len = V2_START.len();
     let Some(start) = header.get(..start_len) else {

@@ -1,13 +1,14 @@
 //! The ssh front door: accept, authenticate, place, log in to the instance, relay.
 
 pub mod ca;
+pub mod channels;
 pub mod examine;
 pub mod front;
 pub mod host_identity;
 pub mod host_keys;
+pub mod policy;
 pub mod wire;
 
-mod channels;
 mod client_env;
 mod entropy;
 mod gatekeeper;
@@ -17,7 +18,6 @@ mod limits;
 mod login;
 mod pipe;
 mod policies;
-mod policy;
 mod record;
 mod refusals;
 mod replies;
