@@ -23,7 +23,11 @@ static POLICIES: LazyLock<[Policy; 4]> = LazyLock::new(|| {
         let mut rules = config.rules;
         rules.programs = programs;
         if programs == Programs::Sftp {
-            (rules.agent_forwarding, rules.x11_forwarding, rules.unix_sockets) = (false, false, false);
+            (
+                rules.agent_forwarding,
+                rules.x11_forwarding,
+                rules.unix_sockets,
+            ) = (false, false, false);
             rules.permit_open.clear();
             rules.permit_listen.clear();
         }
@@ -117,7 +121,10 @@ impl Scene {
         self.now += time;
         if self.channels.alarm().is_some_and(|alarm| alarm <= self.now) {
             self.channels.ring(self.now);
-            assert!(self.channels.alarm().is_none_or(|next| next > self.now), "it would ring for ever");
+            assert!(
+                self.channels.alarm().is_none_or(|next| next > self.now),
+                "it would ring for ever"
+            );
         }
         self.hear_answers(usize::MAX);
     }
@@ -155,9 +162,13 @@ impl Scene {
         let passes = self.channels.permits_global(from, &request);
         if from == Side::Client {
             self.renounced |= request.name == b"no-more-sessions@openssh.com";
-            let listens = request.name == b"tcpip-forward" || request.name == b"streamlocal-forward@openssh.com";
+            let listens = request.name == b"tcpip-forward"
+                || request.name == b"streamlocal-forward@openssh.com";
             let may_listen = self.which != SFTP && self.which != RESTRICTED;
-            assert!(!passes || !listens || may_listen, "a listener was let through");
+            assert!(
+                !passes || !listens || may_listen,
+                "a listener was let through"
+            );
         }
         let _ = self.channels.take_refusals();
         true
@@ -174,7 +185,13 @@ impl Scene {
             Passage::Replace(other) => {
                 assert_eq!(other.len(), message.len());
                 assert_eq!(other[0], message[0]);
-                assert!(from == Side::Client && matches!(other[0], number::CHANNEL_OPEN | number::CHANNEL_WINDOW_ADJUST));
+                assert!(
+                    from == Side::Client
+                        && matches!(
+                            other[0],
+                            number::CHANNEL_OPEN | number::CHANNEL_WINDOW_ADJUST
+                        )
+                );
             }
         }
         let sent = match passage {
@@ -185,11 +202,15 @@ impl Scene {
             (number::CHANNEL_OPEN, _) => self.check_open(from, message, sent),
             (number::CHANNEL_REQUEST, Side::Client) => self.check_request(message),
             (number::CHANNEL_OPEN_CONFIRMATION, Side::Instance) => {
-                if let (Some(client), instance) = (self.sessions.get_mut(&word(message, 1)), word(message, 5)) {
+                if let (Some(client), instance) =
+                    (self.sessions.get_mut(&word(message, 1)), word(message, 5))
+                {
                     client.instance_id = Some(instance);
                 }
             }
-            (number::CHANNEL_OPEN_FAILURE, Side::Instance) => drop(self.sessions.remove(&word(message, 1))),
+            (number::CHANNEL_OPEN_FAILURE, Side::Instance) => {
+                drop(self.sessions.remove(&word(message, 1)))
+            }
             _ => {
                 self.follow_close(from, message);
                 self.follow_window(from, message, Some(sent));
@@ -209,18 +230,28 @@ impl Scene {
             ];
             let is_forwarded = forwarded.contains(&kind);
             let may_forward = self.which != SFTP && self.which != RESTRICTED;
-            assert!(!is_forwarded || may_forward, "a way to the person's machine was opened");
+            assert!(
+                !is_forwarded || may_forward,
+                "a way to the person's machine was opened"
+            );
             return;
         }
         if kind == b"direct-tcpip" {
-            assert!(self.which != SFTP && self.which != RESTRICTED, "a tunnel was let through");
+            assert!(
+                self.which != SFTP && self.which != RESTRICTED,
+                "a tunnel was let through"
+            );
             let (host, _) = string(message, rest + 12);
             assert_ne!(host, b"169.254.169.254", "the metadata address");
         }
         if kind == b"session" {
             assert!(!self.renounced, "a session after the last one");
             let (granted, told) = (word(message, rest + 4).into(), word(sent, rest + 4).into());
-            let session = Session { granted, told, ..Session::default() };
+            let session = Session {
+                granted,
+                told,
+                ..Session::default()
+            };
             let before = self.sessions.insert(word(message, rest), session);
             assert!(before.is_none(), "one number, two sessions");
         }
@@ -234,7 +265,9 @@ impl Scene {
             b"shell" => self.which == EXEC || self.which == SFTP,
             b"exec" => self.which == SFTP,
             b"subsystem" => self.which == SFTP && program != b"sftp",
-            b"x11-req" | b"auth-agent-req@openssh.com" => self.which == SFTP || self.which == RESTRICTED,
+            b"x11-req" | b"auth-agent-req@openssh.com" => {
+                self.which == SFTP || self.which == RESTRICTED
+            }
             _ => false,
         };
         assert!(!is_refused, "{} was let through", name.escape_ascii());
@@ -283,7 +316,12 @@ impl Scene {
         let Some(answers) = self.channels.take_answers() else {
             return;
         };
-        let bytes: usize = answers.client.iter().chain(&answers.instance).map(Vec::len).sum();
+        let bytes: usize = answers
+            .client
+            .iter()
+            .chain(&answers.instance)
+            .map(Vec::len)
+            .sum();
         assert!(bytes <= bytes_max, "one message made it say {bytes} bytes");
         for message in &answers.client {
             let length = match message[0] {
@@ -301,7 +339,10 @@ impl Scene {
 
 impl Session {
     fn check(&self) {
-        assert!(self.told + self.said <= self.granted, "the client's window was overstepped");
+        assert!(
+            self.told + self.said <= self.granted,
+            "the client's window was overstepped"
+        );
     }
 }
 
@@ -323,15 +364,24 @@ impl Observer for Onlooker {
         assert!(self.terminals.contains_key(&channel));
     }
     fn data(&mut self, channel: u32, _: Side, _: Option<u32>, _: &[u8], _: Instant) {
-        assert!(self.terminals.contains_key(&channel), "data of no terminal were shown");
+        assert!(
+            self.terminals.contains_key(&channel),
+            "data of no terminal were shown"
+        );
     }
     fn closed(&mut self, channel: u32, _: Instant) {
-        assert!(self.terminals.remove(&channel).is_some(), "closed what was never open");
+        assert!(
+            self.terminals.remove(&channel).is_some(),
+            "closed what was never open"
+        );
     }
 }
 
 fn is_data(message: &[u8]) -> bool {
-    matches!(message[0], number::CHANNEL_DATA | number::CHANNEL_EXTENDED_DATA)
+    matches!(
+        message[0],
+        number::CHANNEL_DATA | number::CHANNEL_EXTENDED_DATA
+    )
 }
 
 /// A number of four bytes; 0 where there is none.

@@ -29,7 +29,9 @@ pub fn run(data: &[u8]) {
     answer(head.headers.clone());
     for name in [pin::COOKIE, HUB_LOGIN] {
         for value in cookies::values(&head.headers, name) {
-            let opened = std::str::from_utf8(value).ok().and_then(|text| KEY.open(text));
+            let opened = std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| KEY.open(text));
             assert_eq!(opened, None, "nobody but the gate makes a pin");
         }
     }
@@ -44,7 +46,9 @@ pub fn run(data: &[u8]) {
 fn watch(step: usize, bytes: &[u8]) {
     let whole = Watch::new().feed(bytes);
     let mut slowly = Watch::new();
-    let seen = bytes.chunks(step).fold(false, |seen, part| slowly.feed(part) || seen);
+    let seen = bytes
+        .chunks(step)
+        .fold(false, |seen, part| slowly.feed(part) || seen);
     assert_eq!(whole, seen, "what is seen depends on how it came");
 }
 
@@ -74,20 +78,48 @@ fn request(head: Parts, target: &Target) {
     assert!(!segments.any(|segment| segment == "." || segment == ".."));
     let is_split = |byte: &u8| b" ,@/\\\"'?#".contains(byte);
     assert!(!target.host.is_empty() && !target.host.as_bytes().iter().any(is_split));
-    let _ = (classify(&head, &target.path, target.is_websocket), wants_html(&head.headers));
+    let _ = (
+        classify(&head, &target.path, target.is_websocket),
+        wants_html(&head.headers),
+    );
     let mut sent = head.headers;
-    toward_instance(&mut sent, &target.host, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
-    for (name, only) in [("host", target.host.as_bytes()), ("x-forwarded-for", b"192.0.2.7"), ("x-scheme", b"https")] {
-        let values: Vec<_> = sent.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    toward_instance(
+        &mut sent,
+        &target.host,
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+    );
+    for (name, only) in [
+        ("host", target.host.as_bytes()),
+        ("x-forwarded-for", b"192.0.2.7"),
+        ("x-scheme", b"https"),
+    ] {
+        let values: Vec<_> = sent
+            .get_all(name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
         assert_eq!(values, [only], "{name}");
     }
     let own = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
     for name in sent.keys().map(HeaderName::as_str) {
-        let is_hop = ["connection", "upgrade", "te", "transfer-encoding", "keep-alive"].contains(&name);
+        let is_hop = [
+            "connection",
+            "upgrade",
+            "te",
+            "transfer-encoding",
+            "keep-alive",
+        ]
+        .contains(&name);
         let is_told = own.contains(&name) || !name.replace('_', "-").starts_with("x-forwarded");
-        assert!(!is_hop && is_told && name != "forwarded", "{name} reached an instance");
+        assert!(
+            !is_hop && is_told && name != "forwarded",
+            "{name} reached an instance"
+        );
     }
-    assert!(cookies::values(&sent, pin::COOKIE).next().is_none(), "a pin reached an instance");
+    assert!(
+        cookies::values(&sent, pin::COOKIE).next().is_none(),
+        "a pin reached an instance"
+    );
     assert!(sent.get_all(HOST).iter().count() == 1);
 }
 
@@ -99,7 +131,10 @@ fn answer(mut headers: HeaderMap) {
     toward_client(&mut headers, false);
     for line in headers.get_all(SET_COOKIE) {
         let (name, _) = set_cookie_parts(line.as_bytes());
-        assert!(!name.eq_ignore_ascii_case(pin::COOKIE.as_bytes()), "an instance set a pin");
+        assert!(
+            !name.eq_ignore_ascii_case(pin::COOKIE.as_bytes()),
+            "an instance set a pin"
+        );
         assert!(name != HUB_LOGIN.as_bytes());
     }
 }
@@ -111,7 +146,10 @@ fn own_pin(text: &[u8]) {
     let mut next = || names.next().unwrap_or_default();
     let (pool, name, user) = (next(), next(), next());
     let instance = Instance {
-        id: InstanceId { pool: pool.into(), name: name.into() },
+        id: InstanceId {
+            pool: pool.into(),
+            name: name.into(),
+        },
         address: String::new(),
         ssh_port: 22,
         jupyter_port: None,
@@ -125,6 +163,9 @@ fn own_pin(text: &[u8]) {
         return;
     };
     let forged = sealed.replacen(['A', 'B', 'C', 'D'], "_", 1);
-    assert!(forged == sealed || KEY.open(&forged).is_none(), "a forged pin was taken");
+    assert!(
+        forged == sealed || KEY.open(&forged).is_none(),
+        "a forged pin was taken"
+    );
     assert_eq!(KEY.open(&sealed), Some(pin));
 }
