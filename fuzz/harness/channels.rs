@@ -209,7 +209,7 @@ impl Scene {
                 }
             }
             (number::CHANNEL_OPEN_FAILURE, Side::Instance) => {
-                drop(self.sessions.remove(&word(message, 1)))
+                self.sessions.remove(&word(message, 1));
             }
             _ => {
                 self.follow_close(from, message);

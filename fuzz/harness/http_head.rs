@@ -46,9 +46,7 @@ pub fn run(data: &[u8]) {
 fn watch(step: usize, bytes: &[u8]) {
     let whole = Watch::new().feed(bytes);
     let mut slowly = Watch::new();
-    let seen = bytes
-        .chunks(step)
-        .fold(false, |seen, part| slowly.feed(part) || seen);
+    let seen = bytes.chunks(step).any(|part| slowly.feed(part));
     assert_eq!(whole, seen, "what is seen depends on how it came");
 }
 

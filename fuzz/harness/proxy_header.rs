@@ -11,7 +11,7 @@ const LONGEST: usize = 4096;
 pub fn run(data: &[u8]) {
     if let Some((client, taken)) = read(data) {
         let header = &data[..taken];
-        assert!(taken <= LONGEST && taken >= 12);
+        assert!((12..=LONGEST).contains(&taken));
         let is_v1 = header.starts_with(b"PROXY ");
         assert!(!is_v1 || (header.ends_with(b"\r\n") && taken <= 107));
         if let (true, Some(client)) = (is_v1, client) {

@@ -6,6 +6,7 @@
 /// The longest line start that matters: a header name, and a length of 20 digits.
 const LINE_KEPT: usize = 64;
 
+#[derive(Default)]
 pub struct Watch {
     state: State,
     /// The start of the line being read, without its end.
@@ -15,7 +16,9 @@ pub struct Watch {
     has_request_line: bool,
 }
 
+#[derive(Default)]
 enum State {
+    #[default]
     Head,
     /// So many bytes of body are still to come.
     Body(u64),
@@ -29,13 +32,7 @@ enum State {
 
 impl Watch {
     pub fn new() -> Self {
-        Self {
-            state: State::Head,
-            line: Vec::with_capacity(LINE_KEPT),
-            has_length: None,
-            is_chunked: false,
-            has_request_line: false,
-        }
+        Self::default()
     }
 
     /// True if a request among these bytes has both lengths.
