@@ -35,6 +35,8 @@ impl Source {
         let document = Document::parse(text).map_err(|error| syntax_fault(&name, text, &error))?;
         let mut lines = BTreeMap::new();
         note_table(text, "", document.as_table(), &mut lines);
+        let roots = document.as_table().iter().map(|(root, _)| root);
+        refuse_items(&name, roots, &lines, &environment)?;
         let variables = Environment::with_prefix(PREFIX)
             .prefix_separator(SEPARATOR)
             .separator(SEPARATOR)
@@ -85,6 +87,33 @@ impl Source {
             (in_file || in_environment).then_some(!in_file)
         });
         nearest.unwrap_or(false)
+    }
+}
+
+/// The `config` crate takes `a[7]`, as a variable or a key of the file's root, for the eighth item of a list, and makes room
+/// for as many items as that takes.
+fn refuse_items<'a>(
+    file: &str,
+    roots: impl Iterator<Item = &'a str>,
+    lines: &BTreeMap<String, usize>,
+    environment: &HashMap<String, String>,
+) -> Result<(), Faults> {
+    let mut faults = Faults::new(file);
+    let own = format!("{PREFIX}{SEPARATOR}").to_lowercase();
+    for variable in environment.keys().filter(|name| name.contains('[')) {
+        if variable.to_lowercase().starts_with(&own) {
+            let message = r#"names an item of a list; write the whole list, A,B or ["A", "B"]"#;
+            faults.push(Place::Environment(variable.clone()), "", message.to_owned());
+        }
+    }
+    for root in roots.filter(|name| name.contains('[')) {
+        let message = "is an item of a list and no key; write a section, such as [ssh]";
+        let place = Place::File(lines.get(root).copied());
+        faults.push(place, root, message.to_owned());
+    }
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(faults),
     }
 }
 
