@@ -21,6 +21,7 @@ use crate::fleet::{self, Fleet};
 use crate::https;
 use crate::net::accept::{self, Bounds, Limits};
 use crate::net::bind;
+use crate::net::client_tls::ClientTls;
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Instance, PlacementPolicy, PoolRules, Protocol, Snapshot};
 use crate::probe::{self, ProbeConfig};
@@ -160,10 +161,7 @@ impl App {
             }
         }
         if let Some(front) = &self.https {
-            match front.reload_certificate() {
-                Ok(()) => tracing::info!("the certificate was read again"),
-                Err(error) => tracing::error!(%error, "the old certificate is kept"),
-            }
+            front.reload_certificates();
         }
     }
 
@@ -212,6 +210,7 @@ impl App {
         let pin_key = persisted_secret(&config.state_dir.join("pin.key"))?;
         let front = https::Front::build(
             https,
+            &config.pools,
             parts.pool.clone(),
             &pin_key,
             parts.audit.clone(),
@@ -230,6 +229,8 @@ impl App {
         );
         let listeners = listen("https.listen", &https.listen)?;
         self.addresses.https = addresses_of(&listeners)?;
+        let redirects = listen("https.redirect_listen", &https.redirect.listen)?;
+        self.serve_redirects(&front, redirects, &limits);
         Ok((front, listeners, limits))
     }
 
@@ -268,6 +269,7 @@ impl App {
                     probing: ProbeConfig {
                         health: pool.health.clone(),
                         says_proxy: pool.client_address.proxy_v2,
+                        tls: pool.instance_tls.as_ref().map(ClientTls::new).transpose()?,
                     },
                     fleet,
                 })
@@ -320,8 +322,10 @@ impl App {
         limits: &Arc<Limits>,
     ) {
         self.https = Some(front.clone());
-        self.services
-            .spawn(front.clone().sweep(self.shutdown.ending.clone()));
+        let ending = &self.shutdown.ending;
+        self.services.spawn(front.clone().sweep(ending.clone()));
+        let keeping = front.clone().keep_certificates(ending.clone());
+        self.services.spawn(keeping);
         for listener in listeners {
             let (front, shutdown) = (front.clone(), self.shutdown.clone());
             let accepting = accept::serve(
@@ -334,6 +338,31 @@ impl App {
                         // Tunnels outlive the end of accepting; the end of the gate they do not.
                         let serving = front.serve_connection(stream, peer, shutdown.closing);
                         shutdown.ending.run_until_cancelled(serving).await;
+                        drop(permit);
+                    }
+                },
+            );
+            self.services.spawn(accepting);
+        }
+    }
+
+    /// Listeners without TLS; their connections count among the door's.
+    fn serve_redirects(
+        &self,
+        front: &Arc<https::Front>,
+        listeners: Vec<TcpListener>,
+        limits: &Arc<Limits>,
+    ) {
+        for listener in listeners {
+            let (front, shutdown) = (front.clone(), self.shutdown.clone());
+            let accepting = accept::serve(
+                listener,
+                limits.clone(),
+                self.shutdown.clone(),
+                move |stream, peer, permit| {
+                    let (front, closing) = (front.clone(), shutdown.closing.clone());
+                    async move {
+                        front.serve_redirect(stream, peer, closing).await;
                         drop(permit);
                     }
                 },

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use super::args::ConfigArgs;
 use super::{Failure, print};
-use crate::config::{self, Config, InstanceHostKeys, RecordingConfig, show_size};
+use crate::config::{self, Config, InstanceHostKeys, InstanceTls, RecordingConfig, show_size};
 
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode, Failure> {
     let file = config::file_to_read(args.config.as_deref());
@@ -94,12 +94,21 @@ fn files_of(config: &Config) -> Vec<NamedFile<'_>> {
         }
     }
     if let Some(https) = &config.https {
-        add("https.certificate".to_owned(), &https.certificate, false);
-        add("https.private_key".to_owned(), &https.private_key, true);
+        for files in &https.certificates {
+            let key = &files.key;
+            add(format!("{key}.certificate"), &files.certificate, false);
+            add(format!("{key}.private_key"), &files.private_key, true);
+        }
+        if let Some(path) = https.acme.as_ref().and_then(|acme| acme.ca_file.as_ref()) {
+            add("https.acme.ca_file".to_owned(), path, false);
+        }
     }
     for (name, pool) in &config.pools {
         if let Some(path) = &pool.api_token_file {
             add(format!("pools.{name}.jupyter.api_token_file"), path, true);
+        }
+        if let Some(InstanceTls::Ca(path)) = &pool.instance_tls {
+            add(format!("pools.{name}.jupyter.tls"), path, false);
         }
         match &pool.instance_host_keys {
             InstanceHostKeys::KnownHosts(path) | InstanceHostKeys::Ca(path) => {

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::certificates::{acme, certificates, hsts, redirect};
 use super::guards::{early_drop, penalties, proxies};
 use super::raw::Section;
 use super::ssh_auth::ssh_auth;
@@ -195,17 +196,18 @@ fn startups(section: &mut Section<'_>) -> (usize, usize) {
 pub(super) fn https(
     mut section: Section<'_>,
     listening: &mut Listening,
+    state_dir: &Path,
 ) -> Result<Option<HttpsConfig>, Faulty> {
     if !section.is_present() {
         listening.has_door |= section.is_at_fault("");
         return Ok(None);
     }
-    let folder = section.folder();
     let listen = listening.take_door(&mut section, "0.0.0.0:443");
-    let write = "certificate = \"/etc/poolgate/tls/fullchain.pem\"";
-    let certificate: Option<PathBuf> = section.required("certificate", write, path(folder));
-    let write = "private_key = \"/etc/poolgate/tls/privkey.pem\", the key of the certificate";
-    let private_key = section.required("private_key", write, path(folder));
+    let redirect = redirect(&mut section, listening, &listen);
+    let acme = acme(section.section("acme"), state_dir, &redirect);
+    let has_acme = acme.as_ref().map_or(true, Option::is_some);
+    let certificates = certificates(&mut section, has_acme);
+    let hsts = hsts(&mut section);
     let max_connections = section.get_or("max_connections", 10_000, number(1..=1_000_000));
     // A browser opens a handful, and a campus sits behind one address.
     let max_connections_per_source =
@@ -230,14 +232,16 @@ pub(super) fn https(
     );
     let presence = section.get_or("presence", seconds(1800), duration(days()));
     section.finish();
-    let (certificate, private_key) = (certificate.ok_or(Faulty)?, private_key.ok_or(Faulty)?);
+    let (certificates, acme) = (certificates?, acme?);
     if listen.is_empty() {
         return Ok(None);
     }
     Ok(Some(HttpsConfig {
         listen,
-        certificate,
-        private_key,
+        certificates,
+        acme,
+        hsts,
+        redirect,
         max_connections,
         max_connections_per_source,
         proxy_protocol_from,

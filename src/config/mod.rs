@@ -3,6 +3,7 @@
 //! `raw` is what a file or the environment may say, `validate` turns it into these types and reports every fault at once.
 //! Nobody else reads settings or the environment.
 
+mod certificates;
 mod doors;
 pub mod faults;
 mod fleets;
@@ -214,8 +215,12 @@ pub enum PasswordSource {
 #[derive(Clone, Debug)]
 pub struct HttpsConfig {
     pub listen: Vec<SocketAddr>,
-    pub certificate: PathBuf,
-    pub private_key: PathBuf,
+    /// The first is for clients that name no host, or one that no certificate is for.
+    pub certificates: Vec<CertificateFiles>,
+    pub acme: Option<AcmeConfig>,
+    /// How long browsers are told to ask by https alone.
+    pub hsts: Option<Duration>,
+    pub redirect: RedirectConfig,
     pub max_connections: usize,
     pub max_connections_per_source: usize,
     /// Proxies whose PROXY header is believed, and demanded.
@@ -232,6 +237,54 @@ pub struct HttpsConfig {
     pub connect_timeout: Duration,
     /// A browser that is not heard of for so long no longer counts as a session.
     pub presence: Duration,
+}
+
+/// A certificate chain and its private key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The section that names them, for messages: `https`, `https.certificates[0]`.
+    pub key: String,
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
+}
+
+/// An authority that is asked for a certificate (RFC 8555).
+#[derive(Clone, Debug)]
+pub struct AcmeConfig {
+    /// Where its directory is.
+    pub directory: String,
+    /// Mail addresses.
+    pub contact: Vec<String>,
+    pub domains: Vec<String>,
+    pub challenge: AcmeChallenge,
+    /// Roots that its own certificate is checked against; without it, the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Where account and certificate are kept.
+    pub folder: PathBuf,
+}
+
+/// How the authority sees that a name is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    Http01,
+    TlsAlpn01,
+}
+
+/// Listeners without TLS, which send people to the ones with it.
+#[derive(Clone, Debug)]
+pub struct RedirectConfig {
+    pub listen: Vec<SocketAddr>,
+    /// The port people are sent to.
+    pub to_port: u16,
+}
+
+/// How an instance's hub proves itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceTls {
+    /// By a certificate for its address from one of these authorities (a PEM file).
+    Ca(PathBuf),
+    /// By one of these certificates (SHA-256 of the whole).
+    Pins(Vec<[u8; 32]>),
 }
 
 #[derive(Clone, Debug)]
@@ -271,6 +324,8 @@ pub struct PoolConfig {
     pub client_address: ClientAddressConfig,
     pub policy: PolicyConfig,
     pub api_token_file: Option<PathBuf>,
+    /// `None` where hubs are spoken to without TLS.
+    pub instance_tls: Option<InstanceTls>,
     /// `None` where no terminal is recorded.
     pub recording: Option<RecordingConfig>,
     pub health: HealthConfig,

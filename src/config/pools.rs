@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ::config::{Value, ValueKind};
 
+use super::certificates::instance_tls;
 use super::fleets::{self, Machines, is_name};
 use super::policy;
 use super::raw::Section;
@@ -98,6 +99,7 @@ fn pool(
     ssh.finish();
     let mut jupyter = section.section("jupyter");
     let api_token_file = jupyter.get("api_token_file", path(folder));
+    let instance_tls = jupyter.get_or("tls", None, instance_tls(folder));
     jupyter.finish();
     let recordings = state_dir.join("recordings").join(name);
     let recording = recording::recording(section.section("recording"), recordings);
@@ -119,6 +121,7 @@ fn pool(
         client_address,
         policy,
         api_token_file,
+        instance_tls,
         recording,
         health,
         fleet: fleet?,

@@ -105,7 +105,20 @@ fn the_documented_file_is_valid_and_its_defaults_are_true() {
     let mut full = read("/etc/poolgate.toml", &documented_in_full(), &[])
         .unwrap_or_else(|faults| panic!("{faults}"));
     let process = full.pools.remove("local").unwrap();
+    let acme = full.https.as_mut().unwrap().acme.take().unwrap();
     assert_eq!(format!("{short:?}"), format!("{full:?}"));
+    let text = "[https]\nlisten = [\"127.0.0.1:443\"]\n[https.acme]\nagree_to_terms = true\ndomains = [\"pool.example\"]\n\
+        [pools.main.fleet]\nprovider = \"static\"\ninstances = [{ name = \"a\", address = \"b\" }]";
+    let https = read("/etc/poolgate.toml", text, &[])
+        .unwrap()
+        .https
+        .unwrap();
+    let short = super::AcmeConfig {
+        ca_file: acme.ca_file.clone(),
+        ..https.acme.unwrap()
+    };
+    assert_eq!(format!("{short:?}"), format!("{acme:?}"));
+    assert!(https.certificates.is_empty());
     let fleet = "[pools.local.fleet]\nprovider = \"process\"\ncount = 3\ncommand = [\"x\"]";
     let text = format!(
         "[ssh]\nlisten = [\"127.0.0.1:22\"]\nhost_keys = [\"k\"]\nuser_ca = \"c\"\n{fleet}"

@@ -21,7 +21,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
     let state_dir = root.get_or("state_dir", "/var/lib/poolgate".into(), path(folder));
     let mut listening = Listening::default();
     let ssh = doors::ssh(root.section("ssh"), &mut listening);
-    let https = doors::https(root.section("https"), &mut listening);
+    let https = doors::https(root.section("https"), &mut listening, &state_dir);
     let admin = admin(root.section("admin"), &mut listening);
     if !listening.has_door {
         let write = "[ssh] listen = [\"0.0.0.0:22\"] or [https] listen = [\"0.0.0.0:443\"]";

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::folder::Folder;
 use crate::config::{
-    AdminConfig, AuditConfig, Config, FleetConfig, Headroom, HealthConfig, HttpsConfig,
-    InstanceHostKeys, LogConfig, LogFormat, PasswordSource, PenaltiesConfig, Placement,
-    PolicyConfig, PoolConfig, ProcessFleet, ScalingConfig, SshAuthConfig, SshConfig,
+    AdminConfig, AuditConfig, CertificateFiles, Config, FleetConfig, Headroom, HealthConfig,
+    HttpsConfig, InstanceHostKeys, LogConfig, LogFormat, PasswordSource, PenaltiesConfig,
+    Placement, PolicyConfig, PoolConfig, ProcessFleet, RedirectConfig, ScalingConfig,
+    SshAuthConfig, SshConfig,
 };
 
 /// The name of the demo's only pool; its instances are `demo-1`, `demo-2`, ...
@@ -92,8 +93,18 @@ fn ssh(folder: &Folder, listen: SocketAddr) -> SshConfig {
 fn https(folder: &Folder, listen: SocketAddr) -> HttpsConfig {
     HttpsConfig {
         listen: vec![listen],
-        certificate: folder.certificate(),
-        private_key: folder.certificate_key(),
+        certificates: vec![CertificateFiles {
+            key: "https".to_owned(),
+            certificate: folder.certificate(),
+            private_key: folder.certificate_key(),
+        }],
+        acme: None,
+        // It would count for whatever else is tried out on this machine.
+        hsts: None,
+        redirect: RedirectConfig {
+            listen: Vec::new(),
+            to_port: listen.port(),
+        },
         max_connections: 1000,
         max_connections_per_source: 1000,
         proxy_protocol_from: Vec::new(),
@@ -119,6 +130,7 @@ fn pool(folder: &Folder, choices: Choices) -> PoolConfig {
         client_address: Default::default(),
         policy: PolicyConfig::default(),
         api_token_file: None,
+        instance_tls: None,
         recording: None,
         health: HealthConfig {
             interval: Duration::from_secs(1),

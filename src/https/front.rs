@@ -2,22 +2,29 @@
 //!
 //! Does not listen and does not spawn: whoever accepts calls [`Front::serve_connection`], and [`Front::sweep`] runs beside.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
+use http::HeaderValue;
 use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
+use super::acme::{Acme, OrderError};
 use super::instance_pool::InstancePool;
 use super::pin::PinKey;
 use super::presence::Presence;
 use super::route::DownList;
+use super::tls::store::Certificates;
 use super::tls::{self, TlsError};
-use crate::config::HttpsConfig;
+use crate::config::{HttpsConfig, PoolConfig};
+use crate::net::client_tls::{self, ClientTls};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 
+/// How often certificate files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 const SECOND: Duration = Duration::from_secs(1);
 const REFUSALS_PER_SECOND: u32 = 20;
@@ -27,6 +34,10 @@ const REFUSALS_PER_SECOND: u32 = 20;
 pub enum BuildError {
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("https.acme: {0}")]
+    Acme(#[from] OrderError),
+    #[error(transparent)]
+    InstanceTls(#[from] client_tls::TrustError),
 }
 
 pub struct Front {
@@ -40,7 +51,11 @@ pub struct Front {
     pub(super) metrics: Metrics,
     /// Bounds the audit lines of refused newcomers.
     pub(super) refusals: Throttle,
-    tls: RwLock<Arc<ServerConfig>>,
+    pub(super) certificates: Arc<Certificates>,
+    /// `Strict-Transport-Security`, if it is to be said.
+    pub(super) hsts: Option<HeaderValue>,
+    acme: Option<Acme>,
+    tls: Arc<ServerConfig>,
 }
 
 impl Front {
@@ -48,15 +63,25 @@ impl Front {
     /// is placed anew.
     ///
     /// # Errors
-    /// When the certificate or its key cannot be read, or they do not belong together.
+    /// When a certificate or its key cannot be read, or they do not belong together.
     pub fn build(
         config: &HttpsConfig,
+        pools: &BTreeMap<String, PoolConfig>,
         pool: SharedPool,
         pin_secret: &[u8; 32],
         audit: AuditLog,
         metrics: Metrics,
     ) -> Result<Arc<Self>, BuildError> {
-        let tls = tls::server_config(config)?;
+        let acme = config.acme.as_ref();
+        let acme = acme.map(|acme| Acme::open(acme, metrics.clone()));
+        let acme = acme.transpose().map_err(OrderError::from)?;
+        let issued = acme.as_ref().map(Acme::first_pair).transpose()?;
+        let certificates =
+            Certificates::read(&config.certificates, issued.map(Arc::new), metrics.clone())?;
+        let certificates = Arc::new(certificates);
+        let tls = tls::server_config(certificates.clone(), acme.is_some());
+        let tls = tls.map_err(TlsError::from)?;
+        let hsts = config.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Ok(Arc::new(Self {
             config: config.clone(),
             pool,
@@ -65,26 +90,50 @@ impl Front {
             instances: Arc::new(InstancePool::new(
                 config.connect_timeout,
                 config.stall_timeout,
+                instance_tls(pools)?,
             )),
             down: DownList::default(),
             audit,
             metrics,
             refusals: Throttle::default(),
-            tls: RwLock::new(Arc::new(tls)),
+            certificates,
+            hsts: hsts.and_then(|line| HeaderValue::try_from(line).ok()),
+            acme,
+            tls: Arc::new(tls),
         }))
     }
 
-    /// Reads certificate and key again; new connections use them.
-    ///
-    /// # Errors
-    /// As [`Front::build`]; the old pair then stays in use.
-    pub fn reload_certificate(&self) -> Result<(), BuildError> {
-        let mut tls = tls::server_config(&self.config)?;
-        let mut current = self.tls.write().unwrap_or_else(PoisonError::into_inner);
-        // Tickets of before stay good, so that a reload costs nobody a full handshake.
-        tls.ticketer = current.ticketer.clone();
-        *current = Arc::new(tls);
-        Ok(())
+    /// Reads certificates and keys again; new connections use those that are sound, and the log tells of the others.
+    /// Tickets of before stay good, so that this costs nobody a full handshake.
+    pub fn reload_certificates(&self) {
+        self.certificates.reload();
+    }
+
+    /// Takes new certificate files as they come, warns of ends, and asks an authority where one is named; runs until
+    /// `shutdown`.
+    pub async fn keep_certificates(self: Arc<Self>, shutdown: CancellationToken) {
+        let watching = async {
+            loop {
+                let certificates = self.certificates.clone();
+                let look = move || {
+                    certificates.reload_changed();
+                    certificates.watch_ends(SystemTime::now());
+                };
+                // Files may be on a share that hangs.
+                if let Err(failed) = tokio::task::spawn_blocking(look).await {
+                    tracing::error!(%failed, "certificate files are not watched any more");
+                    return;
+                }
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        };
+        let asking = async {
+            if let Some(acme) = &self.acme {
+                acme.keep(&self.certificates).await;
+            }
+        };
+        let both = async { tokio::join!(watching, asking) };
+        shutdown.run_until_cancelled(both).await;
     }
 
     /// Ends sessions nobody uses and closes connections to instances nobody needs; runs until `shutdown`.
@@ -100,11 +149,19 @@ impl Front {
     }
 
     pub(super) fn tls(&self) -> Arc<ServerConfig> {
-        self.tls
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.tls.clone()
     }
+}
+
+/// How the hubs of each pool are spoken to, where that is with TLS.
+fn instance_tls(
+    pools: &BTreeMap<String, PoolConfig>,
+) -> Result<BTreeMap<String, ClientTls>, client_tls::TrustError> {
+    let with_tls = pools.iter().filter_map(|(name, pool)| {
+        let trust = pool.instance_tls.as_ref()?;
+        Some(ClientTls::new(trust).map(|tls| (name.clone(), tls)))
+    });
+    with_tls.collect()
 }
 
 /// Anybody can be refused as often as they like, so only so many a second are told of; all are counted.

@@ -3,17 +3,19 @@
 //! Its own, so that the gate decides what is sent a second time and can forget an instance at once. The proxy in front of
 //! a hub closes idle connections after 5 s; they are used for 4 s here, which leaves the race to `forward`'s one retry.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::body::Upload;
 use super::stream::Guarded;
+use crate::net::client_tls::ClientTls;
 use crate::pool::{Instance, InstanceId};
 
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
@@ -24,6 +26,8 @@ pub struct InstancePool {
     idle: Mutex<HashMap<InstanceId, Vec<Idle>>>,
     connect_timeout: Duration,
     stall_timeout: Duration,
+    /// By pool; those that are not in it are spoken to without TLS.
+    tls: BTreeMap<String, ClientTls>,
 }
 
 struct Idle {
@@ -40,11 +44,16 @@ pub struct Lease {
 }
 
 impl InstancePool {
-    pub fn new(connect_timeout: Duration, stall_timeout: Duration) -> Self {
+    pub fn new(
+        connect_timeout: Duration,
+        stall_timeout: Duration,
+        tls: BTreeMap<String, ClientTls>,
+    ) -> Self {
         Self {
             idle: Mutex::default(),
             connect_timeout,
             stall_timeout,
+            tls,
         }
     }
 
@@ -78,8 +87,17 @@ impl InstancePool {
                 "the instance runs no hub",
             ));
         };
-        let connect = TcpStream::connect((instance.address.as_str(), port));
-        let stream = match tokio::time::timeout(self.connect_timeout, connect).await {
+        let address = instance.address.as_str();
+        let connect = async {
+            let stream = TcpStream::connect((address, port)).await?;
+            stream.set_nodelay(true)?;
+            keep_alive(&stream)?;
+            match self.tls.get(&*instance.id.pool) {
+                Some(tls) => self.speak(tls.connect(address, stream).await?).await,
+                None => self.speak(stream).await,
+            }
+        };
+        let sender = match tokio::time::timeout(self.connect_timeout, connect).await {
             Ok(connected) => connected?,
             Err(_) => {
                 return Err(io::Error::new(
@@ -88,8 +106,17 @@ impl InstancePool {
                 ));
             }
         };
-        stream.set_nodelay(true)?;
-        keep_alive(&stream)?;
+        Ok(Lease {
+            sender,
+            instance: instance.clone(),
+            pool: None,
+        })
+    }
+
+    async fn speak<S>(&self, stream: S) -> io::Result<SendRequest<Upload>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let stream = TokioIo::new(Guarded::new(stream, self.stall_timeout));
         let (sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
         tokio::spawn(async move {
@@ -97,11 +124,7 @@ impl InstancePool {
                 tracing::debug!(%failed, "a connection to an instance ended");
             }
         });
-        Ok(Lease {
-            sender,
-            instance: instance.clone(),
-            pool: None,
-        })
+        Ok(sender)
     }
 
     /// Closes connections nobody has used in time, and those to machines that are gone.

@@ -22,6 +22,7 @@ use super::front::Front;
 use super::instance_pool::keep_alive;
 use super::stream::Guarded;
 use super::tls::ALPN_H2;
+use super::tls::challenges::ACME_ALPN;
 use crate::pool::Protocol;
 
 const MAX_HEAD: u32 = 64 * 1024;
@@ -117,15 +118,31 @@ impl Front {
         let handshake = TlsAcceptor::from(self.tls()).accept(stream);
         let tls = match tokio::time::timeout(self.config.handshake_timeout, handshake).await {
             Ok(Ok(tls)) => tls,
-            Ok(Err(failed)) => return tracing::debug!(%peer, %failed, "a TLS handshake failed"),
+            Ok(Err(failed)) => {
+                self.metrics.count_handshake("none", "failed");
+                return tracing::debug!(%peer, %failed, "a TLS handshake failed");
+            }
             Err(_) => return self.metrics.count_limit("https.handshake_timeout"),
         };
-        let is_h2 = tls.get_ref().1.alpn_protocol() == Some(ALPN_H2);
+        self.note_handshake(tls.get_ref().1);
+        let protocol = tls.get_ref().1.alpn_protocol();
+        // An authority has seen in the handshake what it came for.
+        if protocol == Some(ACME_ALPN) {
+            return;
+        }
+        let is_h2 = protocol == Some(ALPN_H2);
         let connection = Arc::new(Connection::new(peer));
         let stream = Guarded::new(tls, self.config.stall_timeout);
         let ended = if is_h2 {
-            let stream = stream.expect_first(PREFACE_LEN, self.config.idle_timeout);
-            self.serve_h2(stream, &connection, shutdown).await
+            let is_flood = Arc::new(AtomicBool::new(false));
+            let stream = stream
+                .expect_first(PREFACE_LEN, self.config.idle_timeout)
+                .watch_frames(is_flood.clone());
+            let ended = self.serve_h2(stream, &connection, shutdown).await;
+            if is_flood.load(Ordering::Relaxed) {
+                self.metrics.count_limit("https.h2_frames");
+            }
+            ended
         } else {
             let stream = stream
                 .expect_first(1, self.config.idle_timeout)
@@ -137,6 +154,18 @@ impl Front {
         }
         connection.tunnels.close();
         connection.tunnels.wait().await;
+    }
+
+    fn note_handshake(&self, tls: &rustls::ServerConnection) {
+        let version = match tls.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+            _ => "1.2",
+        };
+        let outcome = match tls.handshake_kind() {
+            Some(rustls::HandshakeKind::Resumed) => "resumed",
+            _ => "full",
+        };
+        self.metrics.count_handshake(version, outcome);
     }
 
     async fn serve_h1(

@@ -11,14 +11,17 @@ pub mod headers;
 pub mod pin;
 pub mod validate;
 
+mod acme;
 mod answer;
 mod body;
 mod forward;
+mod frames;
 mod front;
 mod instance_pool;
 mod learn;
 mod listener;
 mod presence;
+mod redirect;
 mod route;
 mod service;
 mod stream;

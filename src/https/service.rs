@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{
+    CONTENT_LENGTH, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
@@ -89,7 +91,7 @@ impl Front {
         let switch = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
         let version = head.version;
-        let response = match refuse(connection, &head) {
+        let mut response = match refuse(connection, &head) {
             Ok(target) => {
                 let call = self.call(connection, &head, &target, switch);
                 match self.outbound(head, body, &target, connection) {
@@ -99,6 +101,10 @@ impl Front {
             }
             Err(refused) => refused.answer(version),
         };
+        if let Some(hsts) = &self.hsts {
+            let headers = response.headers_mut();
+            headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
         self.metrics.count_request(response.status().as_u16());
         response
     }

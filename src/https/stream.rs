@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::frames::FrameWatch;
 use super::framing::Watch;
 
 /// Fires when nothing has moved for a while. Its timer exists only while somebody waits.
@@ -54,7 +55,12 @@ pub struct Guarded<S> {
     inner: S,
     first: Option<FirstBytes>,
     write: Stall,
-    watch: Option<(Watch, Arc<AtomicBool>)>,
+    watch: Option<(Watching, Arc<AtomicBool>)>,
+}
+
+enum Watching {
+    Lengths(Watch),
+    Frames(FrameWatch),
 }
 
 struct FirstBytes {
@@ -84,7 +90,14 @@ impl<S> Guarded<S> {
 
     /// Raises `flag` when an HTTP/1 request has two lengths.
     pub fn watch_framing(mut self, flag: Arc<AtomicBool>) -> Self {
-        self.watch = Some((Watch::new(), flag));
+        self.watch = Some((Watching::Lengths(Watch::new()), flag));
+        self
+    }
+
+    /// Raises `flag`, and reads no further, when HTTP/2 frames that carry nothing come in floods.
+    pub fn watch_frames(mut self, flag: Arc<AtomicBool>) -> Self {
+        let watch = FrameWatch::new(Instant::now().into_std());
+        self.watch = Some((Watching::Frames(watch), flag));
         self
     }
 
@@ -96,18 +109,30 @@ impl<S> Guarded<S> {
         )))
     }
 
-    fn take_note(&mut self, bytes: &[u8]) {
+    fn take_note(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(first) = &mut self.first {
             first.missing = first.missing.saturating_sub(bytes.len());
             if first.missing == 0 || bytes.is_empty() {
                 self.first = None;
             }
         }
-        if let Some((watch, flag)) = &mut self.watch
-            && watch.feed(bytes)
-        {
-            flag.store(true, Ordering::Relaxed);
+        let Some((watching, flag)) = &mut self.watch else {
+            return Ok(());
+        };
+        match watching {
+            Watching::Lengths(watch) => {
+                if watch.feed(bytes) {
+                    flag.store(true, Ordering::Relaxed);
+                }
+            }
+            Watching::Frames(watch) => {
+                if watch.feed(bytes, Instant::now().into_std()) {
+                    flag.store(true, Ordering::Relaxed);
+                    return Err(io::Error::other("a flood of frames that carry nothing"));
+                }
+            }
         }
+        Ok(())
     }
 }
 
@@ -121,8 +146,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
-                this.take_note(buf.filled().get(before..).unwrap_or_default());
-                Poll::Ready(Ok(()))
+                let taken = buf.filled().get(before..).unwrap_or_default();
+                Poll::Ready(this.take_note(taken))
             }
             Poll::Pending => match &mut this.first {
                 Some(first) => {

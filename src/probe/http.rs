@@ -7,13 +7,16 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Answer;
 use crate::pool::Health;
 
 /// Asks a connected server; the caller bounds the time. The body is not read.
-pub(super) async fn ask(stream: TcpStream, authority: &str) -> Answer {
+pub(super) async fn ask<S>(stream: S, authority: &str) -> Answer
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     match fetch(stream, authority).await {
         Ok(StatusCode::OK) => Answer::new(Health::Up, "/hub/health says 200"),
         Ok(status) => Answer::new(Health::NoLogins, format!("/hub/health says {status}")),
@@ -22,7 +25,10 @@ pub(super) async fn ask(stream: TcpStream, authority: &str) -> Answer {
     }
 }
 
-async fn fetch(stream: TcpStream, authority: &str) -> Result<StatusCode, hyper::Error> {
+async fn fetch<S>(stream: S, authority: &str) -> Result<StatusCode, hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(16 * 1024)
         .handshake(TokioIo::new(stream))

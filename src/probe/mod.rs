@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::HealthConfig;
+use crate::net::client_tls::ClientTls;
 use crate::net::proxy_header;
 use crate::pool::{Health, Instance, InstanceId, Protocol};
 use crate::shared_pool::SharedPool;
@@ -30,11 +31,13 @@ const STARTING_INTERVAL: Duration = Duration::from_millis(200);
 const STARTING_TIME: Duration = Duration::from_secs(120);
 
 /// How a pool's instances are probed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ProbeConfig {
     pub health: HealthConfig,
     /// Where their sshd is behind something that waits for a header of the PROXY protocol.
     pub says_proxy: bool,
+    /// How their hubs are spoken to, where that is with TLS.
+    pub tls: Option<ClientTls>,
 }
 
 /// What one probe found.
@@ -163,6 +166,10 @@ async fn probe_service(
     let mut risen = false;
     let mut is_failing = false;
     let says_proxy = config.says_proxy && service == Protocol::Ssh;
+    let way = Way {
+        says_proxy,
+        tls: config.tls.as_ref(),
+    };
     let config = &config.health;
     for round in 0_u64.. {
         let started = Instant::now();
@@ -173,7 +180,7 @@ async fn probe_service(
             false => config.timeout,
         };
         let deadline = started + patience;
-        let answer = probe_once(&instance.address, port, service, says_proxy, deadline).await;
+        let answer = probe_once(&instance.address, port, service, &way, deadline).await;
         is_failing = answer.health != Health::Up;
         good_in_a_row = match answer.health {
             Health::Up => good_in_a_row + 1,
@@ -190,11 +197,17 @@ async fn probe_service(
     }
 }
 
+/// What goes before the first word.
+struct Way<'a> {
+    says_proxy: bool,
+    tls: Option<&'a ClientTls>,
+}
+
 async fn probe_once(
     address: &str,
     port: u16,
     service: Protocol,
-    says_proxy: bool,
+    way: &Way<'_>,
     deadline: Instant,
 ) -> Answer {
     let mut stream = match timeout_at(deadline, TcpStream::connect((address, port))).await {
@@ -209,14 +222,27 @@ async fn probe_once(
             );
         }
     };
-    if says_proxy && let Err(error) = stream.write_all(&proxy_header::OWN).await {
+    if way.says_proxy
+        && let Err(error) = stream.write_all(&proxy_header::OWN).await
+    {
         return Answer::new(Health::Down, format!("port {port}: {error}"));
     }
     let answered = match service {
         Protocol::Ssh => timeout_at(deadline, ssh::ask(stream)).await,
         Protocol::Jupyter => {
             let authority = format!("{address}:{port}");
-            timeout_at(deadline, http::ask(stream, &authority)).await
+            let asked = async {
+                match way.tls {
+                    None => http::ask(stream, &authority).await,
+                    Some(tls) => match tls.connect(address, stream).await {
+                        Ok(stream) => http::ask(stream, &authority).await,
+                        Err(error) => {
+                            Answer::new(Health::Down, format!("port {port}: TLS: {error}"))
+                        }
+                    },
+                }
+            };
+            timeout_at(deadline, asked).await
         }
     };
     answered.unwrap_or_else(|_| match service {

@@ -54,7 +54,7 @@ async fn refusing() -> u16 {
 
 async fn probe(service: Protocol, port: u16, patience_ms: u64) -> Health {
     let deadline = Instant::now() + Duration::from_millis(patience_ms);
-    probe_once("127.0.0.1", port, service, false, deadline)
+    probe_once("127.0.0.1", port, service, &PLAIN, deadline)
         .await
         .health
 }
@@ -119,6 +119,11 @@ fn instance(name: &str, ssh_port: u16, jupyter_port: Option<u16>) -> Instance {
     }
 }
 
+const PLAIN: Way<'static> = Way {
+    says_proxy: false,
+    tls: None,
+};
+
 fn health(interval_ms: u64) -> ProbeConfig {
     ProbeConfig {
         health: HealthConfig {
@@ -128,6 +133,7 @@ fn health(interval_ms: u64) -> ProbeConfig {
             fall: 3,
         },
         says_proxy: false,
+        tls: None,
     }
 }
 

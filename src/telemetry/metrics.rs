@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -127,6 +128,39 @@ impl Metrics {
         self.inner.counted.recorded_bytes.inc_by(bytes);
     }
 
+    /// A certificate's files were read again: `taken`, or `refused` because they are not sound.
+    pub fn count_certificate(&self, outcome: &'static str) {
+        let reloads = &self.inner.counted.certificate_reloads;
+        reloads.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// Takes over when each certificate ends; those of before are forgotten.
+    pub fn set_certificate_ends<'a>(
+        &self,
+        certificates: impl Iterator<Item = (&'a str, SystemTime)>,
+    ) {
+        let ends = &self.inner.counted.certificate_ends;
+        ends.clear();
+        for (name, end) in certificates {
+            let end = end.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let end = i64::try_from(end.as_secs()).unwrap_or(i64::MAX);
+            let labels = [("certificate", name.to_owned())];
+            ends.get_or_create_owned(&labels).set(end);
+        }
+    }
+
+    /// An authority was asked for a certificate: `issued` or `failed`.
+    pub fn count_acme_order(&self, outcome: &'static str) {
+        let orders = &self.inner.counted.acme_orders;
+        orders.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// A TLS handshake with a browser: `full`, `resumed` or `failed`; `version` is `1.3`, `1.2` or `none`.
+    pub fn count_handshake(&self, version: &'static str, outcome: &'static str) {
+        let labels = [("version", version), ("outcome", outcome)];
+        self.inner.counted.handshakes.get_or_create(&labels).inc();
+    }
+
     /// OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
     pub fn encode(&self, snapshot: &Snapshot) -> String {
         let mut text = String::new();
@@ -193,6 +227,10 @@ struct Counted {
     audit_lost: Counter,
     recordings: Counters<1>,
     recorded_bytes: Counter,
+    certificate_reloads: Counters<1>,
+    certificate_ends: Gauges<1>,
+    acme_orders: Counters<1>,
+    handshakes: Counters<2>,
 }
 
 impl Counted {
@@ -219,6 +257,16 @@ impl Counted {
         to.register("recordings", help, self.recordings.clone());
         let help = "Bytes of recordings written";
         to.register("recorded_bytes", help, self.recorded_bytes.clone());
+        let help = "Certificate files read again";
+        let reloads = self.certificate_reloads.clone();
+        to.register("tls_certificate_reloads", help, reloads);
+        let help = "When a certificate ends, in seconds since 1970";
+        let ends = self.certificate_ends.clone();
+        to.register("tls_certificate_not_after_seconds", help, ends);
+        let help = "Certificates asked of an authority";
+        to.register("acme_orders", help, self.acme_orders.clone());
+        let help = "TLS handshakes with browsers";
+        to.register("tls_handshakes", help, self.handshakes.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         to.register("build", "The version of this program", build);
     }

@@ -15,6 +15,7 @@
 
 mod support;
 
+mod acme;
 mod admin;
 mod audit_tool;
 mod browser;
@@ -27,9 +28,11 @@ mod doctor;
 mod factors;
 mod floods;
 mod forwarding;
+mod h2_floods;
 mod host_identity;
 mod host_keys;
 mod hostile;
+mod instance_tls;
 mod keys;
 mod limits;
 mod many_channels;
@@ -43,6 +46,8 @@ mod policy;
 mod programs;
 mod proxied;
 mod recording;
+mod scanners;
+mod smuggling;
 mod spread;
 mod start_faults;
 mod terminal;

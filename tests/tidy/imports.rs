@@ -47,7 +47,7 @@ const ROOMS: &[Room] = &[
     room("shared_pool", &["pool"]),
     room("config", &[]),
     room("telemetry", &["pool", "config"]),
-    room("net", &["pool", "telemetry"]),
+    room("net", &["pool", "telemetry", "config"]),
     room("identity", &["pool", "ssh::wire", "telemetry"]),
     room("fleet", &["pool", "net", "telemetry", "config"]),
     room("store", &["pool", "net", "telemetry", "config"]),

@@ -23,6 +23,7 @@ pub fn pool_config(fleet: FleetConfig) -> PoolConfig {
         client_address: Default::default(),
         policy: crate::config::PolicyConfig::default(),
         api_token_file: None,
+        instance_tls: None,
         recording: None,
         health: HealthConfig {
             interval: Duration::from_millis(100),

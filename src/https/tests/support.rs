@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 
 pub use browser::Client;
-pub use gate::{Gate, config, write_pair};
+pub use gate::{Gate, config, files, write_ended, write_named, write_pair};
 pub use instance::TestInstance;
 
 pub const HTML: (&str, &str) = ("accept", "text/html");

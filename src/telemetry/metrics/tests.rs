@@ -62,6 +62,12 @@ fn counted() -> Metrics {
     metrics.count_bytes(Protocol::Jupyter, 10, 20);
     metrics.count_probe(Protocol::Ssh, false);
     metrics.set_audit_lost(3);
+    metrics.count_certificate("refused");
+    let end = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_900_000_000);
+    metrics.set_certificate_ends([("old.example", end)].into_iter());
+    metrics.set_certificate_ends([("pool.example", end)].into_iter());
+    metrics.count_acme_order("failed");
+    metrics.count_handshake("1.3", "resumed");
     metrics
 }
 
@@ -79,6 +85,8 @@ fn a_scrape_reads_what_was_counted_and_what_is_seen() {
         r#"poolgate_probes_total{service="ssh",outcome="failed"} 1"#,
         r#"poolgate_open_connections{protocol="ssh"} 1"#,
         "poolgate_audit_lines_lost_total 3",
+        r#"poolgate_tls_certificate_not_after_seconds{certificate="pool.example"} 1900000000"#,
+        r#"poolgate_tls_handshakes_total{version="1.3",outcome="resumed"} 1"#,
         r#"poolgate_headroom{pool="main"} 7"#,
         r#"poolgate_instance_health{pool="main",instance="vm1",health="up"} 1"#,
         r#"poolgate_instance_health{pool="main",instance="vm1",health="down"} 0"#,
@@ -99,6 +107,10 @@ fn a_scrape_reads_what_was_counted_and_what_is_seen() {
     }
     assert!(text.ends_with("# EOF\n"));
     assert!(!text.contains("alice"), "people are no labels");
+    assert!(
+        !text.contains("old.example"),
+        "a certificate that is gone leaves no trace"
+    );
     drop(open);
     let text = metrics.encode(&Snapshot::default());
     assert!(text.contains(r#"poolgate_open_connections{protocol="ssh"} 0"#));

@@ -27,6 +27,7 @@ pub struct GateSetup {
     pool_ssh: String,
     health: String,
     https: Option<String>,
+    https_port: Option<u16>,
 }
 
 impl GateSetup {
@@ -92,7 +93,13 @@ impl GateSetup {
         self
     }
 
-    /// Opens the browsers' door too, with lines for `[https]`.
+    /// The browsers' door's port, where somebody must know it beforehand.
+    pub fn https_port(mut self, port: u16) -> Self {
+        self.https_port = Some(port);
+        self
+    }
+
+    /// Opens the browsers' door too, with lines for `[https]`; it has certificate files unless an authority is asked.
     pub fn https(mut self, lines: &str) -> Self {
         self.https = Some(lines.to_owned());
         self
@@ -120,7 +127,7 @@ impl Gate {
             folder: world.folder("gate"),
             config: world.path("gate/poolgate.toml"),
             ssh_port: free_port(),
-            https_port: free_port(),
+            https_port: setup.https_port.unwrap_or_else(free_port),
             admin_port: free_port(),
         };
         fs::write(&gate.config, gate.config_text(world, setup)).unwrap();
@@ -134,10 +141,12 @@ impl Gate {
         let folder = self.folder.display();
         let https = setup.https.as_ref().map_or(String::new(), |lines| {
             let (certificate, key) = certificate_files(world);
-            format!(
-                "[https]\nlisten = [\"127.0.0.1:{}\"]\ncertificate = {certificate:?}\nprivate_key = {key:?}\n{lines}\n",
-                self.https_port,
-            )
+            let files = match lines.contains("[https.acme]") {
+                true => String::new(),
+                false => format!("certificate = {certificate:?}\nprivate_key = {key:?}\n"),
+            };
+            let listen = format!("listen = [\"127.0.0.1:{}\"]", self.https_port);
+            format!("[https]\n{listen}\n{files}{lines}\n")
         });
         let host_keys = match setup.host_keys.is_empty() {
             true => vec![world.path("gate_host_key")],

@@ -7,6 +7,7 @@ pub mod hub;
 pub mod light;
 pub mod people;
 pub mod proc;
+pub mod raw_hub;
 pub mod sshd;
 pub mod wait;
 pub mod world;

@@ -1,5 +1,6 @@
 //! A gate on a loopback port, and ways to look into it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::TestInstance;
 use super::browser::{Client, Sender};
-use crate::config::HttpsConfig;
+use crate::config::{CertificateFiles, HttpsConfig, RedirectConfig};
 use crate::https::Front;
 use crate::pool::{Health, Instance, PlacementPolicy, PoolRules, Protocol};
 use crate::shared_pool::SharedPool;
@@ -59,7 +60,8 @@ impl Gate {
             pool.observe(&instance.id, Protocol::Jupyter, Health::Up);
         }
         let audit = AuditLog::open(Some(&folder.path().join("audit.jsonl"))).unwrap();
-        let front = Front::build(&config, pool.clone(), &[5; 32], audit, Metrics::new()).unwrap();
+        let (pools, metrics) = (BTreeMap::new(), Metrics::new());
+        let front = Front::build(&config, &pools, pool.clone(), &[5; 32], audit, metrics).unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn(pool.clone().publish_changes(shutdown.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -134,17 +136,55 @@ impl Gate {
 
     /// The certificate a new connection is shown, whichever it is.
     pub async fn served_certificate(&self) -> CertificateDer<'static> {
+        self.shown_to("localhost").await
+    }
+
+    /// The certificate that somebody is shown who asks for this name.
+    pub async fn shown_to(&self, name: &'static str) -> CertificateDer<'static> {
         let taken = Arc::new(AnyCertificate::default());
         let tls = client_tls()
             .dangerous()
             .with_custom_certificate_verifier(taken.clone());
-        self.connect(tls.with_no_client_auth()).await;
+        self.connect_to(name, tls.with_no_client_auth()).await;
         taken.0.lock().unwrap().take().unwrap()
     }
 
+    /// How a client's first and second handshake went.
+    pub async fn two_handshakes(
+        &self,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> Vec<Option<rustls::HandshakeKind>> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let mut stream = self.connect(tls.clone()).await;
+            // Tickets come with the first answer.
+            let request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            kinds.push(stream.get_ref().1.handshake_kind());
+        }
+        kinds
+    }
+
     async fn connect(&self, tls: rustls::ClientConfig) -> TlsStream<TcpStream> {
+        self.connect_to("localhost", tls).await
+    }
+
+    async fn connect_to(
+        &self,
+        name: &'static str,
+        tls: rustls::ClientConfig,
+    ) -> TlsStream<TcpStream> {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(name).unwrap();
         TlsConnector::from(Arc::new(tls))
             .connect(name, stream)
             .await
@@ -243,22 +283,50 @@ async fn accept(listener: TcpListener, front: Arc<Front>, shutdown: Cancellation
     }
 }
 
-pub fn write_pair(folder: &Path, name: &str) -> CertificateDer<'static> {
-    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    std::fs::write(folder.join(format!("{name}.crt")), pair.cert.pem()).unwrap();
-    std::fs::write(
-        folder.join(format!("{name}.key")),
-        pair.signing_key.serialize_pem(),
-    )
-    .unwrap();
-    pair.cert.der().clone()
+pub fn write_pair(folder: &Path, file: &str) -> CertificateDer<'static> {
+    write_named(folder, file, "localhost")
+}
+
+/// A certificate for this name.
+pub fn write_named(folder: &Path, file: &str, name: &str) -> CertificateDer<'static> {
+    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    write(folder, file, &params)
+}
+
+/// A certificate whose time is over.
+pub fn write_ended(folder: &Path, file: &str) -> CertificateDer<'static> {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    write(folder, file, &params)
+}
+
+fn write(folder: &Path, file: &str, params: &rcgen::CertificateParams) -> CertificateDer<'static> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = params.self_signed(&key).unwrap();
+    std::fs::write(folder.join(format!("{file}.crt")), made.pem()).unwrap();
+    std::fs::write(folder.join(format!("{file}.key")), key.serialize_pem()).unwrap();
+    made.der().clone()
+}
+
+pub fn files(folder: &Path, name: &str) -> CertificateFiles {
+    CertificateFiles {
+        key: "https".to_owned(),
+        certificate: folder.join(format!("{name}.crt")),
+        private_key: folder.join(format!("{name}.key")),
+    }
 }
 
 pub fn config(folder: &Path, name: &str) -> HttpsConfig {
     HttpsConfig {
         listen: Vec::new(),
-        certificate: folder.join(format!("{name}.crt")),
-        private_key: folder.join(format!("{name}.key")),
+        certificates: vec![files(folder, name)],
+        acme: None,
+        hsts: None,
+        redirect: RedirectConfig {
+            listen: Vec::new(),
+            to_port: 443,
+        },
         max_connections: 100,
         max_connections_per_source: 100,
         proxy_protocol_from: Vec::new(),
