@@ -15,7 +15,8 @@ use instant_acme::{
     NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
-use rustls_pki_types::PrivateKeyDer;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::sign::CertifiedKey;
 
 use self::client::Client;
 use self::folder::Folder;
@@ -50,7 +51,7 @@ pub enum OrderError {
     NotReady(OrderStatus),
     #[error("a certificate for the challenge cannot be made: {0}")]
     Challenge(#[from] rcgen::Error),
-    #[error("what it issued cannot be used: {0}")]
+    #[error("a certificate cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
     #[error("no certificate within {ORDER_TIME:?}")]
     TooSlow,
@@ -226,9 +227,9 @@ impl Acme {
                     .answer_with_text(token, proof.as_str());
             }
             AcmeChallenge::TlsAlpn01 => {
-                let pair = challenge_pair(&name, proof.digest().as_ref())?;
+                let made = challenge_certificate(&name, proof.digest().as_ref())?;
                 let challenges = &certificates.challenges;
-                challenges.answer_with_certificate(&name, pair.certified.clone());
+                challenges.answer_with_certificate(&name, Arc::new(made));
             }
         }
         challenge.set_ready().await?;
@@ -236,12 +237,14 @@ impl Acme {
     }
 }
 
-/// RFC 8737 3.
-fn challenge_pair(name: &str, digest: &[u8]) -> Result<Pair, OrderError> {
+/// RFC 8737 3. Not a `Pair`: its extension is critical, so that nobody else takes it for a certificate.
+fn challenge_certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let made = params.self_signed(&key)?;
-    let key: PrivateKeyDer<'static> = key.into();
-    Ok(Pair::new(vec![made.der().clone()], key)?)
+    let key = default_provider()
+        .key_provider
+        .load_private_key(key.into())?;
+    Ok(CertifiedKey::new(vec![made.der().clone()], key))
 }

@@ -104,9 +104,9 @@ impl Authority {
 }
 
 struct Scene {
+    gate: Gate,
     world: World,
     authority: Authority,
-    gate: Gate,
     _sshds: Vec<Sshd>,
 }
 

@@ -98,6 +98,8 @@ fn floods_of_frames_end_their_connection_and_nothing_else() {
     let hub = RawHub::start();
     let gate = GateSetup::default()
         .https("")
+        // Whoever comes without a cookie takes a seat.
+        .pool("capacity = 100000")
         .instance(&sshds[0].name, sshds[0].port, Some(hub.port))
         .start(&world);
     let address = format!("https://127.0.0.1:{}/", gate.https_port);

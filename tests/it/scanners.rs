@@ -12,8 +12,8 @@ use crate::support::{Gate, GateSetup, Logins, Sshd, World, finish, tool};
 const LONG: Duration = Duration::from_secs(180);
 
 struct Scene {
-    world: World,
     gate: Gate,
+    world: World,
     _sshds: Vec<Sshd>,
 }
 
@@ -25,6 +25,8 @@ impl Scene {
         let hub = RawHub::start();
         let gate = GateSetup::default()
             .https(lines)
+            // Whoever comes without a cookie takes a seat.
+            .pool("capacity = 100000")
             .instance(&sshds[0].name, sshds[0].port, Some(hub.port))
             .start(&world);
         Self {

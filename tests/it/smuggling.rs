@@ -8,9 +8,9 @@ use crate::support::raw_hub::{self, RawHub, Seen};
 use crate::support::{Gate, GateSetup, Logins, Sshd, World};
 
 struct Scene {
+    gate: Gate,
     world: World,
     hub: RawHub,
-    gate: Gate,
     _sshds: Vec<Sshd>,
 }
 
@@ -21,6 +21,8 @@ impl Scene {
         let hub = RawHub::start();
         let gate = GateSetup::default()
             .https("")
+            // Whoever comes without a cookie takes a seat.
+            .pool("capacity = 100000")
             .instance(&sshds[0].name, sshds[0].port, Some(hub.port))
             .start(&world);
         Self {

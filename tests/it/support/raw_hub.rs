@@ -2,7 +2,7 @@
 //!
 //! For what crosses the gate's framing: a real hub would be forgiving, and keeps no record of bytes.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
