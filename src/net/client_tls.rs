@@ -194,7 +194,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
         std::fs::write(&file, ca).unwrap();
-        let by = |trust| async { is_believed(&trust, &listener, &acceptor).await };
+        let by = async |trust: InstanceTls| is_believed(&trust, &listener, &acceptor).await;
         assert!(by(InstanceTls::Pins(vec![[0; 32], pin])).await);
         assert!(!by(InstanceTls::Pins(vec![[0; 32]])).await);
         assert!(by(InstanceTls::Ca(file.clone())).await);

@@ -1,10 +1,11 @@
 //! The gate's own limits against clients that say nothing, and its patience with people who are idle.
 
 use std::io::Read;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::client::PATIENCE;
+use crate::support::light::connect_from;
 use crate::support::{GateSetup, Logins, Sshd, World, finish};
 
 #[test]
@@ -26,6 +27,39 @@ fn a_silent_client_is_closed_after_the_login_grace() {
         (Duration::from_millis(1500)..Duration::from_secs(6)).contains(&took),
         "closed after {took:?}"
     );
+    gate.stop();
+}
+
+#[test]
+fn connections_of_one_source_are_bounded_at_the_browsers_door() {
+    let world = World::new();
+    let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
+    let gate = GateSetup::over(&sshds)
+        .https("max_connections_per_source = 3\nhandshake_timeout = \"2s\"")
+        .start(&world);
+    let greedy = Ipv4Addr::new(127, 0, 5, 5);
+    let connect = |from| {
+        let stream = connect_from(from, gate.https_port).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    let mut held: Vec<TcpStream> = (0..3).map(|_| connect(greedy)).collect();
+    let mut refused = connect(greedy);
+    let at_once = Instant::now();
+    // Its end is all that counts, be it a close or a reset.
+    drop(refused.read_to_end(&mut Vec::new()));
+    assert!(at_once.elapsed() < Duration::from_millis(1500));
+    let (_, metrics) = gate.admin("/metrics");
+    let line = "poolgate_limit_hits_total{limit=\"https.max_connections_per_source\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+    // A neighbour comes in, and the silent ones are ended by their deadline.
+    let mut neighbour = connect(Ipv4Addr::new(127, 0, 5, 6));
+    for stream in held.iter_mut().chain([&mut neighbour]) {
+        drop(stream.read_to_end(&mut Vec::new()));
+    }
+    let (_, metrics) = gate.admin("/metrics");
+    let line = "poolgate_limit_hits_total{limit=\"https.handshake_timeout\"} 4";
+    assert!(metrics.contains(line), "{metrics}");
     gate.stop();
 }
 

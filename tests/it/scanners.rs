@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
 
 use crate::support::raw_hub::RawHub;
 use crate::support::{Gate, GateSetup, Logins, Sshd, World, finish, tool};
@@ -41,11 +44,15 @@ impl Scene {
 fn issue(world: &World) {
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    ca.distinguished_name.push(DnType::CommonName, "Authority");
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
     let mut own = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let start = std::time::SystemTime::now() - Duration::from_secs(3600);
     own.not_before = start.into();
     own.not_after = (start + Duration::from_secs(90 * 24 * 3600)).into();
+    own.distinguished_name.push(DnType::CommonName, "localhost");
+    own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     own.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate().unwrap();
     let made = own.signed_by(&key, &ca).unwrap();
@@ -84,7 +91,7 @@ fn two_thousand_slow_clients_keep_nobody_out() {
         slow.args(words)
             .args(["-c", "2000", "-r", "400", "-l", "12"]);
         slow.args(["-i", "5", "-p", "5", "-u", &address]);
-        slow.current_dir(&scene.world.folder("slow"));
+        slow.current_dir(scene.world.folder("slow"));
         let found = std::thread::scope(|threads| {
             let slow = threads.spawn(|| finish(&mut slow, LONG));
             while !slow.is_finished() {

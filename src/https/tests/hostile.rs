@@ -178,3 +178,19 @@ async fn silence_after_the_handshake_is_ended() {
         .await
         .expect("an idle connection stayed open");
 }
+
+#[tokio::test]
+async fn a_body_that_stands_still_is_ended_and_is_the_clients_fault() {
+    let one = TestInstance::start("vm1").await;
+    let limit = std::time::Duration::from_millis(200);
+    let gate = Gate::with(&[&one], |config| config.stall_timeout = limit).await;
+    let answer = gate
+        .raw("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let snapshot = gate.published(|_| true).await;
+    assert_eq!(
+        snapshot.instances[0].services.jupyter,
+        Some(crate::pool::Health::Up)
+    );
+}

@@ -1,0 +1,54 @@
+//! Certificate files that others renew: taken as they come, told of where they are not sound.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::support::client::PATIENCE;
+use crate::support::gate::certificate_files;
+use crate::support::{Finished, Gate, GateSetup, Logins, Sshd, World, finish, tool, wait_until};
+
+/// Asks by a client that trusts the certificate in this file alone.
+fn ask(world: &World, gate: &Gate, file: &str) -> Finished {
+    let mut curl = tool("curl");
+    curl.args(["-q", "-sS", "--noproxy", "*", "-o", "/dev/null"]);
+    curl.args(["-w", "%{http_code}", "--cacert"]);
+    curl.arg(world.path(file));
+    curl.arg(format!("https://localhost:{}/", gate.https_port));
+    finish(&mut curl, PATIENCE)
+}
+
+#[test]
+fn renewed_files_are_taken_without_a_word_and_torn_ones_are_not() {
+    let world = World::new();
+    let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
+    let gate = GateSetup::over(&sshds).https("").start(&world);
+    let (certificate, key) = certificate_files(&world);
+    fs::copy(&certificate, world.path("first.pem")).unwrap();
+    assert_eq!(ask(&world, &gate, "first.pem").ok().text(), "503");
+
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    fs::write(world.path("second.pem"), made.cert.pem()).unwrap();
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    wait_until("the new certificate", Duration::from_secs(30), || {
+        let answer = ask(&world, &gate, "second.pem");
+        answer.status.success().then_some(())
+    });
+
+    fs::write(&key, "torn").unwrap();
+    gate.hang_up();
+    wait_until("the complaint", Duration::from_secs(30), || {
+        let log = gate.log();
+        let told = log.contains("the old certificate is kept") && log.contains("https.private_key");
+        told.then_some(())
+    });
+    assert_eq!(ask(&world, &gate, "second.pem").ok().text(), "503");
+    let (_, metrics) = gate.admin("/metrics");
+    for line in [
+        "poolgate_tls_certificate_reloads_total{outcome=\"taken\"} 1",
+        "poolgate_tls_certificate_not_after_seconds{certificate=\"localhost\"}",
+    ] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+    gate.stop();
+}
