@@ -73,7 +73,7 @@ pub struct Relayed {
     lease: Option<Lease>,
     toll: Toll,
     _visit: Option<Visit>,
-    _open: OpenRequest,
+    open: OpenRequest,
 }
 
 impl Relayed {
@@ -83,8 +83,10 @@ impl Relayed {
         lease: Lease,
         metrics: Metrics,
         visit: Option<Visit>,
-        open: OpenRequest,
+        mut open: OpenRequest,
     ) -> Self {
+        // Nobody has asked for it yet.
+        open.hold_up();
         let meter = visit.as_ref().map(Visit::meter);
         let mut relayed = Self {
             frames,
@@ -97,7 +99,7 @@ impl Relayed {
                 bytes: 0,
             },
             _visit: visit,
-            _open: open,
+            open,
         };
         relayed.finish_if_ended();
         relayed
@@ -107,6 +109,7 @@ impl Relayed {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.open.go_on();
         let Poll::Ready(frame) = Pin::new(&mut self.frames).poll_frame(cx) else {
             ready!(self.silence.poll_stalled(cx));
             self.lease = None;
@@ -117,6 +120,7 @@ impl Relayed {
             Some(Ok(frame)) => {
                 self.toll.count(&frame);
                 self.finish_if_ended();
+                self.open.hold_up();
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(failed)) => {

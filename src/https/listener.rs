@@ -41,31 +41,57 @@ pub struct Connection {
     pub has_two_lengths: Arc<AtomicBool>,
     pub tunnels: TaskTracker,
     open: AtomicUsize,
+    /// Open requests whose answer is held up by the client alone.
+    held_up: AtomicUsize,
+    /// Grows whenever a client takes a part of an answer.
+    taken: AtomicUsize,
     idle_since: Mutex<Instant>,
 }
 
 /// A request whose answer or tunnel has not ended.
-pub struct OpenRequest(Arc<Connection>);
+pub struct OpenRequest {
+    connection: Arc<Connection>,
+    is_held_up: bool,
+}
 
 impl OpenRequest {
     pub fn begin(connection: &Arc<Connection>) -> Self {
         connection.open.fetch_add(1, Ordering::Relaxed);
-        Self(connection.clone())
+        Self {
+            connection: connection.clone(),
+            is_held_up: false,
+        }
     }
 
     pub fn connection(&self) -> &Arc<Connection> {
-        &self.0
+        &self.connection
+    }
+
+    /// There is more of the answer than the client has asked for.
+    pub fn hold_up(&mut self) {
+        if !std::mem::replace(&mut self.is_held_up, true) {
+            self.connection.held_up.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The client asks for more.
+    pub fn go_on(&mut self) {
+        self.connection.taken.fetch_add(1, Ordering::Relaxed);
+        if std::mem::take(&mut self.is_held_up) {
+            self.connection.held_up.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        *self
-            .0
+        self.go_on();
+        let connection = &self.connection;
+        *connection
             .idle_since
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        connection.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -76,7 +102,27 @@ impl Connection {
             has_two_lengths: Arc::default(),
             tunnels: TaskTracker::new(),
             open: AtomicUsize::new(0),
+            held_up: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Returns when for so long there was nothing on this connection but answers that the client does not take. Over
+    /// HTTP/2 it can keep them waiting while the socket is well; one that lives in other streams is left alone.
+    async fn held_up(&self, limit: Duration) {
+        let mut taken = self.taken.load(Ordering::Relaxed);
+        let mut since = Instant::now();
+        loop {
+            tokio::time::sleep(limit / 4).await;
+            let held_up = self.held_up.load(Ordering::Relaxed);
+            let is_all = held_up > 0 && held_up == self.open.load(Ordering::Relaxed);
+            let now_taken = self.taken.load(Ordering::Relaxed);
+            if !is_all || now_taken != taken {
+                (taken, since) = (now_taken, Instant::now());
+            } else if since.elapsed() >= limit {
+                return;
+            }
         }
     }
 
@@ -220,6 +266,10 @@ impl Front {
             ended = &mut serving => return ended,
             () = shutdown.cancelled() => serving.as_mut().graceful_shutdown(),
             () = connection.idle(self.config.idle_timeout) => serving.as_mut().graceful_shutdown(),
+            () = connection.held_up(self.config.stall_timeout) => {
+                self.metrics.count_limit("https.stall_timeout");
+                return Ok(());
+            }
         }
         // A client that does not react to the farewell is left after the time it had for everything else.
         let gone = async {

@@ -131,3 +131,34 @@ async fn hanging_up_hangs_up_on_the_instance() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends_its_connection_over_http2_too() {
+    let one = TestInstance::start("vm1").await;
+    let limit = Duration::from_millis(300);
+    let gate = Gate::with(&[&one], |config| config.stall_timeout = limit).await;
+    let mut client = gate.h2().await;
+    let empty = || Full::default().boxed();
+    // More than both windows of an HTTP/2 client.
+    let never_read = client
+        .open("GET", "/zeros/50000000", &[HTML], empty())
+        .await;
+    tokio::time::timeout(limit * 100, client.closed())
+        .await
+        .expect("it is kept for ever");
+    drop(never_read);
+
+    // Beside a tunnel or an event stream the connection lives on.
+    let mut client = gate.h2().await;
+    let hanging = client
+        .request("GET", "/hang", &[HTML])
+        .body(empty())
+        .unwrap();
+    let slow = client
+        .open("GET", "/zeros/50000000", &[HTML], empty())
+        .await;
+    let hung = tokio::time::timeout(limit * 4, client.send_request(hanging)).await;
+    assert!(hung.is_err(), "it answers never");
+    assert_eq!(client.get("/", &[HTML]).await.status, 200);
+    drop(slow);
+}
