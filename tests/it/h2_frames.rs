@@ -108,6 +108,11 @@ fn frames_in_disorder() -> Vec<(&'static str, Vec<u8>)> {
         ("a reset of an idle stream", frame(RESET, 0, 1, &[0; 4])),
         ("a reset of three bytes", after(frame(RESET, 0, 1, &[0; 3]))),
         ("a priority of four bytes", frame(PRIORITY, 0, 1, &[0; 4])),
+    ]
+}
+
+fn frames_of_the_connection() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
         ("settings on a stream", frame(SETTINGS, 0, 1, &[])),
         ("settings of five bytes", frame(SETTINGS, 0, 0, &[0; 5])),
         (
@@ -176,6 +181,11 @@ fn requests_nobody_may_make() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("a user in the authority", but(":authority", Some("u@a"))),
         ("trace", but(":method", Some("TRACE"))),
+    ]
+}
+
+fn fields_nobody_may_send() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
         ("another host", and(&[("host", "b")])),
         ("two paths", and(&[(":path", "/y")])),
         ("an unknown pseudo-header", and(&[(":admin", "1")])),
@@ -273,12 +283,18 @@ fn every_error_of_the_protocol_is_one() {
         Ok(200)
     );
     assert_eq!(hub.seen().len(), 2);
-    for (what, sent) in frames_in_disorder() {
+    for (what, sent) in frames_in_disorder()
+        .into_iter()
+        .chain(frames_of_the_connection())
+    {
         let outcome = outcome(&world, &gate, &sent);
         assert!(outcome.is_err(), "{what}: {outcome:?}");
     }
     let seen = hub.seen().len();
-    for (what, sent) in requests_nobody_may_make() {
+    for (what, sent) in requests_nobody_may_make()
+        .into_iter()
+        .chain(fields_nobody_may_send())
+    {
         let outcome = outcome(&world, &gate, &sent);
         assert!(outcome != Ok(200), "{what}: {outcome:?}");
         // A body that is not as long as was said is known only after its head.
