@@ -161,6 +161,9 @@ impl App {
             }
         }
         if let Some(front) = &self.https {
+            if let Err(error) = front.reopen_access_log() {
+                tracing::error!(%error, "the access log could not be opened again; the old file is kept");
+            }
             front.reload_certificates();
         }
     }

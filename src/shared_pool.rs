@@ -3,6 +3,7 @@
 //! The only file where `pool` meets tokio and the clock. The mutex is a std one because nothing is awaited while it is
 //! held: choosing the least-loaded instance and taking a seat on it are one step, so simultaneous logins spread exactly.
 
+mod board;
 mod mailbox;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,8 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::board::Board;
+pub use self::board::{Reader, Standing};
 pub use self::mailbox::Mailbox;
 use crate::pool::{
     AdminState, Health, Instance, InstanceId, LoginRequest, Now, Placement, PlacementReason, Pool,
@@ -34,6 +37,7 @@ struct Shared {
     pool: Mutex<Pool>,
     /// Locked inside `pool`'s lock or alone, never around it.
     switches: DashMap<SessionId, Switch>,
+    board: Board,
     changed: Notify,
     snapshots: watch::Sender<Arc<Snapshot>>,
 }
@@ -61,6 +65,7 @@ impl SharedPool {
         let shared = Shared {
             pool: Mutex::new(Pool::new(seed)),
             switches: DashMap::new(),
+            board: Board::default(),
             changed: Notify::new(),
             snapshots: watch::Sender::new(Arc::default()),
         };
@@ -112,10 +117,21 @@ impl SharedPool {
         is_known
     }
 
-    /// Has a line shown in the terminals of these sessions; to how many sessions it was given. Sessions begun in the last
-    /// few milliseconds may be left out.
+    /// Has a line shown in the terminals and browsers of these sessions; to how many sessions it was given. Sessions begun
+    /// in the last few milliseconds may be left out.
     pub fn notify(&self, audience: &Audience, text: &str) -> usize {
-        let line: Arc<str> = text.into();
+        self.announce(audience, text, None)
+    }
+
+    /// The same with a deadline, up to which browsers are shown it that come later.
+    pub fn announce(&self, audience: &Audience, text: &str, deadline: Option<Duration>) -> usize {
+        let text: Arc<str> = text.into();
+        self.shared.board.post(audience, &text, deadline);
+        let at = deadline.and_then(|after| jiff::Timestamp::now().checked_add(after).ok());
+        let line: Arc<str> = match at {
+            None => text,
+            Some(at) => format!("{text} ({})", at.strftime("until %Y-%m-%d %H:%M UTC")).into(),
+        };
         let snapshot = self.snapshot();
         let sessions = snapshot.sessions.iter().filter(|session| match audience {
             Audience::Everybody => true,
@@ -129,6 +145,16 @@ impl SharedPool {
             Some(())
         };
         sessions.filter_map(|session| reach(session.id)).count()
+    }
+
+    /// What stands for somebody who sees no terminal.
+    pub fn notices(&self, reader: Reader<'_>) -> Vec<Standing> {
+        self.shared.board.standing(reader)
+    }
+
+    /// False as long as certainly none stands for anybody.
+    pub fn has_notices(&self) -> bool {
+        self.shared.board.is_used()
     }
 
     /// Chooses an instance and reserves a seat on it, in one step.

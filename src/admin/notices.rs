@@ -1,5 +1,7 @@
-//! `POST /api/v1/notices`: a line for people's terminals. On the socket only, which is its owner's alone: over TCP any
+//! `POST /api/v1/notices`: a line for people's terminals and browsers. On the socket only, which is its owner's alone: over TCP any
 //! account of this machine could speak to people in the pool's name.
+
+use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
@@ -14,6 +16,7 @@ use crate::shared_pool::{Audience, SharedPool};
 
 /// What fits a terminal, and the room the ssh door keeps for the gate's own words.
 pub const TEXT_BYTES_MAX: usize = 1000;
+const DEADLINE_MAX_S: u64 = 31 * 24 * 3600;
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// One of `session`, `user` and `instance`, or none for everybody.
@@ -27,6 +30,9 @@ pub struct Notice {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     pub text: String,
+    /// Seconds from now until which browsers that come later are shown it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u64>,
 }
 
 /// To how many sessions it was given; a session without a terminal shows nothing.
@@ -54,7 +60,8 @@ async fn give(
         status: StatusCode::BAD_REQUEST,
         detail: detail.to_owned(),
     })?;
-    let sessions = pool.notify(&audience, &notice.text);
+    let deadline = notice.deadline_s.map(Duration::from_secs);
+    let sessions = pool.announce(&audience, &notice.text, deadline);
     tracing::info!(?audience, text = %notice.text, sessions, "a notice was given");
     Ok(Json(Given { sessions }))
 }
@@ -63,6 +70,9 @@ impl Notice {
     fn audience(&self) -> Result<Audience, &'static str> {
         if self.text.trim().is_empty() || self.text.len() > TEXT_BYTES_MAX {
             return Err("text is empty or longer than 1000 bytes: write one line");
+        }
+        if self.deadline_s.is_some_and(|after| after > DEADLINE_MAX_S) {
+            return Err("deadline_s is more than 31 days away: write up to 2678400 seconds");
         }
         match (self.session, &self.user, &self.instance) {
             (None, None, None) => Ok(Audience::Everybody),
@@ -85,11 +95,17 @@ mod tests {
             user: user.map(str::to_owned),
             instance: instance.map(str::to_owned),
             session: None,
+            deadline_s: None,
         };
         assert_eq!(notice("x", None, None).audience(), Ok(Audience::Everybody));
         let user = Audience::User("alice".to_owned());
         assert_eq!(notice("x", Some("alice"), None).audience(), Ok(user));
         assert!(notice("x", Some("alice"), Some("vm1")).audience().is_err());
+        let late = Notice {
+            deadline_s: Some(DEADLINE_MAX_S + 1),
+            ..notice("x", None, None)
+        };
+        assert!(late.audience().is_err());
         assert!(notice(" ", None, None).audience().is_err());
         assert!(notice(&"x".repeat(1001), None, None).audience().is_err());
     }

@@ -1,10 +1,12 @@
 //! What can be written on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{demo, play, serve};
+use crate::config::parse_duration;
 
 /// The front door of a shared pool of data-science machines.
 ///
@@ -35,7 +37,7 @@ pub enum Command {
     Sessions(ShowArgs),
     /// Print the gate's own host keys as people need them: known_hosts lines, SSHFP records, fingerprints
     HostKeys(HostKeysArgs),
-    /// Show a line in the terminals of people's ssh sessions
+    /// Show a line in the terminals of people's ssh sessions, and a page in their browsers
     Notify(NotifyArgs),
     /// Show a recording of a terminal
     Play(play::Args),
@@ -101,6 +103,9 @@ pub struct NotifyArgs {
     /// Only sessions of this person
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// Also show it to browsers that come until then, such as 2h from now; without it to those of the next ten minutes
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub deadline: Option<Duration>,
     /// The line, of at most 1000 bytes
     #[arg(required = true, value_name = "TEXT")]
     pub text: Vec<String>,
@@ -143,6 +148,10 @@ pub enum Output {
     Table,
     /// The objects of /api/v1
     Json,
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("write a time such as 30m, 2h or 1d")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `poolgate notify`: a line in people's terminals.
+//! `poolgate notify`: a line in people's terminals, and a page in their browsers.
 
 use std::process::ExitCode;
 
@@ -19,6 +19,7 @@ pub(super) async fn run(args: &NotifyArgs) -> Result<ExitCode, Failure> {
         user: args.user.clone(),
         instance: args.instance.clone(),
         text: args.text.join(" "),
+        deadline_s: args.deadline.map(|after| after.as_secs()),
     };
     let body = serde_json::to_vec(&notice).context("cannot write the request")?;
     let answer = client::post(&args.gate, PATH, body.into()).await?;

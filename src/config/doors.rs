@@ -11,8 +11,8 @@ use super::raw::Section;
 use super::ssh_auth::ssh_auth;
 use super::units::{duration, duration_or_off, size};
 use super::validate::seconds;
-use super::values::{listen_address, number, path};
-use super::{HttpsConfig, SshConfig};
+use super::values::{listen_address, number, path, path_or_off, text, word};
+use super::{AccessLogConfig, AccessLogFormat, HttpsConfig, PoolHosts, SshConfig};
 
 const HOUR: u64 = 3600;
 
@@ -231,6 +231,8 @@ pub(super) fn https(
         duration(seconds(1)..=seconds(60)),
     );
     let presence = section.get_or("presence", seconds(1800), duration(days()));
+    let admins = section.list("admins", text).unwrap_or_default();
+    let access_log = access_log(section.section("access_log"));
     section.finish();
     let (certificates, acme) = (certificates?, acme?);
     if listen.is_empty() {
@@ -252,5 +254,21 @@ pub(super) fn https(
         tunnel_idle_timeout,
         connect_timeout,
         presence,
+        admins,
+        access_log,
+        // Known once the pools are read.
+        hosts: PoolHosts::default(),
     }))
+}
+
+fn access_log(mut section: Section<'_>) -> Option<AccessLogConfig> {
+    let folder = section.folder();
+    let file = section.get_or("file", None, path_or_off(folder));
+    let formats = &[
+        ("combined", AccessLogFormat::Combined),
+        ("json", AccessLogFormat::Json),
+    ];
+    let format = section.get_or("format", AccessLogFormat::Combined, word(formats));
+    section.finish();
+    file.map(|file| AccessLogConfig { file, format })
 }

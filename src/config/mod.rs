@@ -237,6 +237,33 @@ pub struct HttpsConfig {
     pub connect_timeout: Duration,
     /// A browser that is not heard of for so long no longer counts as a session.
     pub presence: Duration,
+    /// Who may choose the instance whose hub they see.
+    pub admins: Vec<String>,
+    pub access_log: Option<AccessLogConfig>,
+    pub hosts: PoolHosts,
+}
+
+/// A line for every request, for operators who count.
+#[derive(Clone, Debug)]
+pub struct AccessLogConfig {
+    pub file: PathBuf,
+    pub format: AccessLogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// As Apache and nginx call it.
+    Combined,
+    Json,
+}
+
+/// Which pool the browsers are sent to that ask for a host name.
+#[derive(Clone, Debug, Default)]
+pub struct PoolHosts {
+    /// By name, in lower case.
+    pub pools: BTreeMap<String, String>,
+    /// The pool of all other names.
+    pub default: String,
 }
 
 /// A certificate chain and its private key, as PEM files.
@@ -314,6 +341,8 @@ pub enum LogFormat {
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
     pub default: bool,
+    /// Names under which browsers reach this pool, in lower case.
+    pub hosts: Vec<String>,
     pub placement: Placement,
     pub capacity: u32,
     pub affinity: Duration,

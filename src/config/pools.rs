@@ -12,10 +12,10 @@ use super::raw::Section;
 use super::recording;
 use super::units::duration;
 use super::validate::seconds;
-use super::values::{boolean, number, path, port, port_or_off, shown, text, word};
+use super::values::{boolean, host, number, path, port, port_or_off, shown, text, word};
 use super::{
     ClientAddressConfig, Headroom, HealthConfig, InstanceHostKeys, Placement, PoolConfig,
-    ScalingConfig,
+    PoolHosts, ScalingConfig,
 };
 
 /// All pools; `None` where a fault leaves one without what it needs.
@@ -33,6 +33,7 @@ pub(super) fn pools(
     let alone = sections.len() == 1;
     let mut defaults: Vec<String> = Vec::new();
     let mut machines = Machines::default();
+    let mut names = BTreeMap::new();
     let mut pools = Some(BTreeMap::new());
     for (name, mut section) in sections {
         if !is_name(&name) || name.contains('.') {
@@ -51,6 +52,7 @@ pub(super) fn pools(
         let config = pool(section, default, &name, state_dir);
         if let Some(config) = &config {
             machines.check(root, &name, config);
+            check_hosts(root, &name, config, &mut names);
         }
         pools = pools.zip(config).map(|(mut pools, config)| {
             pools.insert(name, config);
@@ -64,6 +66,52 @@ pub(super) fn pools(
         );
     }
     pools
+}
+
+/// The pools by the names under which browsers reach them.
+pub(super) fn hosts(pools: &BTreeMap<String, PoolConfig>) -> PoolHosts {
+    let named = |(name, pool): (&String, &PoolConfig)| {
+        let hosts = pool.hosts.clone().into_iter();
+        hosts.map(|host| (host, name.clone())).collect::<Vec<_>>()
+    };
+    let default = pools.iter().find(|(_, pool)| pool.default);
+    PoolHosts {
+        pools: pools.iter().flat_map(named).collect(),
+        default: default.map(|(name, _)| name.clone()).unwrap_or_default(),
+    }
+}
+
+fn check_hosts(
+    root: &Section<'_>,
+    pool: &str,
+    config: &PoolConfig,
+    names: &mut BTreeMap<String, String>,
+) {
+    for (index, host) in config.hosts.iter().enumerate() {
+        if let Some(other) = names.insert(host.clone(), pool.to_owned()) {
+            let key = format!("pools.{pool}.hosts[{index}]");
+            root.fault(
+                &key,
+                format!(
+                    "is {host:?}, which is of pools.{other} already; write it in one pool only"
+                ),
+            );
+        }
+    }
+}
+
+/// A name that browsers write into the address, without a port.
+fn host_name(value: &Value) -> Result<String, String> {
+    let name = host(value)
+        .map(|name| name.trim_end_matches('.').to_ascii_lowercase())
+        .ok()
+        .filter(|name| name.parse::<std::net::IpAddr>().is_err());
+    name.ok_or_else(|| {
+        format!(
+            "is {}, which is no host name; write one without a port, such as \"gpu.pool.example\"",
+            shown(value)
+        )
+    })
 }
 
 fn pool(
@@ -81,6 +129,7 @@ fn pool(
     let capacity = section.get_or("capacity", 8, number(1..=100_000));
     let month = seconds(31 * 24 * 3600);
     let affinity = section.get_or("affinity", seconds(12 * 3600), duration(seconds(0)..=month));
+    let hosts = section.list("hosts", host_name).unwrap_or_default();
     let ssh_port = section.get_or("ssh_port", 22, port);
     let jupyter_port = section.get_or("jupyter_port", Some(8000), port_or_off);
     let folder = section.folder();
@@ -112,6 +161,7 @@ fn pool(
     section.finish();
     Some(PoolConfig {
         default,
+        hosts,
         placement,
         capacity,
         affinity,

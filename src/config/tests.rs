@@ -301,3 +301,15 @@ fn paths_are_whole_even_where_the_file_is_named_from_here() {
     let here = std::env::current_dir().unwrap();
     assert_eq!(config.ssh.unwrap().user_ca, here.join("conf/keys/ca"));
 }
+
+#[test]
+fn host_names_lead_to_their_pool_and_all_others_to_the_default_one() {
+    let file = Path::new(ROOT).join("tests/config/valid/pools_by_host_name.toml");
+    let https = read_corpus(&file).unwrap().https.unwrap();
+    assert_eq!(https.hosts.default, "main");
+    assert_eq!(https.hosts.pools["gpu-2.pool.example"], "gpu");
+    assert_eq!(https.hosts.pools.len(), 2);
+    let log = https.access_log.unwrap();
+    assert_eq!(log.file, Path::new("/var/log/poolgate/access.log"));
+    assert_eq!(https.admins, ["alice"]);
+}

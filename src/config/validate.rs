@@ -34,8 +34,11 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
     let log = log(root.section("log"));
     let pools = pools::pools(&mut root, &state_dir);
     root.finish();
-    let https = https.ok()?;
+    let mut https = https.ok()?;
     let mut pools = pools?;
+    if let Some(https) = &mut https {
+        https.hosts = pools::hosts(&pools);
+    }
     if https.is_none() {
         pools.values_mut().for_each(forget_hubs);
     }

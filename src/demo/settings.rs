@@ -9,7 +9,7 @@ use super::folder::Folder;
 use crate::config::{
     AdminConfig, AuditConfig, CertificateFiles, Config, FleetConfig, Headroom, HealthConfig,
     HttpsConfig, InstanceHostKeys, LogConfig, LogFormat, PasswordSource, PenaltiesConfig,
-    Placement, PolicyConfig, PoolConfig, ProcessFleet, RedirectConfig, ScalingConfig,
+    Placement, PolicyConfig, PoolConfig, PoolHosts, ProcessFleet, RedirectConfig, ScalingConfig,
     SshAuthConfig, SshConfig,
 };
 
@@ -115,12 +115,19 @@ fn https(folder: &Folder, listen: SocketAddr) -> HttpsConfig {
         tunnel_idle_timeout: Duration::from_secs(3600),
         connect_timeout: Duration::from_secs(3),
         presence: Duration::from_secs(300),
+        admins: Vec::new(),
+        access_log: None,
+        hosts: PoolHosts {
+            default: POOL.to_owned(),
+            ..PoolHosts::default()
+        },
     }
 }
 
 fn pool(folder: &Folder, choices: Choices) -> PoolConfig {
     PoolConfig {
         default: true,
+        hosts: Vec::new(),
         placement: Placement::Spread,
         capacity: 8,
         affinity: Duration::from_secs(12 * 3600),

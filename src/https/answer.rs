@@ -10,6 +10,8 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode, Version};
 
 use super::body::Body;
+use super::pages::words::Words;
+use super::pages::{Page, Refresh, escape};
 use crate::pool::Refusal;
 
 /// Why there is no answer from an instance; said to people, so without names of machines.
@@ -32,25 +34,28 @@ impl Trouble {
         }
     }
 
-    fn title(self) -> &'static str {
+    fn title(self, words: &Words) -> &'static str {
         match self {
-            Self::Full => "Every machine is in use",
-            Self::NoneUp => "No machine is available yet",
-            Self::NoAnswer => "Your machine does not answer",
+            Self::Full => words.full,
+            Self::NoneUp => words.starting,
+            Self::NoAnswer => words.silent,
         }
     }
 
-    fn advice(self) -> &'static str {
+    fn say(self, words: &Words) -> &'static str {
         match self {
-            Self::Full => {
-                "You will be let in as soon as a seat is free. This page asks again by itself."
-            }
-            Self::NoneUp => {
-                "The pool is starting or is being repaired. This page asks again by itself."
-            }
-            Self::NoAnswer => {
-                "It may be back in a moment; if not, you will be taken to another one. This page asks again by itself."
-            }
+            Self::Full => words.crowd_say,
+            Self::NoneUp => words.starting_say,
+            Self::NoAnswer => words.silent_say,
+        }
+    }
+
+    /// For code, which knows no languages.
+    fn message(self) -> &'static str {
+        match self {
+            Self::Full => "every machine is in use",
+            Self::NoneUp => "no machine is ready yet",
+            Self::NoAnswer => "the machine does not answer",
         }
     }
 
@@ -64,30 +69,33 @@ impl Trouble {
     }
 }
 
-/// 503 with a page or JSON.
-pub fn unavailable(trouble: Trouble, wants_html: bool) -> Response<Body> {
-    let (title, advice) = (trouble.title(), trouble.advice());
+/// 503: a page that asks again by itself in this language, or a few bytes for code.
+pub fn unavailable(trouble: Trouble, page: Option<&Words>) -> Response<Body> {
     let retry = trouble.retry_after_s();
-    let mut response = if wants_html {
-        let page = format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\">\
-             <meta http-equiv=\"refresh\" content=\"{retry}\"><title>{title}</title>\
-             <style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.6 system-ui,sans-serif;\
-             max-width:34rem;margin:18vh auto;padding:0 1.5rem}}h1{{font-size:1.5rem}}</style></head>\
-             <body><main><h1>{title}</h1><p>{advice}</p></main></body></html>\n"
+    let Some(words) = page else {
+        let text = format!(
+            "{{\"status\": 503, \"message\": \"{}\"}}\n",
+            trouble.message()
         );
-        own(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "text/html; charset=utf-8",
-            page,
-        )
-    } else {
-        let text = format!("{{\"status\": 503, \"message\": \"{title}\"}}\n");
-        own(StatusCode::SERVICE_UNAVAILABLE, "application/json", text)
+        let mut response = own(StatusCode::SERVICE_UNAVAILABLE, "application/json", text);
+        response.headers_mut().insert(RETRY_AFTER, retry.into());
+        return response;
     };
-    response.headers_mut().insert(RETRY_AFTER, retry.into());
-    response
+    let title = trouble.title(words);
+    let body = format!(
+        "<h1>{}</h1><div class=\"track\" aria-hidden=\"true\"><i></i></div><p class=\"say\" role=\"status\">{}</p><p class=\"soft\">{}</p>",
+        escape(title),
+        escape(trouble.say(words)),
+        escape(words.by_itself)
+    );
+    let page = Page {
+        refresh: Some(Refresh {
+            after_s: retry,
+            to: None,
+        }),
+        ..Page::new(words, title, body)
+    };
+    page.unavailable(retry)
 }
 
 /// 400: the request could be read in two ways. The connection is closed, because so could what follows.
@@ -126,7 +134,7 @@ fn own(status: StatusCode, content_type: &'static str, text: String) -> Response
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    let policy = "default-src 'none'; frame-ancestors 'none'";
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
 }

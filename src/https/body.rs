@@ -13,10 +13,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
+use super::access_log::Entry;
 use super::instance_pool::Lease;
 use super::listener::OpenRequest;
 use super::presence::Visit;
 use super::stream::Stall;
+use super::waiting::Events;
 use crate::pool::Protocol;
 use crate::shared_pool::Meter;
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +30,10 @@ pub enum Body {
     /// The gate's own words.
     Own(Option<Bytes>),
     Relayed(Box<Relayed>),
+    /// The gate's own words as they come.
+    Events(Box<Events>),
+    /// Any of these, counted for the access log.
+    Logged(Box<Body>, Box<Entry>),
 }
 
 impl Body {
@@ -47,6 +53,17 @@ impl HttpBody for Body {
         match self.get_mut() {
             Self::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Relayed(relayed) => relayed.poll_frame(cx),
+            Self::Events(events) => {
+                let event = ready!(events.poll_next(cx));
+                Poll::Ready(event.map(|event| Ok(Frame::data(event))))
+            }
+            Self::Logged(body, entry) => {
+                let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
+                if let Some(Ok(frame)) = &frame {
+                    entry.count(frame.data_ref().map_or(0, Bytes::len));
+                }
+                Poll::Ready(frame)
+            }
         }
     }
 
@@ -54,6 +71,8 @@ impl HttpBody for Body {
         match self {
             Self::Own(text) => text.is_none(),
             Self::Relayed(relayed) => relayed.frames.is_end_stream(),
+            Self::Events(_) => false,
+            Self::Logged(body, _) => body.is_end_stream(),
         }
     }
 
@@ -61,6 +80,8 @@ impl HttpBody for Body {
         match self {
             Self::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, length)),
             Self::Relayed(relayed) => relayed.frames.size_hint(),
+            Self::Events(_) => SizeHint::default(),
+            Self::Logged(body, _) => body.size_hint(),
         }
     }
 }

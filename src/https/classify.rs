@@ -28,6 +28,11 @@ impl Kind {
         matches!(self, Self::Navigation | Self::Plain | Self::LoginPost)
     }
 
+    /// A person looks at what is answered, and can be shown a page while they wait. Nothing else wakes or counts.
+    pub fn may_wait(self) -> bool {
+        matches!(self, Self::Navigation | Self::LoginPost)
+    }
+
     /// It may be sent to another instance by a redirect: nothing is lost by asking there once more.
     pub fn may_move(self) -> bool {
         matches!(self, Self::Navigation | Self::Plain)

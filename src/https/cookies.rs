@@ -1,4 +1,4 @@
-//! Cookies, leniently read and never written anew: a pin is taken out, everything else passes byte for byte.
+//! Cookies, leniently read and never written anew: the gate's own are taken out, everything else passes byte for byte.
 //!
 //! Browsers over HTTP/2 send a cookie header in crumbs, which tornado does not join: they are joined here with "; "
 //! (RFC 9113 8.2.3).
@@ -6,12 +6,10 @@
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 
-use super::pin;
-
 /// The hub's own login cookie; a hub that cannot read it clears it.
 pub const HUB_LOGIN: &str = "jupyterhub-hub-login";
-/// The pin's name and the `=`.
-const PIN_PREFIX: &[u8] = b"__Host-poolgate=";
+/// How the names of all cookies of the gate's own begin.
+const OWN_PREFIX: &[u8] = b"__Host-poolgate";
 
 /// Values of the cookie of this name, over all `Cookie` headers, in order.
 pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
@@ -26,16 +24,16 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item =
         })
 }
 
-/// What an instance may see: one `Cookie` header, without the pin.
-pub fn strip_pin_and_join(headers: &mut HeaderMap) {
+/// What an instance may see: one `Cookie` header, without the gate's own cookies.
+pub fn strip_own_and_join(headers: &mut HeaderMap) {
     let mut lines = headers.get_all(COOKIE).iter();
     let Some(first) = lines.next() else { return };
-    if lines.next().is_none() && !pairs(first.as_bytes()).any(is_pin) {
+    if lines.next().is_none() && !pairs(first.as_bytes()).any(is_own) {
         return;
     }
     let mut joined = Vec::new();
     for line in headers.get_all(COOKIE) {
-        for pair in pairs(line.as_bytes()).filter(|pair| !pair.is_empty() && !is_pin(pair)) {
+        for pair in pairs(line.as_bytes()).filter(|pair| !pair.is_empty() && !is_own(pair)) {
             if !joined.is_empty() {
                 joined.extend_from_slice(b"; ");
             }
@@ -50,15 +48,15 @@ pub fn strip_pin_and_join(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes out `Set-Cookie` lines an instance must not send: any pin, and the hub's login cookie where `keep_hub_login` is
+/// Takes out `Set-Cookie` lines an instance must not send: any cookie of the gate's own, and the hub's login cookie where `keep_hub_login` is
 /// false (the instance is not the one the browser is pinned to, and would log it out of the right one).
 pub fn strip_set_cookies(headers: &mut HeaderMap, keep_hub_login: bool) {
     let is_refused = |value: &HeaderValue| {
         let (name, _) = set_cookie_parts(value.as_bytes());
-        let is_pin_like = name.eq_ignore_ascii_case(pin::COOKIE.as_bytes())
+        let is_own_like = is_own(name)
             // A nameless cookie is sent back as its bare value, which may look like another cookie's line.
-            || (name.is_empty() && contains_pin(value.as_bytes()));
-        is_pin_like || (!keep_hub_login && name == HUB_LOGIN.as_bytes())
+            || (name.is_empty() && contains_own(value.as_bytes()));
+        is_own_like || (!keep_hub_login && name == HUB_LOGIN.as_bytes())
     };
     if !headers.get_all(SET_COOKIE).iter().any(is_refused) {
         return;
@@ -95,14 +93,14 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
 }
 
-fn is_pin(pair: &[u8]) -> bool {
-    pair.get(..PIN_PREFIX.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(PIN_PREFIX))
+fn is_own(pair: &[u8]) -> bool {
+    pair.get(..OWN_PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
 }
 
-fn contains_pin(line: &[u8]) -> bool {
-    line.windows(PIN_PREFIX.len())
-        .any(|part| part.eq_ignore_ascii_case(PIN_PREFIX))
+fn contains_own(line: &[u8]) -> bool {
+    line.windows(OWN_PREFIX.len())
+        .any(|part| part.eq_ignore_ascii_case(OWN_PREFIX))
 }
 
 #[cfg(test)]
@@ -119,7 +117,7 @@ mod tests {
 
     fn stripped(lines: &[&str]) -> Vec<String> {
         let mut headers = cookies(lines);
-        strip_pin_and_join(&mut headers);
+        strip_own_and_join(&mut headers);
         headers
             .get_all(COOKIE)
             .iter()
@@ -141,6 +139,8 @@ mod tests {
             ["odd=1;;  weird"],
             "untouched without need"
         );
+        let all = "__Host-poolgate-wait=w; a=1; __Host-poolgate-seen=s";
+        assert_eq!(stripped(&[all]), ["a=1"]);
         assert_eq!(stripped(&["x__Host-poolgate=1"]), ["x__Host-poolgate=1"]);
     }
 
@@ -161,6 +161,7 @@ mod tests {
             "=__Host-poolgate=forged",
             "__Host-poolgate",
             "__Host-poolgate=",
+            "__Host-poolgate-wait=forged; Path=/; Secure",
             "jupyterhub-hub-login=; expires=Thu, 01 Jan 1970",
         ] {
             headers.append(SET_COOKIE, line.parse().unwrap());
@@ -171,7 +172,7 @@ mod tests {
             .iter()
             .map(HeaderValue::as_bytes)
             .collect();
-        assert_eq!(kept.len(), 3, "{kept:?}");
+        assert_eq!(kept.len(), 2, "{kept:?}");
         strip_set_cookies(&mut headers, false);
         assert!(
             headers

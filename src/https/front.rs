@@ -10,13 +10,16 @@ use http::HeaderValue;
 use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
+use super::access_log::AccessLog;
 use super::acme::{Acme, OrderError};
+use super::hosts::Hosts;
 use super::instance_pool::InstancePool;
 use super::pin::PinKey;
 use super::presence::Presence;
 use super::route::DownList;
 use super::tls::store::Certificates;
 use super::tls::{self, TlsError};
+use super::waiting::Waiting;
 use crate::config::{HttpsConfig, PoolConfig};
 use crate::net::client_tls::{self, ClientTls};
 use crate::shared_pool::SharedPool;
@@ -38,6 +41,8 @@ pub enum BuildError {
     Acme(#[from] OrderError),
     #[error(transparent)]
     InstanceTls(#[from] client_tls::TrustError),
+    #[error(transparent)]
+    AccessLog(#[from] std::io::Error),
 }
 
 pub struct Front {
@@ -51,6 +56,9 @@ pub struct Front {
     pub(super) metrics: Metrics,
     /// Bounds the audit lines of refused newcomers.
     pub(super) refusals: Throttle,
+    pub(super) hosts: Hosts,
+    pub(super) waiting: Waiting,
+    pub(super) access_log: Option<AccessLog>,
     pub(super) certificates: Arc<Certificates>,
     /// `Strict-Transport-Security`, if it is to be said.
     pub(super) hsts: Option<HeaderValue>,
@@ -94,6 +102,9 @@ impl Front {
             )),
             down: DownList::default(),
             audit,
+            hosts: Hosts::new(&config.hosts),
+            waiting: Waiting::new(metrics.clone()),
+            access_log: AccessLog::open(config.access_log.as_ref())?,
             metrics,
             refusals: Throttle::default(),
             certificates,
@@ -136,6 +147,14 @@ impl Front {
         shutdown.run_until_cancelled(both).await;
     }
 
+    /// Opens the access log anew, for rotation.
+    ///
+    /// # Errors
+    /// When its file cannot be opened; the old one stays in use.
+    pub fn reopen_access_log(&self) -> std::io::Result<()> {
+        self.access_log.as_ref().map_or(Ok(()), AccessLog::reopen)
+    }
+
     /// Ends sessions nobody uses and closes connections to instances nobody needs; runs until `shutdown`.
     pub async fn sweep(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
@@ -145,6 +164,10 @@ impl Front {
             }
             self.presence.sweep(Instant::now());
             self.instances.sweep();
+            self.waiting.sweep(&self.pool.snapshot());
+            if let Some(log) = &self.access_log {
+                self.metrics.set_access_log_lost(log.lost());
+            }
         }
     }
 

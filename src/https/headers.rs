@@ -34,7 +34,7 @@ pub fn toward_instance(headers: &mut HeaderMap, host: &HeaderValue, peer: IpAddr
     for name in spoofed {
         headers.remove(name);
     }
-    cookies::strip_pin_and_join(headers);
+    cookies::strip_own_and_join(headers);
     headers.insert(header::HOST, host.clone());
     headers.insert("x-forwarded-host", host.clone());
     headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));

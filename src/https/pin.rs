@@ -91,20 +91,31 @@ impl PinKey {
             bytes.push(u8::try_from(text.len()).ok()?);
             bytes.extend_from_slice(text.as_bytes());
         }
+        Some(self.sign(bytes))
+    }
+
+    /// Anything signed with this key. Its first byte says what it is, and is `VERSION` for pins alone.
+    pub fn sign(&self, mut bytes: Vec<u8>) -> String {
         let mac = hmac::sign(&self.0, &bytes);
         bytes.extend_from_slice(mac.as_ref());
-        Some(URL_SAFE_NO_PAD.encode(bytes))
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What this key signed.
+    pub fn verify(&self, text: &str) -> Option<Vec<u8>> {
+        if text.len() > MAX_TEXT_LEN {
+            return None;
+        }
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (signed, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_LEN)?)?;
+        hmac::verify(&self.0, signed, mac).ok()?;
+        bytes.truncate(bytes.len().saturating_sub(MAC_LEN));
+        Some(bytes)
     }
 
     /// The pin, if this key signed it and it is not too old.
     pub fn open(&self, text: &str) -> Option<Pin> {
-        if text.len() > MAX_TEXT_LEN {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (signed, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_LEN)?)?;
-        hmac::verify(&self.0, signed, mac).ok()?;
-        let pin = parse(signed)?;
+        let pin = parse(&self.verify(text)?)?;
         let now = unix_seconds();
         let in_time = pin.issued <= now.saturating_add(CLOCK_SKEW_S)
             && now.saturating_sub(pin.issued) <= MAX_AGE_S;
@@ -146,7 +157,7 @@ fn take_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(text).ok()?, rest))
 }
 
-fn unix_seconds() -> u64 {
+pub fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |age| age.as_secs())

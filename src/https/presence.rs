@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::pin::BrowserId;
-use crate::pool::{InstanceId, Protocol};
+use crate::pool::{InstanceId, Protocol, SessionId};
 use crate::shared_pool::{Meter, Seat};
 use crate::telemetry::audit::{AuditEvent, AuditLog};
 use crate::telemetry::metrics::Metrics;
@@ -374,6 +374,10 @@ impl Visit {
             .seen_ms
             .store(ms(start.elapsed()), Ordering::Relaxed);
         Self { session, start }
+    }
+
+    pub fn session(&self) -> SessionId {
+        self.session.seat.session()
     }
 
     pub fn meter(&self) -> Arc<Meter> {

@@ -23,7 +23,12 @@ const MAX_REPORTED: usize = 10_000;
 /// What decides where a request goes; all of it verified but `has_hub_login`, which can only keep a person where they are.
 pub struct Ask {
     pub kind: Kind,
+    /// The pool that the host name belongs to.
+    pub pool: Arc<str>,
+    /// Of that pool.
     pub pin: Option<Pin>,
+    /// Whose place in the line it is, where nobody has logged in.
+    pub ticket: Option<BrowserId>,
     /// A cookie of some hub's login came along.
     pub has_hub_login: bool,
     pub peer: SocketAddr,
@@ -32,6 +37,20 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// What becomes of a direction that leads away from a machine that is gone: who had work there is told, and a form that
+    /// another hub gave out is not sent to this one, which would refuse it.
+    fn after_loss(&self, pin: &Pin, direction: Direction) -> Direction {
+        let new = match direction {
+            Direction::To(route) if self.kind != Kind::Plain => route.pin,
+            Direction::Move(pin) => pin,
+            other => return other,
+        };
+        match self.kind {
+            Kind::Navigation if pin.user.is_some() => Direction::Lost(new),
+            _ => Direction::Move(new),
+        }
+    }
+
     fn visitor(&self, browser: BrowserId, user: Option<Arc<str>>) -> Visitor {
         Visitor {
             browser,
@@ -56,12 +75,20 @@ pub enum Direction {
     To(Box<Route>),
     /// Ask again there: a redirect to the same path with this pin.
     Move(Pin),
+    /// The same for somebody whose machine is gone with what ran on it: they are told, once.
+    Lost(Pin),
     /// A pinned instance that does not answer.
     Down,
     Refused(Refusal),
 }
 
 impl Front {
+    /// Whether a pin's instance is there and still the same machine.
+    pub(super) fn holds(&self, pin: &Pin) -> bool {
+        let instance = self.pool.instance(&pin.instance);
+        instance.is_some_and(|found| found.generation == pin.generation)
+    }
+
     /// `exclude`: instances this very request could not reach.
     pub(super) fn route(&self, ask: &Ask, exclude: &[InstanceId]) -> Direction {
         let Some(pin) = &ask.pin else {
@@ -71,12 +98,14 @@ impl Front {
         let Some(instance) = instance.filter(|found| found.generation == pin.generation) else {
             // Void: the machine is gone. Pages that are still open poll for ever, so only people are placed anew.
             return match ask.kind {
-                kind if kind.is_visit() => self.place_newcomer(ask, Some(pin), exclude),
+                kind if kind.is_visit() => {
+                    ask.after_loss(pin, self.place_newcomer(ask, Some(pin), exclude))
+                }
                 _ => Direction::Down,
             };
         };
         if exclude.contains(&instance.id) || self.down.contains(&self.pool, &instance.id) {
-            return self.move_elsewhere(ask, pin, &instance.id);
+            return ask.after_loss(pin, self.move_elsewhere(ask, pin, &instance.id));
         }
         let visit = self.presence.visit(pin.browser, &instance.id);
         let is_absent = visit.is_none() && ask.kind.is_visit();
@@ -148,7 +177,7 @@ impl Front {
 
     fn place_newcomer(&self, ask: &Ask, void: Option<&Pin>, exclude: &[InstanceId]) -> Direction {
         let user = void.and_then(|pin| pin.user.clone());
-        let pool = void.map(|pin| &*pin.instance.pool);
+        let pool = Some(&*ask.pool);
         let seat = match self
             .pool
             .place(&login(pool, user.as_deref(), ask.peer, exclude))

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::header::{
     CONTENT_LENGTH, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, USER_AGENT,
@@ -24,13 +24,15 @@ use super::front::Front;
 use super::headers;
 use super::learn::Callback;
 use super::listener::{Connection, OpenRequest};
+use super::own;
+use super::pages::{self, words::Words};
 use super::pin::{self, Pin};
 use super::presence::{Proof, Visit};
 use super::route::{Ask, Direction, Route};
 use super::upgrade::{self, Switch};
 use super::validate::{Invalid, Target, validate};
-use crate::pool::{Health, InstanceId, Protocol, Refusal};
-use crate::telemetry::audit::AuditEvent;
+use super::waiting;
+use crate::pool::{Health, InstanceId, Protocol};
 
 /// Instances a request without a pin is tried on.
 const MAX_PLACES: usize = 3;
@@ -39,16 +41,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_CLIENT_LEN: usize = 200;
 
 /// What is known of a request apart from what is sent on.
-struct Call {
-    ask: Ask,
-    wants_html: bool,
-    path_and_query: String,
+pub(super) struct Call {
+    pub ask: Ask,
+    /// The language of somebody who can be shown a page.
+    pub wants_html: Option<&'static Words>,
+    pub path_and_query: String,
     callback: Option<Callback>,
     is_logout: bool,
-    version: Version,
+    pub version: Version,
     /// Its half of the switch, if it wants a WebSocket.
     switch: Option<OnUpgrade>,
-    open: OpenRequest,
+    pub open: OpenRequest,
 }
 
 impl Call {
@@ -90,14 +93,17 @@ impl Front {
     ) -> Response<Body> {
         let switch = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
+        let log = self.access_log.as_ref();
+        let mut entry = log.map(|log| log.begin(&head, connection.peer.ip()));
         let version = head.version;
         let mut response = match refuse(connection, &head) {
             Ok(target) => {
                 let call = self.call(connection, &head, &target, switch);
-                match self.outbound(head, body, &target, connection) {
-                    Some(outbound) => self.relay(call, outbound).await,
-                    None => answer::unavailable(Trouble::NoAnswer, false),
+                if let Some(entry) = &mut entry {
+                    entry.of(call.ask.pin.as_ref());
                 }
+                self.answer_call(call, head, body, &target, connection)
+                    .await
             }
             Err(refused) => refused.answer(version),
         };
@@ -106,7 +112,30 @@ impl Front {
             headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
         self.metrics.count_request(response.status().as_u16());
-        response
+        match entry {
+            Some(entry) => entry.follow(response),
+            None => response,
+        }
+    }
+
+    async fn answer_call(
+        self: &Arc<Self>,
+        call: Call,
+        head: Parts,
+        body: Incoming,
+        target: &Target,
+        connection: &Connection,
+    ) -> Response<Body> {
+        if own::is_own(&target.path) {
+            return self.own_page(call, &head, target);
+        }
+        if let Some(page) = self.announcement(&call, &head, &target.path) {
+            return page;
+        }
+        match self.outbound(head, body, target, connection) {
+            Some(outbound) => self.relay(call, outbound).await,
+            None => answer::unavailable(Trouble::NoAnswer, None),
+        }
     }
 
     fn call(
@@ -117,10 +146,12 @@ impl Front {
         switch: OnUpgrade,
     ) -> Call {
         let pins = cookies::values(&head.headers, pin::COOKIE);
+        let pool = self.hosts.pool(&target.host);
         let pin = pins
             .filter_map(|value| std::str::from_utf8(value).ok())
             .take(4)
-            .find_map(|text| self.pin_key.open(text));
+            .find_map(|text| self.pin_key.open(text))
+            .filter(|pin| pin.instance.pool == *pool);
         let kind = classify(head, &target.path, target.is_websocket);
         let has_hub_login = cookies::values(&head.headers, cookies::HUB_LOGIN)
             .next()
@@ -128,12 +159,15 @@ impl Front {
         Call {
             ask: Ask {
                 kind,
+                pool: pool.clone(),
                 pin,
+                ticket: waiting::ticket(kind, &head.headers),
                 has_hub_login,
                 peer: connection.peer,
                 client: client_name(&head.headers),
             },
-            wants_html: wants_html(&head.headers),
+            wants_html: (kind.is_visit() && wants_html(&head.headers))
+                .then(|| pages::words_for(&head.headers)),
             path_and_query: head
                 .uri
                 .path_and_query()
@@ -188,7 +222,7 @@ impl Front {
     async fn relay(self: &Arc<Self>, call: Call, mut outbound: Request<Upload>) -> Response<Body> {
         let mut exclude: Vec<InstanceId> = Vec::new();
         loop {
-            let route = match self.route(&call.ask, &exclude) {
+            let route = match self.seek(&call.ask, &exclude).await {
                 Direction::To(route) => route,
                 other => return self.turn(&call, &other),
             };
@@ -275,36 +309,16 @@ impl Front {
                 self.set_pin(response.headers_mut(), pin);
                 response
             }
-            Direction::Refused(refusal) => {
-                self.note_refusal(call, refusal);
-                answer::unavailable(Trouble::of(refusal), call.wants_html)
+            Direction::Lost(pin) => {
+                let mut response = self.tell_of_loss(call);
+                self.set_pin(response.headers_mut(), pin);
+                response
             }
+            Direction::Refused(refusal) => self.refused(call, refusal),
             Direction::Down | Direction::To(_) => {
                 answer::unavailable(Trouble::NoAnswer, call.wants_html)
             }
         }
-    }
-
-    fn note_refusal(&self, call: &Call, refusal: &Refusal) {
-        if !call.ask.kind.is_visit() {
-            return;
-        }
-        self.metrics.count_login(Protocol::Jupyter, "refused");
-        if !self.refusals.may_tell(Instant::now()) {
-            return;
-        }
-        self.audit.write(&AuditEvent::Refused {
-            user: call
-                .ask
-                .pin
-                .as_ref()
-                .and_then(|pin| pin.user.as_deref())
-                .map(str::to_owned),
-            protocol: "jupyter",
-            peer: call.ask.peer,
-            cause: refusal.to_string(),
-            client: call.ask.client.clone(),
-        });
     }
 
     /// What an instance has answered, on its way to the person.
@@ -321,8 +335,15 @@ impl Front {
         }
         let keep_hub_login = is_current && (route.is_pinned || route.is_new_pin);
         headers_toward(&mut response, keep_hub_login, call.switch.is_some());
+        if self.access_log.is_some() {
+            let id = route.instance.id.clone();
+            response.extensions_mut().insert(id);
+        }
         if route.is_new_pin && is_current {
             self.set_pin(response.headers_mut(), &route.pin);
+        }
+        if call.is_logout {
+            self.forget_voucher(response.headers_mut());
         }
         match call.switch {
             Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -390,7 +411,7 @@ impl Front {
             .flatten()
     }
 
-    fn set_pin(&self, headers: &mut HeaderMap, pin: &Pin) {
+    pub(super) fn set_pin(&self, headers: &mut HeaderMap, pin: &Pin) {
         let sealed = self
             .pin_key
             .seal(pin)
@@ -424,10 +445,11 @@ fn refuse(connection: &Connection, head: &Parts) -> Result<Target, Refused> {
     if connection.has_two_lengths.load(Ordering::Relaxed) {
         return Err(Refused::Invalid(Invalid::TwoLengths));
     }
-    // An instance's metrics are not for the public; the gate's own paths are not an instance's.
-    let path = &*target.path;
-    let is_kept = path == "/.poolgate" || path.starts_with("/.poolgate/");
-    if is_kept || matches!(path.trim_end_matches('/'), "/metrics" | "/hub/metrics") {
+    // An instance's metrics are not for the public.
+    if matches!(
+        target.path.trim_end_matches('/'),
+        "/metrics" | "/hub/metrics"
+    ) {
         return Err(Refused::NotFound);
     }
     Ok(target)

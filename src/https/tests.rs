@@ -3,7 +3,9 @@
 mod bodies;
 mod hostile;
 mod logins;
+mod own_pages;
 mod pins;
 mod support;
 mod tls;
+mod waiting;
 mod websockets;

@@ -18,6 +18,11 @@ impl Source {
         })
     }
 
+    /// The address that stands for it.
+    pub fn address(&self) -> IpAddr {
+        self.0
+    }
+
     pub fn is_ipv6(&self) -> bool {
         self.0.is_ipv6()
     }

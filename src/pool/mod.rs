@@ -11,6 +11,7 @@ pub mod login_name;
 mod member;
 mod order;
 pub mod placement;
+pub mod queue;
 mod roster;
 pub mod session;
 pub mod snapshot;
@@ -20,6 +21,7 @@ mod tests;
 pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
 pub use login_name::{LoginName, LoginNameError};
 pub use placement::{LoginRequest, Placement, PlacementPolicy, PlacementReason, Refusal};
+pub use queue::{Queue, QueueFull, Waiter};
 pub use session::{Session, SessionId, SessionIdError, Stage};
 pub use snapshot::{InstanceView, PoolView, ServicesView, SessionView, Snapshot};
 

@@ -99,6 +99,22 @@ impl Metrics {
         requests.get_or_create(&[("code", class)]).inc();
     }
 
+    /// A page of the gate's own was shown: `waiting`, `lost`, `notice`, `admin`.
+    pub fn count_page(&self, page: &'static str) {
+        let pages = &self.inner.counted.pages;
+        pages.get_or_create(&[("page", page)]).inc();
+    }
+
+    /// How many people wait for a seat in a pool.
+    pub fn set_queue(&self, pool: &str, people: usize) {
+        let queue = self
+            .inner
+            .counted
+            .queue
+            .get_or_create_owned(&[("pool", pool.to_owned())]);
+        queue.set(i64::try_from(people).unwrap_or(i64::MAX));
+    }
+
     /// Bytes carried for people: `inward` from them to an instance, `outward` to them.
     pub fn count_bytes(&self, protocol: Protocol, inward: u64, outward: u64) {
         let carried = self.carried(protocol);
@@ -115,6 +131,12 @@ impl Metrics {
     /// Takes over how many audit lines are lost, which the audit log counts itself.
     pub fn set_audit_lost(&self, lines: u64) {
         let lost = self.inner.counted.audit_lost.inner();
+        lost.fetch_max(lines, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Takes over how many lines of the access log are lost, which it counts itself.
+    pub fn set_access_log_lost(&self, lines: u64) {
+        let lost = self.inner.counted.access_log_lost.inner();
         lost.fetch_max(lines, std::sync::atomic::Ordering::Relaxed);
     }
 
@@ -222,9 +244,12 @@ struct Counted {
     keys_commands: Counters<1>,
     connections: Family<[Label; 1], Gauge>,
     requests: Counters<1>,
+    pages: Counters<1>,
+    queue: Gauges<1>,
     bytes: Counters<2>,
     probes: Counters<2>,
     audit_lost: Counter,
+    access_log_lost: Counter,
     recordings: Counters<1>,
     recorded_bytes: Counter,
     certificate_reloads: Counters<1>,
@@ -249,10 +274,16 @@ impl Counted {
         to.register("open_connections", help, self.connections.clone());
         let help = "HTTP answers given to people";
         to.register("requests", help, self.requests.clone());
+        let help = "Pages of the gate's own shown to people";
+        to.register("pages", help, self.pages.clone());
+        let help = "People who wait for a seat";
+        to.register("queue", help, self.queue.clone());
         to.register("bytes", "Bytes carried for people", self.bytes.clone());
         to.register("probes", "Probes of instances", self.probes.clone());
         let help = "Audit lines that could not be written";
         to.register("audit_lines_lost", help, self.audit_lost.clone());
+        let help = "Lines of the access log that could not be written";
+        to.register("access_log_lines_lost", help, self.access_log_lost.clone());
         let help = "Recordings of terminals by outcome";
         to.register("recordings", help, self.recordings.clone());
         let help = "Bytes of recordings written";

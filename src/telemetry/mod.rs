@@ -1,5 +1,6 @@
 //! What operators see: logs, the audit log, metrics.
 
 pub mod audit;
+pub mod lines;
 pub mod log;
 pub mod metrics;

@@ -53,3 +53,4 @@ mod spread;
 mod start_faults;
 mod terminal;
 mod tls_files;
+mod waiting;

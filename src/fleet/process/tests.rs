@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 pub fn pool_config(fleet: FleetConfig) -> PoolConfig {
     PoolConfig {
         default: true,
+        hosts: Vec::new(),
         placement: Placement::Auto,
         capacity: 8,
         affinity: Duration::from_secs(60),

@@ -12,7 +12,7 @@ const PROOF: (&str, &str) = (
     "jupyterhub-user-alice=\"2|1:0|10:x\"; HttpOnly; Path=/user/alice/",
 );
 
-async fn log_in(client: &mut Client) -> String {
+pub async fn log_in(client: &mut Client) -> String {
     let home = client.get("/hub/login", &[HTML]).await.text().to_owned();
     let reply = client
         .get(CALLBACK, &[HTML, PROOF, ("x-status", "302")])

@@ -232,7 +232,7 @@ async fn with_nobody_up_people_get_a_page_and_code_gets_json() {
     for mut client in gate.both().await {
         let page = client.get("/", &[HTML]).await;
         assert_eq!(page.status, 503);
-        assert!(page.text().contains("<h1>No machine is available yet</h1>"));
+        assert!(page.text().contains(">Your machine is being prepared</h1>"));
         assert!(page.headers.contains_key("retry-after"));
         let code = client
             .get("/user/a/api/kernels", &[("accept", "application/json")])

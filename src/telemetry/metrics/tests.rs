@@ -58,6 +58,8 @@ fn counted() -> Metrics {
     metrics.count_refusal("terminal");
     metrics.count_keys_command("timeout");
     metrics.count_recording("complete");
+    metrics.count_page("waiting");
+    metrics.set_queue("main", 3);
     metrics.count_request(404);
     metrics.count_bytes(Protocol::Jupyter, 10, 20);
     metrics.count_probe(Protocol::Ssh, false);

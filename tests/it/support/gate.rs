@@ -51,6 +51,13 @@ impl GateSetup {
         self
     }
 
+    /// An instance that is not up when the gate starts.
+    pub fn absent(mut self, name: &str, ssh_port: u16, jupyter_port: u16) -> Self {
+        self = self.instance(name, ssh_port, Some(jupyter_port));
+        self.count -= 1;
+        self
+    }
+
     /// The gate's own keys, where they are not just the world's one.
     pub fn host_keys(mut self, paths: &[&Path]) -> Self {
         self.host_keys = paths.iter().map(|path| (*path).to_owned()).collect();

@@ -22,6 +22,8 @@ pub struct Client {
     address: SocketAddr,
     sender: Sender,
     pub cookies: Vec<(String, String)>,
+    /// The name it asks for, without a port; else localhost.
+    pub host: Option<String>,
 }
 
 pub struct Reply {
@@ -57,6 +59,7 @@ impl Client {
             address,
             sender,
             cookies: Vec::new(),
+            host: None,
         }
     }
 
@@ -153,7 +156,8 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
     ) -> http::request::Builder {
-        let host = format!("localhost:{}", self.address.port());
+        let name = self.host.as_deref().unwrap_or("localhost");
+        let host = format!("{name}:{}", self.address.port());
         let mut request = Request::builder().method(method);
         let pairs: Vec<String> = self
             .cookies

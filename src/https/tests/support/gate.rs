@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::TestInstance;
 use super::browser::{Client, Sender};
-use crate::config::{CertificateFiles, HttpsConfig, RedirectConfig};
+use crate::config::{CertificateFiles, HttpsConfig, PoolHosts, RedirectConfig};
 use crate::https::Front;
 use crate::pool::{Health, Instance, PlacementPolicy, PoolRules, Protocol};
 use crate::shared_pool::SharedPool;
@@ -74,6 +74,21 @@ impl Gate {
             certificate: pair,
             folder,
             shutdown,
+        }
+    }
+
+    /// One more pool, with these instances up.
+    pub fn add_pool(&self, name: &str, instances: &[&TestInstance]) {
+        let rules = PoolRules {
+            default: false,
+            ..rules()
+        };
+        self.pool.configure(name, rules);
+        let listing: Vec<Instance> = instances.iter().map(|one| one.instance.clone()).collect();
+        self.pool.sync_instances(name, listing.clone());
+        for instance in &listing {
+            self.pool
+                .observe(&instance.id, Protocol::Jupyter, Health::Up);
         }
     }
 
@@ -337,6 +352,12 @@ pub fn config(folder: &Path, name: &str) -> HttpsConfig {
         tunnel_idle_timeout: Duration::from_secs(600),
         connect_timeout: Duration::from_secs(3),
         presence: Duration::from_secs(900),
+        admins: Vec::new(),
+        access_log: None,
+        hosts: PoolHosts {
+            default: "main".to_owned(),
+            ..PoolHosts::default()
+        },
     }
 }
 
