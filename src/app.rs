@@ -2,20 +2,18 @@
 //!
 //! Whatever can be wrong with files and addresses is found here, before the first instance is started or a login taken.
 
-use std::fs;
+mod state_dir;
+
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, AdminState, Readiness};
+use crate::admin::{self, AdminState, AskIdle, Readiness};
 use crate::config::{Config, HttpsConfig, Placement, PoolConfig, SshConfig};
 use crate::fleet::{self, Fleet};
 use crate::https;
@@ -24,7 +22,7 @@ use crate::net::bind;
 use crate::net::client_tls::ClientTls;
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Instance, PlacementPolicy, PoolRules, Protocol, Snapshot};
-use crate::probe::{self, ProbeConfig};
+use crate::probe::{self, HubConfig, IdleProbe, ProbeConfig, Watched};
 use crate::shared_pool::{Audience, SharedPool};
 use crate::ssh::front::SshFront;
 use crate::telemetry::audit::AuditLog;
@@ -57,6 +55,7 @@ struct Parts {
 struct PoolFleet {
     name: String,
     probing: ProbeConfig,
+    hubs: Option<HubConfig>,
     fleet: Box<dyn Fleet>,
 }
 
@@ -74,9 +73,9 @@ impl App {
     /// # Errors
     /// One line that names the file or address at fault.
     pub fn start(config: Config) -> Result<Self> {
-        make_state_dir(&config.state_dir)?;
+        state_dir::make(&config.state_dir)?;
         let parts = Parts {
-            pool: SharedPool::new(u64::from_ne_bytes(random()?)),
+            pool: SharedPool::new(u64::from_ne_bytes(state_dir::random()?)),
             audit: AuditLog::open(config.audit.file.as_deref())?,
             metrics: Metrics::new(),
         };
@@ -210,7 +209,7 @@ impl App {
         config: &Config,
     ) -> Result<(Arc<https::Front>, Vec<TcpListener>, Arc<Limits>)> {
         let parts = &self.parts;
-        let pin_key = persisted_secret(&config.state_dir.join("pin.key"))?;
+        let pin_key = state_dir::persisted_secret(&config.state_dir.join("pin.key"))?;
         let front = https::Front::build(
             https,
             &config.pools,
@@ -243,11 +242,12 @@ impl App {
             None => None,
         };
         self.addresses.admin = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
-        let state = AdminState::new(
+        let mut state = AdminState::new(
             self.parts.pool.clone(),
             self.parts.metrics.clone(),
             self.parts.audit.clone(),
         );
+        state.ask_idle = ask_idle(self.parts.pool.clone(), config)?;
         self.readiness = Some(state.readiness.clone());
         let socket = match &config.admin.socket {
             Some(path) => Some(admin::bind_socket(path)?),
@@ -267,13 +267,19 @@ impl App {
         pools
             .map(|(name, pool)| {
                 let fleet = fleet::from_config(name, pool)?;
+                let tls = tls_of(pool)?;
                 Ok(PoolFleet {
                     name: name.clone(),
                     probing: ProbeConfig {
                         health: pool.health.clone(),
                         says_proxy: pool.client_address.proxy_v2,
-                        tls: pool.instance_tls.as_ref().map(ClientTls::new).transpose()?,
+                        tls: tls.clone(),
                     },
+                    hubs: pool.api_token_file.clone().map(|token_file| HubConfig {
+                        token_file,
+                        interval: pool.hub_poll_interval,
+                        tls,
+                    }),
                     fleet,
                 })
             })
@@ -284,6 +290,7 @@ impl App {
         for PoolFleet {
             name,
             probing,
+            hubs,
             fleet,
         } in fleets
         {
@@ -293,6 +300,15 @@ impl App {
             self.services
                 .spawn(follow_listing(pool.clone(), name.clone(), listing.clone()));
             let metrics = self.parts.metrics.clone();
+            if let Some(hubs) = hubs {
+                self.services.spawn(probe::watch_hubs(
+                    pool.clone(),
+                    hubs,
+                    listing.clone(),
+                    metrics.clone(),
+                    ending.clone(),
+                ));
+            }
             self.services.spawn(probe::watch_pool(
                 pool, name, probing, listing, metrics, ending,
             ));
@@ -387,6 +403,29 @@ async fn follow_listing(
     }
 }
 
+/// How the admin side finds out whether an instance is idle.
+fn ask_idle(pool: SharedPool, config: &Config) -> Result<AskIdle> {
+    let pools = config.pools.iter();
+    let watched = pools.map(|(name, pool)| {
+        let watched = Watched {
+            token_file: pool.api_token_file.clone(),
+            idle_after: pool.scaling.idle,
+            tls: tls_of(pool)?,
+        };
+        Ok((name.clone(), watched))
+    });
+    let watched = watched.collect::<Result<_>>()?;
+    let probe = Arc::new(IdleProbe { pool, watched });
+    Ok(Arc::new(move |id| {
+        let probe = probe.clone();
+        Box::pin(async move { probe.judge(&id).await })
+    }))
+}
+
+fn tls_of(pool: &PoolConfig) -> Result<Option<ClientTls>> {
+    Ok(pool.instance_tls.as_ref().map(ClientTls::new).transpose()?)
+}
+
 fn rules(pool: &PoolConfig) -> PoolRules {
     PoolRules {
         default: pool.default,
@@ -420,49 +459,4 @@ fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>> {
         .iter()
         .map(TcpListener::local_addr)
         .collect::<Result<_, _>>()?)
-}
-
-fn make_state_dir(path: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("state_dir: cannot make the folder {}", path.display()))?;
-    // Found out here and not at the first login, which would be refused because an instance's key cannot be pinned.
-    tempfile::tempfile_in(path)
-        .map(drop)
-        .with_context(|| format!("state_dir: this user cannot write in {}", path.display()))
-}
-
-/// A secret that is made at the first start and kept for the next ones.
-fn persisted_secret(path: &Path) -> Result<[u8; 32]> {
-    match fs::read(path) {
-        Ok(bytes) => bytes.try_into().map_err(|_| {
-            anyhow::anyhow!(
-                "{}: should hold 32 bytes; remove it and a new one is made (browsers are placed anew)",
-                path.display()
-            )
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let secret = random()?;
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .with_context(|| format!("cannot make {}", path.display()))?;
-            std::io::Write::write_all(&mut file, &secret)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            Ok(secret)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
-    Ok(bytes)
 }

@@ -18,8 +18,8 @@ use self::board::Board;
 pub use self::board::{Reader, Standing};
 pub use self::mailbox::Mailbox;
 use crate::pool::{
-    AdminState, Health, Instance, InstanceId, LoginRequest, Now, Placement, PlacementReason, Pool,
-    PoolRules, Protocol, Refusal, SessionId, Snapshot,
+    AdminState, Health, HubPerson, Instance, InstanceId, LoginRequest, Now, Placement,
+    PlacementReason, Pool, PoolRules, Protocol, Refusal, SessionId, Snapshot,
 };
 
 /// The least time between two snapshots: people do not see it, and a storm of logins shares one.
@@ -104,6 +104,20 @@ impl SharedPool {
         flip
     }
 
+    /// Who has a server on an instance, as its hub says; `None` if the hub did not answer, which keeps its last word.
+    pub fn hear_hub(&self, id: &InstanceId, people: Option<Vec<HubPerson>>) {
+        let is_changed = {
+            let mut state = self.lock();
+            let before = state.hub(id);
+            state.hear_hub(id, people);
+            before != state.hub(id)
+        };
+        // Most answers are the last one again.
+        if is_changed {
+            self.shared.changed.notify_one();
+        }
+    }
+
     /// False if there is no such instance. People on one that is drained are told.
     pub fn set_admin_state(&self, id: &InstanceId, state: AdminState) -> bool {
         let is_known = self.change(|pool, _| pool.set_admin_state(id, state));
@@ -177,6 +191,16 @@ impl SharedPool {
             placement,
             switch,
         })
+    }
+
+    /// The instance this person belongs on, if it is another than the one they are `at` and its service is up. Takes no
+    /// seat.
+    pub fn belongs_elsewhere(
+        &self,
+        request: &LoginRequest,
+        at: &InstanceId,
+    ) -> Option<(Arc<Instance>, PlacementReason)> {
+        self.lock().belongs_elsewhere(request, at, Now::read())
     }
 
     /// Ends a session from outside: its seat's `ended` fires, and the seat is free when its owner lets go of it.

@@ -4,6 +4,7 @@
 //! socket is its owner's alone, the address is this machine's alone, and a browser lured here is turned away by its Host.
 
 mod host;
+mod idle;
 mod notices;
 mod problem;
 mod readiness;
@@ -14,6 +15,7 @@ mod socket;
 mod tests;
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::pool::InstanceId;
+use crate::pool::idle::Idle;
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
@@ -43,7 +47,12 @@ pub struct AdminState {
     pub metrics: Metrics,
     pub audit: AuditLog,
     pub readiness: Readiness,
+    pub ask_idle: AskIdle,
 }
+
+/// Finds out whether an instance is idle; `None` if there is no such instance.
+pub type AskIdle =
+    Arc<dyn Fn(InstanceId) -> Pin<Box<dyn Future<Output = Option<Idle>> + Send>> + Send + Sync>;
 
 impl AdminState {
     /// For a gate whose doors are open.
@@ -53,6 +62,7 @@ impl AdminState {
             metrics,
             audit,
             readiness: Readiness::new(false),
+            ask_idle: Arc::new(|_| Box::pin(std::future::ready(None))),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::AdminState;
+use super::idle::Asked;
 use super::problem::Problem;
 use super::readiness::Verdict;
 use crate::pool::Snapshot;
@@ -57,6 +58,7 @@ pub(super) fn router(state: AdminState) -> Router {
             "/api/v1/sessions",
             get(async |State(shared): Shares| Json(shared.snapshot().sessions.clone())),
         )
+        .route("/api/v1/idle", get(idle))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::new(shared))
@@ -108,11 +110,19 @@ async fn status(State(shared): Shares) -> Json<Status> {
     })
 }
 
+async fn idle(State(shared): Shares, Query(asked): Query<Asked>) -> Response {
+    let instances = &shared.snapshot().instances;
+    match asked.answer(instances, &shared.state.ask_idle).await {
+        Ok(idle) => Json(idle).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
 async fn not_found(uri: Uri) -> Problem {
     Problem {
         status: StatusCode::NOT_FOUND,
         detail: format!(
-            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions",
+            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, idle?instance=NAME",
             uri.path()
         ),
     }

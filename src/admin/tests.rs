@@ -23,14 +23,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("admin.sock");
         let pool = SharedPool::new(1);
-        let rules = PoolRules {
-            default: true,
-            placement: PlacementPolicy::Spread,
-            affinity: Duration::from_secs(60),
-            rise: 1,
-            fall: 1,
-        };
-        pool.configure("main", rules);
+        pool.configure("main", rules());
         let id = InstanceId {
             pool: "main".into(),
             name: "vm1".into(),
@@ -38,7 +31,14 @@ impl Scene {
         pool.sync_instances("main", vec![instance(&id)]);
         pool.observe(&id, Protocol::Ssh, Health::Up);
         let audit = AuditLog::open(None).unwrap();
-        let state = AdminState::new(pool.clone(), Metrics::new(), audit);
+        let mut state = AdminState::new(pool.clone(), Metrics::new(), audit);
+        state.ask_idle = Arc::new(|id| {
+            let none = std::iter::empty();
+            let hub = crate::pool::idle::HubFact::NoHub;
+            let now = std::time::SystemTime::UNIX_EPOCH;
+            let idle = crate::pool::idle::judge(&id, none, hub, Duration::from_secs(900), now);
+            Box::pin(std::future::ready(Some(idle)))
+        });
         let shutdown = CancellationToken::new();
         let mut snapshots = pool.subscribe();
         tokio::spawn(pool.publish_changes(shutdown.clone()));
@@ -77,6 +77,16 @@ impl Scene {
             .ask(&format!("GET {path}"), "Host: localhost\r\n")
             .await;
         (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+fn rules() -> PoolRules {
+    PoolRules {
+        default: true,
+        placement: PlacementPolicy::Spread,
+        affinity: Duration::from_secs(60),
+        rise: 1,
+        fall: 1,
     }
 }
 
@@ -128,6 +138,48 @@ async fn the_api_gives_the_objects_of_the_snapshot() {
     assert_eq!(
         (&told["ready"], &told["pools"][0]["headroom"]),
         (&true.into(), &8.into())
+    );
+}
+
+#[tokio::test]
+async fn an_instance_is_asked_after_by_its_name_or_with_its_pool() {
+    let scene = Scene::start().await;
+    for name in ["vm1", "main/vm1", "main%2Fvm1"] {
+        let (status, told) = scene.get(&format!("/api/v1/idle?instance={name}")).await;
+        assert_eq!((status, &told["is_idle"]), (200, &true.into()), "{told}");
+        assert_eq!(
+            (&told["pool"], &told["instance"]),
+            (&"main".into(), &"vm1".into())
+        );
+    }
+    for name in ["vm2", "gpu/vm1", ""] {
+        let (status, told) = scene.get(&format!("/api/v1/idle?instance={name}")).await;
+        assert_eq!(status, 404, "{told}");
+        assert!(
+            told["detail"]
+                .as_str()
+                .unwrap()
+                .contains("no instance named")
+        );
+    }
+    scene.state.pool.configure("gpu", rules());
+    let id = InstanceId {
+        pool: "gpu".into(),
+        name: "vm1".into(),
+    };
+    scene.state.pool.sync_instances("gpu", vec![instance(&id)]);
+    let mut snapshots = scene.state.pool.subscribe();
+    snapshots
+        .wait_for(|snapshot| snapshot.instances.len() == 2)
+        .await
+        .unwrap();
+    let (status, told) = scene.get("/api/v1/idle?instance=vm1").await;
+    assert_eq!(status, 409, "{told}");
+    assert!(
+        told["detail"]
+            .as_str()
+            .unwrap()
+            .ends_with("ask for gpu/vm1")
     );
 }
 

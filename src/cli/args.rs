@@ -35,6 +35,8 @@ pub enum Command {
     Instances(ShowArgs),
     /// Show the sessions: who is where, since when
     Sessions(ShowArgs),
+    /// Say why something is as it is
+    Explain(ExplainArgs),
     /// Print the gate's own host keys as people need them: known_hosts lines, SSHFP records, fingerprints
     HostKeys(HostKeysArgs),
     /// Show a line in the terminals of people's ssh sessions, and a page in their browsers
@@ -88,6 +90,27 @@ pub struct ShowArgs {
     pub gate: GateArgs,
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    #[command(subcommand)]
+    pub what: Explained,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Explained {
+    /// Whether an instance could stop without anybody noticing, and why not: asks its hub and its people's servers
+    Idle(IdleArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct IdleArgs {
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// The instance, by its name or as POOL/NAME
+    #[arg(value_name = "INSTANCE")]
+    pub instance: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -176,6 +199,8 @@ mod tests {
             "poolgate sessions -o json -c x.toml",
             "poolgate notify --user alice the machine restarts at noon",
             "poolgate play x.cast --speed 2 --idle-max 2s",
+            "poolgate explain idle vm1 -o json",
+            "poolgate explain idle main/vm1",
             "poolgate healthcheck",
             "poolgate host-keys --host gate.example:2222 -o sshfp",
             "poolgate completions bash",

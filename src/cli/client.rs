@@ -27,8 +27,7 @@ pub(super) async fn show<T: DeserializeOwned>(
 ) -> Result<std::process::ExitCode, Failure> {
     let answer = get(&args.gate, path).await?;
     if answer.status != StatusCode::OK {
-        let error = anyhow::anyhow!("the gate answered {} to {path}", answer.status);
-        return Err(error.into());
+        return Err(answer.refusal(path).into());
     }
     let unreadable = || format!("the gate's answer to {path} is not of this version");
     let text = match args.output {
@@ -45,6 +44,20 @@ pub(super) async fn show<T: DeserializeOwned>(
 pub(super) struct Answer {
     pub status: StatusCode,
     pub body: Bytes,
+}
+
+impl Answer {
+    /// Why the gate did not do as it was asked, in its own words where it has some.
+    fn refusal(&self, path: &str) -> anyhow::Error {
+        let problem: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let detail = problem
+            .as_ref()
+            .and_then(|problem| problem["detail"].as_str());
+        match detail {
+            Some(detail) => anyhow::anyhow!("{detail}"),
+            None => anyhow::anyhow!("the gate answered {} to {path}", self.status),
+        }
+    }
 }
 
 /// Asks the gate that the arguments name.

@@ -7,6 +7,7 @@ mod check;
 mod client;
 pub mod demo;
 mod doctor;
+mod explain;
 mod healthcheck;
 mod host_keys;
 mod instances;
@@ -100,6 +101,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Status(args) => status::run(&args).await,
         Command::Instances(args) => instances::run(&args).await,
         Command::Sessions(args) => sessions::run(&args).await,
+        Command::Explain(args) => explain::run(&args).await,
         Command::HostKeys(args) => host_keys::run(&args),
         Command::Notify(args) => notify::run(&args).await,
         Command::Play(args) => play::run(&args).await,

@@ -166,6 +166,7 @@ pub struct SshAuthConfig {
     pub trusted_user_ca_keys: Vec<PathBuf>,
     /// Paths as in `authorized_keys`, of files with the principals a person answers to; empty: their own name.
     pub authorized_principals: Vec<String>,
+    pub empty_principals: EmptyPrincipals,
     /// A revocation list (`ssh-keygen -k`), or a plain list of public keys.
     pub revoked_keys: Option<PathBuf>,
     pub password: PasswordSource,
@@ -175,6 +176,14 @@ pub struct SshAuthConfig {
     pub max_tries: u32,
     /// Keys offered on one connection, whether or not they are known.
     pub max_offers: u32,
+}
+
+/// Whose a certificate without principals is, on a person's own `cert-authority` line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptyPrincipals {
+    Nobody,
+    /// As in sshd up to 10.0.
+    Anybody,
 }
 
 /// The program that lists a person's keys, with its arguments, and the account it runs as.
@@ -352,9 +361,12 @@ pub struct PoolConfig {
     pub instance_host_keys: InstanceHostKeys,
     pub client_address: ClientAddressConfig,
     pub policy: PolicyConfig,
+    /// `None` where hubs are only asked whether they answer.
     pub api_token_file: Option<PathBuf>,
     /// `None` where hubs are spoken to without TLS.
     pub instance_tls: Option<InstanceTls>,
+    /// How often a hub is asked who has a server.
+    pub hub_poll_interval: Duration,
     /// `None` where no terminal is recorded.
     pub recording: Option<RecordingConfig>,
     pub health: HealthConfig,

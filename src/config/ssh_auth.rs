@@ -2,7 +2,7 @@
 
 use super::raw::Section;
 use super::values::{number, path, path_or_off, shown, text, word};
-use super::{AuthMethod, KeysCommandConfig, PasswordSource, SshAuthConfig};
+use super::{AuthMethod, EmptyPrincipals, KeysCommandConfig, PasswordSource, SshAuthConfig};
 
 /// Ways through `methods`, and methods in one of them.
 const WAYS_MAX: usize = 16;
@@ -22,6 +22,14 @@ pub(super) fn ssh_auth(mut section: Section<'_>) -> SshAuthConfig {
         authorized_principals: section
             .list("authorized_principals", key_pattern)
             .unwrap_or_default(),
+        empty_principals: section.get_or(
+            "empty_principals",
+            EmptyPrincipals::Nobody,
+            word(&[
+                ("nobody", EmptyPrincipals::Nobody),
+                ("anybody", EmptyPrincipals::Anybody),
+            ]),
+        ),
         revoked_keys: section.get_or("revoked_keys", None, path_or_off(folder)),
         password: section.get_or("password", PasswordSource::Instance, |value| {
             if let Ok(later @ ("ldap" | "oidc")) = text(value).as_deref() {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::folder::Folder;
 use crate::config::{
-    AdminConfig, AuditConfig, CertificateFiles, Config, FleetConfig, Headroom, HealthConfig,
-    HttpsConfig, InstanceHostKeys, LogConfig, LogFormat, PasswordSource, PenaltiesConfig,
-    Placement, PolicyConfig, PoolConfig, PoolHosts, ProcessFleet, RedirectConfig, ScalingConfig,
-    SshAuthConfig, SshConfig,
+    AdminConfig, AuditConfig, CertificateFiles, Config, EmptyPrincipals, FleetConfig, Headroom,
+    HealthConfig, HttpsConfig, InstanceHostKeys, LogConfig, LogFormat, PasswordSource,
+    PenaltiesConfig, Placement, PolicyConfig, PoolConfig, PoolHosts, ProcessFleet, RedirectConfig,
+    ScalingConfig, SshAuthConfig, SshConfig,
 };
 
 /// The name of the demo's only pool; its instances are `demo-1`, `demo-2`, ...
@@ -81,6 +81,7 @@ fn ssh(folder: &Folder, listen: SocketAddr) -> SshConfig {
             authorized_keys_command: None,
             trusted_user_ca_keys: Vec::new(),
             authorized_principals: Vec::new(),
+            empty_principals: EmptyPrincipals::Nobody,
             revoked_keys: None,
             methods: Vec::new(),
             password: PasswordSource::Off,
@@ -138,6 +139,7 @@ fn pool(folder: &Folder, choices: Choices) -> PoolConfig {
         policy: PolicyConfig::default(),
         api_token_file: None,
         instance_tls: None,
+        hub_poll_interval: Duration::from_secs(15),
         recording: None,
         health: HealthConfig {
             interval: Duration::from_secs(1),

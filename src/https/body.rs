@@ -171,10 +171,16 @@ impl Relayed {
 /// What an instance is sent.
 pub enum Upload {
     Empty,
+    /// What was read here, or made here.
+    Whole(Option<Bytes>),
     Streamed(Box<Streamed>),
 }
 
 pub struct Streamed {
+    /// What was read here already: goes first.
+    start: Option<Bytes>,
+    /// Met while it was read here: comes last, so that a torn body never looks whole.
+    broken: Option<hyper::Error>,
     frames: Incoming,
     stall: Stall,
     toll: Toll,
@@ -193,10 +199,28 @@ impl Upload {
             bytes: 0,
         };
         Self::Streamed(Box::new(Streamed {
+            start: None,
+            broken: None,
             frames,
             stall: Stall::new(stall),
             toll,
         }))
+    }
+
+    /// Reads all of a short body. `None` if it is longer than `limit`, slower than `patience` or breaks off; whatever
+    /// became of it, it can be sent on as it was.
+    pub async fn read_whole(&mut self, limit: usize, patience: Duration) -> Option<Bytes> {
+        if let Self::Streamed(streamed) = self {
+            let reading = tokio::time::timeout(patience, streamed.read_to_end(limit));
+            if !reading.await.unwrap_or(false) {
+                return None;
+            }
+            *self = Self::Whole(streamed.start.take());
+        }
+        match self {
+            Self::Whole(Some(bytes)) => Some(bytes.clone()),
+            _ => None,
+        }
     }
 
     /// Its bytes count for this session from here on.
@@ -215,9 +239,17 @@ impl HttpBody for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self::Streamed(streamed) = self.get_mut() else {
-            return Poll::Ready(None);
+        let streamed = match self.get_mut() {
+            Self::Empty => return Poll::Ready(None),
+            Self::Whole(bytes) => return Poll::Ready(bytes.take().map(|all| Ok(Frame::data(all)))),
+            Self::Streamed(streamed) => streamed,
         };
+        if let Some(start) = streamed.start.take() {
+            return Poll::Ready(Some(Ok(Frame::data(start))));
+        }
+        if let Some(broken) = streamed.broken.take() {
+            return Poll::Ready(Some(Err(broken.into())));
+        }
         match Pin::new(&mut streamed.frames).poll_frame(cx) {
             Poll::Ready(frame) => {
                 streamed.stall.moved();
@@ -236,15 +268,62 @@ impl HttpBody for Upload {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Streamed(streamed) => streamed.frames.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Streamed(streamed) => {
+                streamed.start.is_none()
+                    && streamed.broken.is_none()
+                    && streamed.frames.is_end_stream()
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Streamed(streamed) => streamed.frames.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, length)),
+            Self::Streamed(streamed) => streamed.size_hint(),
         }
+    }
+}
+
+impl Streamed {
+    /// False where it does not end within `limit`; what came is kept in `start`.
+    async fn read_to_end(&mut self, limit: usize) -> bool {
+        loop {
+            let next = std::future::poll_fn(|cx| Pin::new(&mut self.frames).poll_frame(cx)).await;
+            let frame = match next {
+                None => return true,
+                Some(Err(broken)) => {
+                    self.broken = Some(broken);
+                    return false;
+                }
+                Some(Ok(frame)) => frame,
+            };
+            self.toll.count(&frame);
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let joined = match self.start.take() {
+                None => data,
+                Some(start) => [start, data].concat().into(),
+            };
+            let is_short = joined.len() <= limit;
+            self.start = Some(joined);
+            if !is_short {
+                return false;
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let start = self.start.as_ref().map_or(0, length);
+        let rest = self.frames.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(start)) {
+            hint.set_upper(upper);
+        }
+        hint.set_lower(rest.lower().saturating_add(start));
+        hint
     }
 }
 

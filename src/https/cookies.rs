@@ -48,15 +48,35 @@ pub fn strip_own_and_join(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes out `Set-Cookie` lines an instance must not send: any cookie of the gate's own, and the hub's login cookie where `keep_hub_login` is
-/// false (the instance is not the one the browser is pinned to, and would log it out of the right one).
-pub fn strip_set_cookies(headers: &mut HeaderMap, keep_hub_login: bool) {
+/// Takes out cookies of these names, and adds one.
+pub fn replace(headers: &mut HeaderMap, names: &[&str], with: Option<(&str, &str)>) {
+    let is_kept = |pair: &&[u8]| {
+        let key = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        !pair.is_empty() && !names.iter().any(|name| name.as_bytes() == key)
+    };
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let kept = lines.flat_map(pairs).filter(is_kept).map(<[u8]>::to_vec);
+    let added = with.map(|(name, value)| format!("{name}={value}").into_bytes());
+    let all: Vec<Vec<u8>> = kept.chain(added).collect();
+    headers.remove(COOKIE);
+    if !all.is_empty()
+        && let Ok(value) = HeaderValue::from_bytes(&all.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, value);
+    }
+}
+
+/// Takes out `Set-Cookie` lines an instance must not send: any cookie of the gate's own, and everything a hub and people's
+/// servers know a browser by where `keep_logins` is false (the instance is not the one the browser is pinned to, and would
+/// log it out of the right one, or spoil the form it has open there).
+pub fn strip_set_cookies(headers: &mut HeaderMap, keep_logins: bool) {
     let is_refused = |value: &HeaderValue| {
         let (name, _) = set_cookie_parts(value.as_bytes());
         let is_own_like = is_own(name)
             // A nameless cookie is sent back as its bare value, which may look like another cookie's line.
             || (name.is_empty() && contains_own(value.as_bytes()));
-        is_own_like || (!keep_hub_login && name == HUB_LOGIN.as_bytes())
+        let is_login_like = name == b"_xsrf" || name.starts_with(b"jupyterhub-");
+        is_own_like || (!keep_logins && is_login_like)
     };
     if !headers.get_all(SET_COOKIE).iter().any(is_refused) {
         return;
@@ -71,6 +91,18 @@ pub fn strip_set_cookies(headers: &mut HeaderMap, keep_hub_login: bool) {
     for value in kept {
         headers.append(SET_COOKIE, value);
     }
+}
+
+/// The value an answer gives a cookie in the end: not an expiry.
+pub fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut lines = headers.get_all(SET_COOKIE).iter().rev();
+    let value = lines.find_map(|line| {
+        let (key, rest) = set_cookie_parts(line.as_bytes());
+        let value = rest.split(|byte| *byte == b';').next()?.trim_ascii();
+        (key == name.as_bytes()).then_some(value)
+    })?;
+    let value = std::str::from_utf8(value).ok()?;
+    (!value.is_empty() && value != "\"\"").then_some(value)
 }
 
 /// Name, and the rest after `=`, of a `Set-Cookie` line; an empty name if there is no `=`.
@@ -145,6 +177,33 @@ mod tests {
     }
 
     #[test]
+    fn cookies_are_replaced_and_all_others_stay() {
+        let mut headers = cookies(&["_xsrf=1; a=_xsrf=2; _xsrf=3", "b; hub=x"]);
+        replace(&mut headers, &["_xsrf", "hub"], Some(("_xsrf", "new")));
+        assert_eq!(headers["cookie"], "a=_xsrf=2; b; _xsrf=new");
+        replace(&mut headers, &["a", "b", "_xsrf"], None);
+        assert!(!headers.contains_key("cookie"));
+    }
+
+    #[test]
+    fn the_last_value_given_counts_and_an_expiry_is_none() {
+        let mut headers = HeaderMap::new();
+        for line in [
+            "a=1; Path=/",
+            "b=2",
+            "a=\"x|y\"; Path=/",
+            "b=; Max-Age=0",
+            "c=\"\"",
+        ] {
+            headers.append(SET_COOKIE, line.parse().unwrap());
+        }
+        assert_eq!(given(&headers, "a"), Some("\"x|y\""));
+        for name in ["b", "c", "d"] {
+            assert_eq!(given(&headers, name), None, "{name}");
+        }
+    }
+
+    #[test]
     fn values_are_found_by_exact_name() {
         let headers = cookies(&["xa=0; a=1; a=2", "a=x=y"]);
         let found: Vec<&[u8]> = values(&headers, "a").collect();
@@ -163,6 +222,8 @@ mod tests {
             "__Host-poolgate=",
             "__Host-poolgate-wait=forged; Path=/; Secure",
             "jupyterhub-hub-login=; expires=Thu, 01 Jan 1970",
+            "jupyterhub-session-id=x; Path=/",
+            "_xsrf=x; Path=/hub/",
         ] {
             headers.append(SET_COOKIE, line.parse().unwrap());
         }
@@ -172,13 +233,10 @@ mod tests {
             .iter()
             .map(HeaderValue::as_bytes)
             .collect();
-        assert_eq!(kept.len(), 2, "{kept:?}");
+        assert_eq!(kept.len(), 4, "{kept:?}");
         strip_set_cookies(&mut headers, false);
-        assert!(
-            headers
-                .get_all(SET_COOKIE)
-                .iter()
-                .all(|v| !v.as_bytes().starts_with(b"jupyterhub"))
-        );
+        let lines = headers.get_all(SET_COOKIE).iter();
+        let kept: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
+        assert_eq!(kept, [&b"a=1; Path=/"[..]]);
     }
 }

@@ -45,14 +45,14 @@ pub fn toward_instance(headers: &mut HeaderMap, host: &HeaderValue, peer: IpAddr
     }
 }
 
-/// Rewrites an answer's headers for a person. `keep_hub_login`: see [`cookies::strip_set_cookies`].
-pub fn toward_client(headers: &mut HeaderMap, keep_hub_login: bool) {
+/// Rewrites an answer's headers for a person. `keep_logins`: see [`cookies::strip_set_cookies`].
+pub fn toward_client(headers: &mut HeaderMap, keep_logins: bool) {
     strip_hop_by_hop(headers);
     // Code on a person's server must not send other people's browsers to another address.
     headers.remove(header::ALT_SVC);
     // Nor say for how long this name is for https alone, which is the gate's to say.
     headers.remove(header::STRICT_TRANSPORT_SECURITY);
-    cookies::strip_set_cookies(headers, keep_hub_login);
+    cookies::strip_set_cookies(headers, keep_logins);
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {

@@ -24,13 +24,16 @@ mod hosts;
 mod instance_pool;
 mod learn;
 mod listener;
+mod login_form;
 mod lost;
 mod own;
 mod pages;
 mod presence;
 mod redirect;
+mod relogin;
 mod route;
 mod service;
+mod sign_in;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,7 @@ impl Ask {
         }
     }
 
-    fn visitor(&self, browser: BrowserId, user: Option<Arc<str>>) -> Visitor {
+    pub(super) fn visitor(&self, browser: BrowserId, user: Option<Arc<str>>) -> Visitor {
         Visitor {
             browser,
             peer: self.peer,
@@ -224,7 +224,7 @@ impl Front {
     }
 }
 
-fn login(
+pub(super) fn login(
     pool: Option<&str>,
     user: Option<&str>,
     peer: SocketAddr,

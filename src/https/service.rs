@@ -17,7 +17,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::answer::{self, Trouble};
 use super::body::{Body, Relayed, Upload};
-use super::classify::{classify, wants_html};
+use super::classify::{Kind, classify, wants_html};
 use super::cookies;
 use super::forward::{self, Answered, Failed};
 use super::front::Front;
@@ -28,6 +28,7 @@ use super::own;
 use super::pages::{self, words::Words};
 use super::pin::{self, Pin};
 use super::presence::{Proof, Visit};
+use super::relogin::Carried;
 use super::route::{Ask, Direction, Route};
 use super::upgrade::{self, Switch};
 use super::validate::{Invalid, Target, validate};
@@ -37,7 +38,7 @@ use crate::pool::{Health, InstanceId, Protocol};
 /// Instances a request without a pin is tried on.
 const MAX_PLACES: usize = 3;
 /// A hub answers a request to start a server within 10 s by default, and a slow directory a password within less.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_CLIENT_LEN: usize = 200;
 
 /// What is known of a request apart from what is sent on.
@@ -220,6 +221,16 @@ impl Front {
     }
 
     async fn relay(self: &Arc<Self>, call: Call, mut outbound: Request<Upload>) -> Response<Body> {
+        if call.ask.kind == Kind::LoginPost {
+            outbound = match self.carry_login(&call.ask, outbound).await {
+                Carried::Untouched(form) => form,
+                Carried::Moved(moved) => return self.finish(call, moved.0, moved.1),
+                Carried::Refused(response) => return response,
+                Carried::Lost => {
+                    return answer::unavailable(Trouble::NoAnswer, call.wants_html);
+                }
+            };
+        }
         let mut exclude: Vec<InstanceId> = Vec::new();
         loop {
             let route = match self.seek(&call.ask, &exclude).await {
@@ -242,7 +253,7 @@ impl Front {
                 return self.after_silence(&call, &route);
             };
             let failed = match sent {
-                Ok(answered) => return self.finish(call, *route, answered),
+                Ok(answered) => return self.after_answer(call, *route, answered).await,
                 Err(failed) => failed,
             };
             let id = route.instance.id.clone();
@@ -273,6 +284,17 @@ impl Front {
                 }
             }
         }
+    }
+
+    async fn after_answer(&self, call: Call, route: Route, answered: Answered) -> Response<Body> {
+        let path = &call.path_and_query;
+        let elsewhere = self.pin_after_sign_in(&call.ask, &route, path, &answered.0);
+        let elsewhere = elsewhere.await;
+        let mut response = self.finish(call, route, answered);
+        if let Some(pin) = elsewhere {
+            self.pin_elsewhere(&mut response, &pin);
+        }
+        response
     }
 
     /// Somebody who has logged in there waits until the probes agree that it is down: it may only be restarting, and
@@ -333,8 +355,8 @@ impl Front {
         if route.visit.is_none() {
             route.visit = self.attend_late(&call, &route, response.status());
         }
-        let keep_hub_login = is_current && (route.is_pinned || route.is_new_pin);
-        headers_toward(&mut response, keep_hub_login, call.switch.is_some());
+        let keep_logins = is_current && (route.is_pinned || route.is_new_pin);
+        headers_toward(&mut response, keep_logins, call.switch.is_some());
         if self.access_log.is_some() {
             let id = route.instance.id.clone();
             response.extensions_mut().insert(id);
@@ -463,9 +485,9 @@ fn refuse_tunnel(status: &mut StatusCode) {
 }
 
 /// A switch of protocols keeps its headers until it is answered.
-fn headers_toward(response: &mut Response<Incoming>, keep_hub_login: bool, is_switch: bool) {
+fn headers_toward(response: &mut Response<Incoming>, keep_logins: bool, is_switch: bool) {
     if !(is_switch && response.status() == StatusCode::SWITCHING_PROTOCOLS) {
-        headers::toward_client(response.headers_mut(), keep_hub_login);
+        headers::toward_client(response.headers_mut(), keep_logins);
     }
 }
 

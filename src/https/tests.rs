@@ -5,6 +5,7 @@ mod hostile;
 mod logins;
 mod own_pages;
 mod pins;
+mod relogin;
 mod support;
 mod tls;
 mod waiting;

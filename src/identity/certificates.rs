@@ -2,8 +2,8 @@
 //! `cert-authority` line.
 //!
 //! The caller says that the authority is trusted; everything else is judged here, and the narrowest of certificate and
-//! line counts. Stricter than OpenSSH in one point: a certificate without principals is nobody's, wherever its authority
-//! is listed. Deliberately absent: revocation, and the proof that the person holds the key.
+//! line counts. Stricter than sshd in one point, unless told otherwise: a certificate without principals is nobody's, wherever its
+//! authority is listed. Deliberately absent: revocation, and the proof that the person holds the key.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -59,6 +59,7 @@ pub fn judge(
     now: SystemTime,
 ) -> Result<AuthorizedLine, CertificateRefusal> {
     let rights = Rights::of(certificate, client, now)?;
+    require_any_principal(certificate)?;
     match principals {
         Principals::Name => {
             require_principal(certificate, |principal| principal == user, user)?;
@@ -88,23 +89,37 @@ pub fn judge(
 }
 
 /// By the authority of a person's own `cert-authority` line.
+/// `unnamed_is_anybodys`: so a certificate without principals is there.
 pub fn judge_by_line(
     certificate: &Arc<Certificate>,
     line: &KeyLine,
+    unnamed_is_anybodys: bool,
     user: &str,
     client: IpAddr,
     now: SystemTime,
 ) -> Result<AuthorizedLine, CertificateRefusal> {
     let rights = Rights::of(certificate, client, now)?;
     match &line.options.principals {
-        None => require_principal(certificate, |principal| principal == user, user)?,
+        None if unnamed_is_anybodys && certificate.principals.is_empty() => {}
+        None => {
+            require_any_principal(certificate)?;
+            require_principal(certificate, |principal| principal == user, user)?;
+        }
         Some(listed) => {
+            require_any_principal(certificate)?;
             let is_listed = |principal: &str| listed.iter().any(|one| one == principal);
             require_principal(certificate, is_listed, "in principals=")?;
         }
     }
     authorized_keys::judge_conditions(&line.options, client, now)?;
     rights.narrowed_by(&line.options, certificate, user)
+}
+
+fn require_any_principal(certificate: &Certificate) -> Result<(), CertificateRefusal> {
+    match certificate.principals.iter().all(String::is_empty) {
+        true => Err(CertificateRefusal::NoPrincipals),
+        false => Ok(()),
+    }
 }
 
 /// Each name is compared as a whole: a comma or a star in it is a character like any other.
@@ -134,9 +149,6 @@ impl Rights {
     ) -> Result<Self, CertificateRefusal> {
         if certificate.kind != CertificateKind::User {
             return Err(CertificateRefusal::Host);
-        }
-        if certificate.principals.iter().all(String::is_empty) {
-            return Err(CertificateRefusal::NoPrincipals);
         }
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         if certificate.valid_after > since.as_secs() {

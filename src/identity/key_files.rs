@@ -30,6 +30,8 @@ pub struct KeySources {
     pub trusted_user_ca_keys: Vec<PathBuf>,
     /// Patterns of files with the principals a person answers to; without one, their own name alone.
     pub authorized_principals: Vec<String>,
+    /// Whether a certificate without principals is anybody's on a person's own `cert-authority` line.
+    pub unnamed_is_anybodys: bool,
     pub revoked_keys: Option<PathBuf>,
     pub command: Option<KeysCommand>,
 }
@@ -48,6 +50,7 @@ pub struct KeyFinder {
     files: PersonFiles<KeyLine>,
     authorities: Vec<OperatorFile<Vec<Vec<u8>>>>,
     principals: PersonFiles<PrincipalLine>,
+    unnamed_is_anybodys: bool,
     revoked: Option<OperatorFile<Revoked>>,
     command: Option<KeysCommand>,
 }
@@ -64,6 +67,7 @@ impl KeyFinder {
             files: PersonFiles::new(&sources.authorized_keys)?,
             authorities: authorities.collect::<Result<_, SourceError>>()?,
             principals: PersonFiles::new(&sources.authorized_principals)?,
+            unnamed_is_anybodys: sources.unnamed_is_anybodys,
             revoked: sources
                 .revoked_keys
                 .map(|path| OperatorFile::new(path, Revoked::parse)),
@@ -87,6 +91,7 @@ impl KeyFinder {
             offered,
             client,
             now,
+            unnamed_is_anybodys: self.unnamed_is_anybodys,
         };
         if let Some(certificate) = &offered.certificate
             && let Some(found) = self.by_authority(&asker, certificate).await
@@ -165,6 +170,7 @@ struct Asker<'a> {
     offered: &'a Offered,
     client: IpAddr,
     now: SystemTime,
+    unnamed_is_anybodys: bool,
 }
 
 impl Asker<'_> {
@@ -196,8 +202,14 @@ impl Asker<'_> {
             Some(certificate)
                 if line.options.is_cert_authority && line.key_blob == certificate.ca_blob =>
             {
-                let found =
-                    certificates::judge_by_line(certificate, line, user, self.client, self.now);
+                let found = certificates::judge_by_line(
+                    certificate,
+                    line,
+                    self.unnamed_is_anybodys,
+                    user,
+                    self.client,
+                    self.now,
+                );
                 found.map(Some).map_err(|reason| reason.to_string())
             }
             _ => Ok(None),

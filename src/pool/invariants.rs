@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Pool;
-use super::instance::Protocol;
+use super::instance::{InstanceId, Protocol};
 use super::roster::Roster;
 use super::session::Session;
 
@@ -55,6 +55,10 @@ fn check_seats(roster: &Roster, sessions: &[&Session]) -> Result<(), String> {
         if (member.proven, member.claimed) != (count(true), count(false)) {
             return Err(format!("{id} does not count its sessions right"));
         }
+        let direct = roster.servers().direct(&id.name);
+        if member.direct != direct || !attends_right(roster, id, sessions) {
+            return Err(format!("{id} does not count right whom only its hub knows"));
+        }
         let lingering = roster.people.lingering().filter(|home| **home == id.name);
         if usize::try_from(member.lingering) != Ok(lingering.count()) {
             return Err(format!(
@@ -71,6 +75,22 @@ fn check_seats(roster: &Roster, sessions: &[&Session]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The people the gate is said to know there are those with a proven browser session.
+fn attends_right(roster: &Roster, id: &InstanceId, sessions: &[&Session]) -> bool {
+    let mut counts: Counts<&str> = Counts::new();
+    let here = |session: &&&Session| session.instance == *id && session.is_proven();
+    let by_browser = |session: &&&Session| session.protocol == Protocol::Jupyter;
+    for session in sessions.iter().filter(here).filter(by_browser) {
+        *counts
+            .entry(session.user.as_deref().unwrap_or_default())
+            .or_default() += 1;
+    }
+    let attended = roster.servers().attended(&id.name);
+    attended
+        .map(|(user, count)| (&**user, *count))
+        .eq(counts.iter().map(|(user, count)| (*user, *count)))
 }
 
 fn check_people(roster: &Roster, sessions: &[&Session]) -> Result<(), String> {

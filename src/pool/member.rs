@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use super::health::{ServiceHealth, overall};
 use super::instance::{AdminState, Health, Instance, Protocol};
-use super::snapshot::{InstanceView, ServicesView};
+use super::snapshot::{HubView, InstanceView, ServicesView};
 
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -22,6 +22,9 @@ pub(super) struct Member {
     pub proven: u32,
     /// Seats of people who only claim a name, or none.
     pub claimed: u32,
+    /// People whom only the hub knows there.
+    pub direct: u32,
+    pub hub: Option<HubView>,
     /// People without a session who left a moment ago and will be sent back here.
     pub lingering: u32,
     /// When it was last chosen for somebody new; orders instances that are equally loaded, before `tie`.
@@ -52,6 +55,8 @@ impl Member {
             health_since: now,
             proven: 0,
             claimed: 0,
+            direct: 0,
+            hub: None,
             lingering: 0,
             turn: 0,
             tie,
@@ -71,7 +76,7 @@ impl Member {
 
     /// Why it is not routable; decisions of people first, because those are what somebody can undo.
     pub fn obstacle(&self, protocol: Protocol, is_proven: bool) -> Option<Obstacle> {
-        let taken = if is_proven { self.proven } else { self.seats() };
+        let taken = if is_proven { self.load() } else { self.seats() };
         let by_service = match self.service(protocol) {
             None => Some(Obstacle::NoService),
             Some(Health::Unknown) => Some(Obstacle::Unknown),
@@ -96,6 +101,16 @@ impl Member {
 
     /// Seats taken, by proven people or not: what instances are ordered by, so that simultaneous logins spread.
     pub fn seats(&self) -> u32 {
+        self.sessions().saturating_add(self.direct)
+    }
+
+    /// Seats taken for certain: by proven people, and by those only the hub knows.
+    pub fn load(&self) -> u32 {
+        self.proven.saturating_add(self.direct)
+    }
+
+    /// Sessions of this gate, of proven people or not.
+    pub fn sessions(&self) -> u32 {
         self.proven.saturating_add(self.claimed)
     }
 
@@ -171,9 +186,10 @@ impl Member {
             health: self.health(),
             health_since: self.health_since,
             services: self.services(),
-            sessions: self.seats(),
+            hub: self.hub,
+            sessions: self.sessions(),
             capacity: instance.capacity,
-            load: self.proven,
+            load: self.load(),
             ssh_port: instance.ssh_port,
             jupyter_port: instance.jupyter_port,
             generation: instance.generation,

@@ -5,6 +5,7 @@
 
 pub mod affinity;
 mod health;
+pub mod idle;
 pub mod instance;
 mod invariants;
 pub mod login_name;
@@ -13,6 +14,7 @@ mod order;
 pub mod placement;
 pub mod queue;
 mod roster;
+mod servers;
 pub mod session;
 pub mod snapshot;
 #[cfg(test)]
@@ -22,8 +24,9 @@ pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
 pub use login_name::{LoginName, LoginNameError};
 pub use placement::{LoginRequest, Placement, PlacementPolicy, PlacementReason, Refusal};
 pub use queue::{Queue, QueueFull, Waiter};
+pub use servers::HubPerson;
 pub use session::{Session, SessionId, SessionIdError, Stage};
-pub use snapshot::{InstanceView, PoolView, ServicesView, SessionView, Snapshot};
+pub use snapshot::{HubView, InstanceView, PoolView, ServicesView, SessionView, Snapshot};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -143,6 +146,14 @@ impl Pool {
         flip.flatten()
     }
 
+    /// Who has a server on an instance, as its hub says; `None` if the hub did not answer, which keeps its last word.
+    pub fn hear_hub(&mut self, id: &InstanceId, people: Option<Vec<HubPerson>>) {
+        if let Some(roster) = self.rosters.get_mut(&id.pool) {
+            roster.hear_hub(&id.name, people);
+        }
+        self.debug_check();
+    }
+
     /// False if there is no such instance.
     pub fn set_admin_state(&mut self, id: &InstanceId, state: AdminState) -> bool {
         let Some(roster) = self.rosters.get_mut(&id.pool) else {
@@ -188,7 +199,11 @@ impl Pool {
             roster.crowd(now.instant);
         }
         let user = match proven {
-            Some(user) => Some(roster.people.arrive(user, &name)),
+            Some(user) => {
+                let user = roster.people.arrive(user, &name);
+                roster.attend(&name, &user, request.protocol);
+                Some(user)
+            }
             None => request.user.as_deref().map(Arc::from),
         };
         roster.settle(now.instant);
@@ -217,6 +232,19 @@ impl Pool {
         })
     }
 
+    /// The instance this person belongs on, if it is another than the one they are `at` and its service is up. Takes no
+    /// seat and remembers nothing.
+    pub fn belongs_elsewhere(
+        &self,
+        request: &LoginRequest,
+        at: &InstanceId,
+        now: Now,
+    ) -> Option<(Arc<Instance>, PlacementReason)> {
+        let roster = self.rosters.get(&at.pool)?;
+        let (name, reason) = placement::belongs_elsewhere(roster, request, &at.name, now.instant)?;
+        Some((roster.member(&name)?.instance.clone(), reason))
+    }
+
     /// The session's person has proved this name: their affinity is learned and the seat counts against capacity, even
     /// beyond it. False if the session has ended.
     pub fn prove(&mut self, session: SessionId, user: &str, now: Now) -> bool {
@@ -229,11 +257,16 @@ impl Pool {
         roster.settle(now.instant);
         let name = &session.instance.name;
         let old = session.user.take().filter(|_| session.is_proven());
-        session.user = Some(roster.people.arrive(user, name));
+        let arrived = roster.people.arrive(user, name);
+        roster.attend(name, &arrived, session.protocol);
+        session.user = Some(arrived);
         match old {
-            Some(old) => roster
-                .people
-                .leave(&old, name, now.instant, roster.rules.affinity),
+            Some(old) => {
+                roster
+                    .people
+                    .leave(&old, name, now.instant, roster.rules.affinity);
+                roster.unattend(name, &old, session.protocol);
+            }
             None => {
                 roster.update(name, |member| {
                     member.free_seat(false);
@@ -310,6 +343,11 @@ impl Pool {
         roster.member(&id.name).map(|member| &member.instance)
     }
 
+    /// What an instance's hub says; `None` where it is not asked, or has not answered yet.
+    pub fn hub(&self, id: &InstanceId) -> Option<HubView> {
+        self.rosters.get(&id.pool)?.servers().view(&id.name)
+    }
+
     /// The health of each service of an instance.
     pub fn services(&self, id: &InstanceId) -> Option<ServicesView> {
         let member = self.rosters.get(&id.pool)?.member(&id.name)?;
@@ -339,6 +377,7 @@ impl Pool {
             roster.update(name, |member| member.free_seat(session.is_proven()));
             if let Some(user) = session.user.as_ref().filter(|_| session.is_proven()) {
                 roster.people.leave(user, name, now, roster.rules.affinity);
+                roster.unattend(name, user, session.protocol);
             }
             roster.settle(now);
         }

@@ -1,7 +1,7 @@
 //! Which instance a login goes to, and why it is refused if none will do.
 //!
-//! In this order: the instance the person asked for; one they have a session on, whatever was decided about it, as long
-//! as it is not down; the one they are remembered on; and else the policy. Instances the login has already found
+//! In this order: the instance the person asked for; one they have a session on, or by its hub's word a server, whatever
+//! was decided about it, as long as it is not down; the one they are remembered on; and else the policy. Instances the login has already found
 //! unreachable are out in every case. Nothing is changed here: `Pool::place` takes the seat.
 
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::instance::{Instance, InstanceId, Protocol};
+use super::instance::{Health, Instance, InstanceId, Protocol};
 use super::order::Rank;
 use super::roster::Roster;
 use super::session::SessionId;
@@ -57,6 +57,8 @@ pub enum PlacementReason {
     LeastLoaded,
     MostLoaded,
     LiveSession,
+    /// A hub says so, whoever started it.
+    LiveServer,
     Affinity,
     Requested,
 }
@@ -68,6 +70,7 @@ impl PlacementReason {
             Self::LeastLoaded => "least-loaded",
             Self::MostLoaded => "most-loaded",
             Self::LiveSession => "live-session",
+            Self::LiveServer => "live-server",
             Self::Affinity => "affinity",
             Self::Requested => "requested",
         }
@@ -117,7 +120,8 @@ pub(super) fn choose(
     if let Some(wish) = &request.instance {
         return search.requested(wish);
     }
-    let found = search.present().or_else(|| search.remembered(now));
+    let found = search.present().or_else(|| search.serving());
+    let found = found.or_else(|| search.remembered(now));
     if let Some(found) = found {
         return Ok(found);
     }
@@ -126,6 +130,30 @@ pub(super) fn choose(
         return Err(Refusal::InLine(roster.name().to_string()));
     }
     Ok((rank.name.clone(), reason))
+}
+
+/// Where this person belongs, be there room or not, as long as the service is up there: for somebody who is `at` an
+/// instance already. `None` if they belong there, or anywhere.
+pub(super) fn belongs_elsewhere(
+    roster: &Roster,
+    request: &LoginRequest,
+    at: &str,
+    now: Instant,
+) -> Found {
+    let search = Search {
+        roster,
+        request,
+        is_proven: true,
+    };
+    let user = search.user()?;
+    if roster.people.is_present(user, at) {
+        return None;
+    }
+    let has_server = roster.servers().homes(user).any(|home| **home == *at);
+    let elsewhere = || search.serving().or_else(|| search.remembered(now));
+    let found = search.present();
+    let found = found.or_else(|| (!has_server).then(elsewhere).flatten());
+    found.filter(|(name, _)| **name != *at && search.is_up(name))
 }
 
 struct Search<'a> {
@@ -150,7 +178,7 @@ impl Search<'_> {
         }
         let is_present = self
             .user()
-            .is_some_and(|user| self.roster.people.is_present(user, wish));
+            .is_some_and(|user| self.roster.people.is_present(user, wish) || self.serves(wish));
         match member.obstacle(self.request.protocol, self.is_proven) {
             Some(obstacle) if !(is_present && self.takes_back(wish)) => refuse(obstacle.why()),
             _ => Ok((member.instance.id.name.clone(), PlacementReason::Requested)),
@@ -161,6 +189,18 @@ impl Search<'_> {
         let mut presences = self.roster.people.presences(self.user()?);
         let name = presences.find(|name| !self.is_excluded(name) && self.takes_back(name))?;
         Some((name.clone(), PlacementReason::LiveSession))
+    }
+
+    /// Their server runs there, or starts.
+    fn serving(&self) -> Found {
+        let mut homes = self.roster.servers().homes(self.user()?);
+        let name = homes.find(|name| !self.is_excluded(name) && self.takes_back(name))?;
+        Some((name.clone(), PlacementReason::LiveServer))
+    }
+
+    fn serves(&self, name: &str) -> bool {
+        let homes = self.user().map(|user| self.roster.servers().homes(user));
+        homes.is_some_and(|mut homes| homes.any(|home| **home == *name))
     }
 
     fn remembered(&self, now: Instant) -> Found {
@@ -215,6 +255,11 @@ impl Search<'_> {
     fn takes_back(&self, name: &str) -> bool {
         let member = self.roster.member(name);
         member.is_some_and(|member| member.takes_back(self.request.protocol))
+    }
+
+    fn is_up(&self, name: &str) -> bool {
+        let member = self.roster.member(name);
+        member.is_some_and(|member| member.service(self.request.protocol) == Some(Health::Up))
     }
 
     fn is_excluded(&self, name: &str) -> bool {

@@ -11,12 +11,14 @@ use super::affinity::People;
 use super::instance::{Instance, Protocol};
 use super::member::Member;
 use super::order::{Order, Standing, tie};
+use super::servers::{HubPerson, Servers};
 use super::snapshot::PoolView;
 
 #[derive(Clone, Debug)]
 pub(super) struct Roster {
     pub rules: PoolRules,
     pub people: People,
+    servers: Servers,
     name: Arc<str>,
     members: BTreeMap<Arc<str>, Member>,
     ssh: Order,
@@ -36,6 +38,7 @@ impl Roster {
         Self {
             rules,
             people: People::default(),
+            servers: Servers::default(),
             name,
             members: BTreeMap::new(),
             ssh: Order::default(),
@@ -126,6 +129,10 @@ impl Roster {
         }
         while let Some((name, instance)) = listing.pop_first() {
             if self.members.contains_key(&name) {
+                if instance.jupyter_port.is_none() {
+                    self.servers.mute(&name);
+                    self.count_direct(&name);
+                }
                 self.update(&name, |member| member.relist(instance));
             } else {
                 let tie = tie(seed, &self.name, &name);
@@ -133,6 +140,48 @@ impl Roster {
             }
         }
         gone
+    }
+
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// What the instance's hub says, or `None` where it did not answer.
+    pub fn hear_hub(&mut self, name: &str, people: Option<Vec<HubPerson>>) {
+        let hub = self.members.get(name).filter(|member| {
+            // A poll may outlive the hub it asks.
+            member.instance.jupyter_port.is_some()
+        });
+        let Some(member) = hub else { return };
+        match people {
+            Some(people) => self.servers.report(&member.instance.id.name, people),
+            None => self.servers.mark_stale(name),
+        }
+        self.count_direct(name);
+    }
+
+    /// A proven session of this protocol began.
+    pub fn attend(&mut self, name: &Arc<str>, user: &Arc<str>, protocol: Protocol) {
+        if protocol == Protocol::Jupyter {
+            self.servers.attend(name, user);
+            self.count_direct(name);
+        }
+    }
+
+    /// It ended, or is somebody else's.
+    pub fn unattend(&mut self, name: &str, user: &str, protocol: Protocol) {
+        if protocol == Protocol::Jupyter {
+            self.servers.leave(name, user);
+            self.count_direct(name);
+        }
+    }
+
+    fn count_direct(&mut self, name: &str) {
+        let hub = self.servers.view(name);
+        self.update(name, |member| {
+            member.direct = hub.map_or(0, |hub| hub.direct);
+            member.hub = hub;
+        });
     }
 
     pub fn view(&self) -> PoolView {
@@ -147,7 +196,7 @@ impl Roster {
         let routable = self.members.values().filter(is_routable);
         let free = routable.clone().map(|member| {
             let capacity = member.instance.capacity;
-            capacity.saturating_sub(member.proven)
+            capacity.saturating_sub(member.load())
         });
         PoolView {
             name: self.name.clone(),
@@ -157,8 +206,8 @@ impl Roster {
             headroom: free.fold(0, u32::saturating_add),
             instances_routable: u32::try_from(routable.count()).unwrap_or(u32::MAX),
             capacity: sum(&|member| member.instance.capacity),
-            load: sum(&|member| member.proven),
-            sessions: sum(&Member::seats),
+            load: sum(&Member::load),
+            sessions: sum(&Member::sessions),
         }
     }
 
@@ -179,6 +228,7 @@ impl Roster {
 
     fn remove(&mut self, name: &str) {
         if let Some(member) = self.members.remove(name) {
+            self.servers.forget(&member.instance.id.name);
             let standing = Protocol::ALL.map(|protocol| Some(Standing::of(&member, protocol)));
             self.shift(standing, [None, None]);
         }

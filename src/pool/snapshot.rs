@@ -32,7 +32,7 @@ pub struct PoolView {
     pub instances_routable: u32,
     /// Seats in all, on instances of any state.
     pub capacity: u32,
-    /// Seats taken by proven people.
+    /// Seats taken by proven people and by those only a hub knows.
     pub load: u32,
     /// Seats free over the routable instances.
     pub headroom: u32,
@@ -51,15 +51,30 @@ pub struct InstanceView {
     #[serde(with = "rfc3339")]
     pub health_since: SystemTime,
     pub services: ServicesView,
+    /// What its hub says; `None` where it is not asked, or has not answered yet.
+    #[serde(default)]
+    pub hub: Option<HubView>,
     /// Sessions of any stage.
     pub sessions: u32,
     pub capacity: u32,
-    /// Seats taken by proven people; below `capacity` means there is room.
+    /// Seats taken by proven people and by those only the hub knows; below `capacity` means there is room.
     pub load: u32,
     pub ssh_port: u16,
     /// `None` where the instance runs no hub.
     pub jupyter_port: Option<u16>,
     pub generation: u64,
+}
+
+/// People with a server, as a hub tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubView {
+    pub people: u32,
+    /// Those of them whom the gate does not know there: they came directly, or their browser is closed.
+    pub direct: u32,
+    /// Those of them with a server that is being started or stopped.
+    pub pending: u32,
+    /// It does not answer; this is its last word.
+    pub is_stale: bool,
 }
 
 /// Health by service.

@@ -3,6 +3,7 @@
 mod affinity;
 mod model;
 mod rules;
+mod servers;
 
 use super::*;
 

@@ -22,8 +22,14 @@ use crate::pool::{Health, Instance, InstanceId, Protocol};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::metrics::Metrics;
 
+mod api;
 mod http;
+mod hub;
+mod idle;
 mod ssh;
+
+pub use hub::{HubConfig, watch_hubs};
+pub use idle::{IdleProbe, Watched};
 
 /// Between the probes of a service that has not risen yet: an instance that starts is in use within a moment.
 const STARTING_INTERVAL: Duration = Duration::from_millis(200);

@@ -16,7 +16,8 @@ use super::policies::Policies;
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::ClientSettings;
 use crate::config::{
-    AuthMethod, ClientAddressConfig, PasswordSource, PoolConfig, SshAuthConfig, SshConfig,
+    AuthMethod, ClientAddressConfig, EmptyPrincipals, PasswordSource, PoolConfig, SshAuthConfig,
+    SshConfig,
 };
 use crate::identity::grant::Offered;
 use crate::identity::{AuthorizedLine, KeyFinder, KeySources, KeysCommand};
@@ -146,6 +147,7 @@ fn key_sources(config: &SshAuthConfig, metrics: &Metrics) -> anyhow::Result<KeyS
         authorized_keys: config.authorized_keys.clone(),
         trusted_user_ca_keys: config.trusted_user_ca_keys.clone(),
         authorized_principals: config.authorized_principals.clone(),
+        unnamed_is_anybodys: config.empty_principals == EmptyPrincipals::Anybody,
         revoked_keys: config.revoked_keys.clone(),
         command: command.transpose()?,
     })

@@ -61,6 +61,12 @@ impl Metrics {
         self.inner.counted.placements.get_or_create(&labels).inc();
     }
 
+    /// A login form went to the instance its person belongs on: `moved`, `refused` by that hub, or `failed` on the way.
+    pub fn count_moved_login(&self, outcome: &'static str) {
+        let moved = &self.inner.counted.moved_logins;
+        moved.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
     /// A limit turned somebody away; `limit` is its config key, such as `ssh.max_startups`.
     pub fn count_limit(&self, limit: &'static str) {
         let hits = &self.inner.counted.limit_hits;
@@ -126,6 +132,12 @@ impl Metrics {
         let outcome = if ok { "ok" } else { "failed" };
         let labels = [("service", service.name()), ("outcome", outcome)];
         self.inner.counted.probes.get_or_create(&labels).inc();
+    }
+
+    pub fn count_hub_poll(&self, ok: bool) {
+        let outcome = if ok { "ok" } else { "failed" };
+        let polls = &self.inner.counted.hub_polls;
+        polls.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     /// Takes over how many audit lines are lost, which the audit log counts itself.
@@ -239,6 +251,7 @@ struct Carried {
 struct Counted {
     logins: Counters<2>,
     placements: Counters<2>,
+    moved_logins: Counters<1>,
     limit_hits: Counters<1>,
     refusals: Counters<1>,
     keys_commands: Counters<1>,
@@ -248,6 +261,7 @@ struct Counted {
     queue: Gauges<1>,
     bytes: Counters<2>,
     probes: Counters<2>,
+    hub_polls: Counters<1>,
     audit_lost: Counter,
     access_log_lost: Counter,
     recordings: Counters<1>,
@@ -263,6 +277,8 @@ impl Counted {
         to.register("logins", "Logins by outcome", self.logins.clone());
         let help = "Placements by what decided them";
         to.register("placements", help, self.placements.clone());
+        let help = "Login forms taken to the instance their person belongs on";
+        to.register("moved_logins", help, self.moved_logins.clone());
         let help = "People turned away by a limit, by its config key";
         to.register("limit_hits", help, self.limit_hits.clone());
         let help = "What ssh sessions asked for and the policy refused";
@@ -280,6 +296,8 @@ impl Counted {
         to.register("queue", help, self.queue.clone());
         to.register("bytes", "Bytes carried for people", self.bytes.clone());
         to.register("probes", "Probes of instances", self.probes.clone());
+        let help = "Times a hub was asked who has a server";
+        to.register("hub_polls", help, self.hub_polls.clone());
         let help = "Audit lines that could not be written";
         to.register("audit_lines_lost", help, self.audit_lost.clone());
         let help = "Lines of the access log that could not be written";
@@ -322,6 +340,14 @@ fn seen_in(snapshot: &Snapshot) -> Registry {
         load.set(instance.load.into());
         let capacity = seen.capacity.get_or_create(&labels);
         capacity.set(instance.capacity.into());
+        if let Some(hub) = instance.hub {
+            seen.hub_people
+                .get_or_create_owned(&labels)
+                .set(hub.people.into());
+            seen.hub_direct
+                .get_or_create_owned(&labels)
+                .set(hub.direct.into());
+        }
         seen.note_states(instance, &labels);
         for protocol in [Protocol::Ssh, Protocol::Jupyter] {
             // Written even where it is 0, so that a graph falls to 0 and does not end.
@@ -348,6 +374,8 @@ struct Seen {
     capacity: Gauges<2>,
     health: Gauges<3>,
     admin_state: Gauges<3>,
+    hub_people: Gauges<2>,
+    hub_direct: Gauges<2>,
     sessions: Gauges<3>,
 }
 
@@ -384,6 +412,10 @@ impl Seen {
         let help = "1 for the admin state an instance is in, 0 for the others";
         to.register("instance_admin_state", help, self.admin_state);
         to.register("sessions", "Sessions of any stage", self.sessions);
+        let help = "People with a server, as the instance's hub says";
+        to.register("hub_people", help, self.hub_people);
+        let help = "Those of them whom the gate does not know there";
+        to.register("hub_direct_people", help, self.hub_direct);
     }
 }
 

@@ -1,5 +1,6 @@
 """A JupyterHub as an instance runs it; the tests say by environment which one (tests/it/support/hub.rs)."""
 import os
+import sys
 
 name = os.environ["HUB_INSTANCE"]
 folder = os.environ["HUB_FOLDER"]
@@ -16,8 +17,13 @@ c.ConfigurableHTTPProxy.command = [os.environ["HUB_PROXY"]]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{api}"
 c.ConfigurableHTTPProxy.pid_file = f"{folder}/proxy.pid"
 
-c.JupyterHub.authenticator_class = "dummy"
-c.DummyAuthenticator.password = os.environ["HUB_PASSWORD"]
+if os.environ.get("HUB_SIGN_IN") == "redirect":
+    sys.path.insert(0, os.path.dirname(os.path.abspath(os.environ["HUB_CONFIG"])))
+    from redirecting_authenticator import RedirectingAuthenticator
+    c.JupyterHub.authenticator_class = RedirectingAuthenticator
+else:
+    c.JupyterHub.authenticator_class = "dummy"
+    c.DummyAuthenticator.password = os.environ["HUB_PASSWORD"]
 c.Authenticator.allow_all = True
 
 c.JupyterHub.spawner_class = "simple"
@@ -32,5 +38,5 @@ c.JupyterHub.services = [{"name": "poolgate", "api_token": os.environ["HUB_TOKEN
 c.JupyterHub.load_roles = [{
     "name": "poolgate",
     "services": ["poolgate"],
-    "scopes": ["list:users", "read:users:activity", "read:users:name", "read:servers", "read:hub", "read:metrics", "access:servers"],
+    "scopes": ["list:users", "read:users:activity", "read:users:name", "read:servers", "tokens"],
 }]

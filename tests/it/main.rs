@@ -33,6 +33,7 @@ mod h2_frames;
 mod host_identity;
 mod host_keys;
 mod hostile;
+mod hub_people;
 mod instance_tls;
 mod keys;
 mod limits;

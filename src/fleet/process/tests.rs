@@ -25,6 +25,7 @@ pub fn pool_config(fleet: FleetConfig) -> PoolConfig {
         policy: crate::config::PolicyConfig::default(),
         api_token_file: None,
         instance_tls: None,
+        hub_poll_interval: Duration::from_secs(15),
         recording: None,
         health: HealthConfig {
             interval: Duration::from_millis(100),

@@ -280,6 +280,45 @@ async fn a_reimaged_instance_voids_its_pins() {
 }
 
 #[tokio::test]
+async fn a_removed_instance_voids_its_pins_and_forms_are_not_carried_from_it() {
+    let (one, other, gate) = two().await;
+    let (mut client, home) = logged_in(&gate).await;
+    let (removed, left) = told_apart(&home, &one, &other);
+    gate.pool
+        .sync_instances("main", vec![left.instance.clone()]);
+    let before = removed.seen().len();
+    let stale_tab = client.get("/user/alice/api/kernels", &[]).await;
+    assert_eq!(
+        (stale_tab.status.as_u16(), stale_tab.pin_line()),
+        (503, None)
+    );
+    let told = client.get("/hub/home", &[HTML]).await;
+    assert!(told.pin_line().is_some(), "placed anew");
+    let page = client.get("/hub/home", &[HTML]).await;
+    assert_eq!(page.text(), &*left.instance.id.name);
+    assert_eq!(removed.seen().len(), before);
+}
+
+#[tokio::test]
+async fn a_page_without_a_pin_spoils_no_login() {
+    let (_one, _other, gate) = two().await;
+    let mut tab = gate.h2().await;
+    tab.set_cookie("jupyterhub-hub-login", "of some hub");
+    let spoil = [
+        ("sec-fetch-mode", "cors"),
+        (
+            "x-set-cookie",
+            "jupyterhub-hub-login=; Max-Age=0; Path=/hub/",
+        ),
+        ("x-set-cookie", "jupyterhub-session-id=new; Path=/"),
+        ("x-set-cookie", "_xsrf=new; Path=/hub/"),
+        ("x-set-cookie", "theme=dark"),
+    ];
+    let reply = tab.get("/hub/api/users", &spoil).await;
+    assert_eq!(reply.set_cookies(), ["theme=dark"]);
+}
+
+#[tokio::test]
 async fn a_late_answer_of_the_old_instance_cannot_log_out() {
     let (one, other, gate) = two().await;
     let (mut client, home) = logged_in(&gate).await;

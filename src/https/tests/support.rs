@@ -9,9 +9,9 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 
-pub use browser::Client;
+pub use browser::{Client, Reply};
 pub use gate::{Gate, config, files, write_ended, write_named, write_pair};
-pub use instance::TestInstance;
+pub use instance::{TestInstance, chunked};
 
 pub const HTML: (&str, &str) = ("accept", "text/html");
 pub type TestBody = BoxBody<Bytes, Infallible>;

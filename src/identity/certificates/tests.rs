@@ -34,7 +34,14 @@ fn by_line(
         .unwrap()
         .unwrap();
     let client = "127.0.0.1".parse().unwrap();
-    judge_by_line(certificate, &line, "alice", client, SystemTime::now())
+    judge_by_line(
+        certificate,
+        &line,
+        false,
+        "alice",
+        client,
+        SystemTime::now(),
+    )
 }
 
 fn by_file(
@@ -142,6 +149,32 @@ fn a_certificate_without_principals_is_nobodys() {
     );
     assert_eq!(
         by_file(&certificate, "alice").unwrap_err(),
+        Refused::NoPrincipals
+    );
+}
+
+#[test]
+fn a_certificate_without_principals_is_anybodys_on_a_persons_own_line_where_the_config_says_so() {
+    let ca = Authority::new();
+    let certificate = ca.certify(&[]);
+    let text = std::fs::read_to_string(ca.path("ca.pub")).unwrap();
+    let judged = |options: &str| {
+        let line = format!("{options} {text}");
+        let line = authorized_keys::parse_line(1, line.trim().as_bytes());
+        let line = line.unwrap().unwrap();
+        let client = "127.0.0.1".parse().unwrap();
+        judge_by_line(
+            &certificate,
+            &line,
+            true,
+            "alice",
+            client,
+            SystemTime::now(),
+        )
+    };
+    judged("cert-authority").unwrap();
+    assert_eq!(
+        judged("cert-authority,principals=\"alice\"").unwrap_err(),
         Refused::NoPrincipals
     );
 }

@@ -22,6 +22,7 @@ enum Step {
     Sync(&'static str, Vec<Instance>),
     Observe(InstanceId, Protocol, Health),
     Decide(InstanceId, AdminState),
+    Hear(InstanceId, Option<Vec<&'static str>>),
     Place(LoginRequest),
     Prove(Index, &'static str),
     SetLive(Index),
@@ -130,6 +131,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => any_listing().prop_map(|(pool, listing)| Step::Sync(pool, listing)),
         8 => (any_id(), any_protocol(), answer).prop_map(|(id, by, answer)| Step::Observe(id, by, answer)),
         2 => (any_id(), state).prop_map(|(id, state)| Step::Decide(id, state)),
+        2 => (any_id(), any_people()).prop_map(|(id, people)| Step::Hear(id, people)),
         16 => any_request().prop_map(Step::Place),
         3 => (any::<Index>(), select(&USERS)).prop_map(|(at, user)| Step::Prove(at, user)),
         8 => any::<Index>().prop_map(Step::SetLive),
@@ -138,6 +140,11 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => select(&[1, 9, 10, 500]).prop_map(Step::Wait),
         1 => Just(Step::Expire),
     ]
+}
+
+fn any_people() -> impl Strategy<Value = Option<Vec<&'static str>>> {
+    let some = proptest::sample::subsequence(USERS.to_vec(), 0..=2);
+    prop_oneof![4 => some.prop_map(Some), 1 => Just(None)]
 }
 
 /// Both begin with everything up, or most of the time nothing would be routable.
@@ -173,6 +180,18 @@ fn take(world: &mut World, reference: &mut Reference, step: Step) -> Result<(), 
                 world.pool.set_admin_state(&id, state),
                 reference.decide(&id, state)
             );
+        }
+        Step::Hear(id, people) => {
+            let told = people.clone().map(|people| {
+                let of = |user: &str| HubPerson {
+                    name: user.into(),
+                    is_pending: false,
+                    last_activity: SystemTime::UNIX_EPOCH,
+                };
+                people.into_iter().map(of).collect()
+            });
+            world.pool.hear_hub(&id, told);
+            reference.hear_hub(&id, people);
         }
         Step::Place(request) => place(world, reference, &request)?,
         Step::Prove(at, user) => {
@@ -249,7 +268,9 @@ proptest! {
             prop_assert_eq!(world.pool.check_invariants(), Ok(()));
             let snapshot = world.pool.snapshot();
             for instance in &snapshot.instances {
-                let seats = reference.seats(&instance.pool, &instance.name);
+                let (pool, name) = (&*instance.pool, &*instance.name);
+                let (seats, proven) = reference.seats(pool, name);
+                let seats = (seats, proven + reference.direct(pool, name));
                 prop_assert_eq!((instance.sessions, instance.load), seats);
             }
             prop_assert_eq!(snapshot.sessions.len(), reference.sessions.len());

@@ -374,17 +374,24 @@ fn a_snapshot_prints_as_the_contract_says() {
     let mut world = World::new(0, Spread, &[8]);
     world.wait(1);
     let session = world.place(&proven("alice")).unwrap().session;
+    let bob = HubPerson {
+        name: "bob".into(),
+        is_pending: true,
+        last_activity: SystemTime::UNIX_EPOCH,
+    };
+    world.pool.hear_hub(&id("vm1"), Some(vec![bob]));
     let snapshot = world.pool.snapshot();
     let json = serde_json::to_value(&snapshot).unwrap();
     let expected = serde_json::json!({
         "pools": [{
             "name": "main", "default": true, "placement": "spread", "instances": 1, "instances_routable": 1,
-            "capacity": 8, "load": 1, "headroom": 7, "sessions": 1,
+            "capacity": 8, "load": 2, "headroom": 6, "sessions": 1,
         }],
         "instances": [{
             "name": "vm1", "address": "192.0.2.1", "pool": "main", "admin_state": "ready", "health": "up",
             "health_since": "1970-01-01T00:00:00.000Z", "services": {"ssh": "up", "jupyter": "up"},
-            "sessions": 1, "capacity": 8, "load": 1, "ssh_port": 22, "jupyter_port": 8000, "generation": 1,
+            "hub": {"people": 1, "direct": 1, "pending": 1, "is_stale": false},
+            "sessions": 1, "capacity": 8, "load": 2, "ssh_port": 22, "jupyter_port": 8000, "generation": 1,
         }],
         "sessions": [{
             "id": session.to_string(), "user": "alice", "protocol": "ssh", "pool": "main", "instance": "vm1",

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::pool::snapshot::{PoolView, ServicesView, SessionView};
+use crate::pool::snapshot::{HubView, PoolView, ServicesView, SessionView};
 use crate::pool::{PlacementPolicy, SessionId, Stage};
 
 fn snapshot() -> Snapshot {
@@ -30,6 +30,12 @@ fn snapshot() -> Snapshot {
                 ssh: Health::Up,
                 jupyter: None,
             },
+            hub: Some(HubView {
+                people: 3,
+                direct: 2,
+                pending: 0,
+                is_stale: false,
+            }),
             sessions: 1,
             capacity: 8,
             load: 1,
@@ -62,6 +68,8 @@ fn counted() -> Metrics {
     metrics.set_queue("main", 3);
     metrics.count_request(404);
     metrics.count_bytes(Protocol::Jupyter, 10, 20);
+    metrics.count_hub_poll(true);
+    metrics.count_moved_login("moved");
     metrics.count_probe(Protocol::Ssh, false);
     metrics.set_audit_lost(3);
     metrics.count_certificate("refused");

@@ -25,6 +25,7 @@ pub struct GateSetup {
     auth: String,
     pool: String,
     pool_ssh: String,
+    pool_jupyter: String,
     health: String,
     https: Option<String>,
     https_port: Option<u16>,
@@ -91,6 +92,12 @@ impl GateSetup {
     /// A line for `[pools.main.ssh]`.
     pub fn pool_ssh(mut self, line: &str) -> Self {
         writeln!(self.pool_ssh, "{line}").unwrap();
+        self
+    }
+
+    /// A line for `[pools.main.jupyter]`.
+    pub fn pool_jupyter(mut self, line: &str) -> Self {
+        writeln!(self.pool_jupyter, "{line}").unwrap();
         self
     }
 
@@ -184,6 +191,8 @@ default = true
 {pool}
 [pools.main.ssh]
 {pool_ssh}
+[pools.main.jupyter]
+{pool_jupyter}
 [pools.main.health]
 {health}
 [pools.main.fleet]
@@ -204,6 +213,7 @@ instances = [
             admin_port = self.admin_port,
             pool = setup.pool,
             pool_ssh = setup.pool_ssh,
+            pool_jupyter = setup.pool_jupyter,
             health = setup.health,
             instances = setup.instances,
         )

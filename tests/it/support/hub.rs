@@ -19,11 +19,22 @@ pub struct Hub {
     pub port: u16,
     pub folder: PathBuf,
     process: Running,
+    /// What a hub that was killed has left.
+    orphans: Vec<u32>,
 }
 
 impl Hub {
     /// Starts it without waiting; `wait_up` does that, so that several start at once.
     pub fn start(world: &World, name: &str) -> Self {
+        Self::start_with(world, name, "")
+    }
+
+    /// One whose people log in by redirects to a provider, and back.
+    pub fn start_redirecting(world: &World, name: &str) -> Self {
+        Self::start_with(world, name, "redirect")
+    }
+
+    fn start_with(world: &World, name: &str, sign_in: &str) -> Self {
         let folder = world.folder(&format!("hub-{name}"));
         fs::create_dir_all(folder.join("homes")).unwrap();
         let staged = Path::new(env!("CARGO_MANIFEST_DIR")).join(".test");
@@ -34,8 +45,9 @@ impl Hub {
 
         let mut hub = tool(venv.join("bin/jupyterhub").to_str().unwrap());
         drop(tool(proxy.to_str().unwrap())); // it must be there
-        hub.arg("-f")
-            .arg(super::client::client_script("jupyterhub_config.py"));
+        let config = super::client::client_script("jupyterhub_config.py");
+        hub.arg("-f").arg(&config).env("HUB_CONFIG", &config);
+        hub.env("HUB_SIGN_IN", sign_in);
         hub.current_dir(&folder);
         hub.env("HUB_INSTANCE", name)
             .env("HUB_FOLDER", &folder)
@@ -53,6 +65,7 @@ impl Hub {
             port,
             process: Running::start_logged(&mut hub, log),
             folder,
+            orphans: Vec::new(),
         }
     }
 
@@ -81,9 +94,16 @@ impl Hub {
     }
 
     fn everything(&self) -> Vec<u32> {
-        std::iter::once(self.process.pid())
-            .chain(descendants(self.process.pid()))
+        let roots = std::iter::once(self.process.pid()).chain(self.orphans.iter().copied());
+        roots
+            .flat_map(|root| std::iter::once(root).chain(descendants(root)))
             .collect()
+    }
+
+    /// `kill -9` of the hub itself; its proxy and people's servers run on.
+    pub fn kill_alone(&mut self) {
+        self.orphans = descendants(self.process.pid());
+        self.process.signal(Signal::SIGKILL);
     }
 
     /// Stops or continues the hub itself; its proxy and people's servers run on.

@@ -26,11 +26,12 @@ pub struct Seen {
     pub target: String,
     pub headers: HeaderMap,
     pub body_len: usize,
+    pub body: String,
 }
 
 /// Answers by path: `/echo` the body, `/stream` what is sent to `chunks`, `/hang` never, `/die` by closing, `/zeros/N` so
 /// many bytes, `/ws` a tunnel that echoes. Else its name; each `x-set-cookie` of the request becomes a `Set-Cookie`, and
-/// `x-status` the status.
+/// `x-status` the status (`x-post-status` that of a POST, `x-post-dies` breaks one off).
 pub struct TestInstance {
     pub instance: Instance,
     pub chunks: mpsc::Sender<&'static str>,
@@ -120,6 +121,7 @@ impl Script {
             target: request.uri().to_string(),
             headers: request.headers().clone(),
             body_len: 0,
+            body: String::new(),
         };
         if path == "/echo" {
             self.seen.lock().unwrap().push(seen);
@@ -131,16 +133,24 @@ impl Script {
             return Ok(echo_tunnel(&mut request));
         }
         let headers = request.headers().clone();
-        seen.body_len = match request.into_body().collect().await {
-            Ok(body) => body.to_bytes().len(),
-            Err(_) => return Err("the body broke off"),
+        let is_post = seen.method == "POST";
+        let Ok(body) = request.into_body().collect().await else {
+            return Err("the body broke off");
         };
+        let body = body.to_bytes();
+        seen.body_len = body.len();
+        if body.len() < 10_000 {
+            seen.body = String::from_utf8_lossy(&body).into_owned();
+        }
         self.seen.lock().unwrap().push(seen);
+        if is_post && headers.contains_key("x-post-dies") {
+            return Err("dies as asked");
+        }
         match path.as_str() {
             "/hang" => std::future::pending().await,
             "/die" => Err("dies as asked"),
             "/stream" => Ok(Response::new(self.stream())),
-            _ => Ok(self.plain(&path, &headers)),
+            _ => Ok(self.plain(&path, &headers, is_post)),
         }
     }
 
@@ -151,12 +161,13 @@ impl Script {
             .unwrap()
             .take()
             .expect("one stream an instance");
-        Chunks(queue).boxed()
+        Chunks(queue, |text| Bytes::from_static(text.as_bytes())).boxed()
     }
 
-    fn plain(&self, path: &str, asked: &HeaderMap) -> Response<TestBody> {
+    fn plain(&self, path: &str, asked: &HeaderMap, is_post: bool) -> Response<TestBody> {
         let body = match path.strip_prefix("/zeros/") {
             Some(count) => Bytes::from(vec![0; count.parse().unwrap()]),
+            None if path == "/hub/api/user" => account_of(asked),
             None => Bytes::from(self.name.clone()),
         };
         let mut response = Response::new(Full::new(body).boxed());
@@ -166,17 +177,32 @@ impl Script {
         if path == "/forbidden" {
             *response.status_mut() = StatusCode::FORBIDDEN;
         }
-        if let Some(status) = asked.get("x-status") {
+        let status = asked
+            .get("x-status")
+            .or(asked.get("x-post-status").filter(|_| is_post));
+        if let Some(status) = status {
             *response.status_mut() = StatusCode::from_bytes(status.as_bytes()).unwrap();
         }
         response
     }
 }
 
-/// A body of chunks as they come; it ends when the sender is gone.
-struct Chunks(mpsc::Receiver<&'static str>);
+/// Whom a hub takes the holder of a login for: it is the name here.
+fn account_of(asked: &HeaderMap) -> Bytes {
+    let cookie = asked["cookie"].to_str().unwrap();
+    let name = cookie.strip_prefix("jupyterhub-hub-login=").unwrap();
+    Bytes::from(format!("{{\"name\": \"{name}\"}}"))
+}
 
-impl hyper::body::Body for Chunks {
+/// A body of chunks as they come; it ends when the sender is gone.
+struct Chunks<T>(mpsc::Receiver<T>, fn(T) -> Bytes);
+
+/// A body of chunks, without a length.
+pub fn chunked(queue: mpsc::Receiver<Bytes>) -> TestBody {
+    Chunks(queue, |chunk| chunk).boxed()
+}
+
+impl<T> hyper::body::Body for Chunks<T> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -184,9 +210,10 @@ impl hyper::body::Body for Chunks {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = self.1;
         self.0
             .poll_recv(cx)
-            .map(|chunk| chunk.map(|text| Ok(Frame::data(Bytes::from(text)))))
+            .map(|chunk| chunk.map(|chunk| Ok(Frame::data(bytes(chunk)))))
     }
 }
 

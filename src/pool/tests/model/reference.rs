@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::sample::Index;
 
 use super::super::super::PlacementReason::{
-    Affinity, LeastLoaded, LiveSession, MostLoaded, Requested,
+    Affinity, LeastLoaded, LiveServer, LiveSession, MostLoaded, Requested,
 };
 use super::super::super::affinity::LINGER;
 use super::*;
@@ -25,6 +25,8 @@ pub(super) struct Reference {
     homes: BTreeMap<Key, (InstanceId, Option<(Instant, Instant)>)>,
     /// By pool and user: where a session of theirs went live last.
     settled: BTreeMap<Key, InstanceId>,
+    /// What hubs said last: who has a server there.
+    servers: Vec<(InstanceId, Vec<&'static str>)>,
     /// Where they have sessions of which one went live.
     settled_at: Vec<(String, InstanceId)>,
 }
@@ -32,6 +34,7 @@ pub(super) struct Reference {
 pub(super) struct Seated {
     id: SessionId,
     instance: InstanceId,
+    protocol: Protocol,
     /// Only proven names.
     user: Option<String>,
     is_carrying: bool,
@@ -67,6 +70,11 @@ impl Reference {
             self.instances.push((new.clone(), state));
         }
         let is_gone = |id: &InstanceId| gone.iter().any(|(old, _)| old.id == *id);
+        let runs_hub = |id: &InstanceId| {
+            let mut here = self.instances.iter();
+            here.any(|(instance, _)| instance.id == *id && instance.jupyter_port.is_some())
+        };
+        self.servers.retain(|(id, _)| !is_gone(id) && runs_hub(id));
         let lost = self
             .sessions
             .iter()
@@ -93,6 +101,37 @@ impl Reference {
         lost
     }
 
+    /// `None`: the hub did not answer, and what it said last stands.
+    pub fn hear_hub(&mut self, id: &InstanceId, people: Option<Vec<&'static str>>) {
+        let mut here = self.instances.iter();
+        let runs_hub =
+            here.any(|(instance, _)| instance.id == *id && instance.jupyter_port.is_some());
+        if let Some(people) = people.filter(|_| runs_hub) {
+            self.servers.retain(|(known, _)| known != id);
+            self.servers.push((id.clone(), people));
+        }
+    }
+
+    fn serves(&self, id: &InstanceId, user: &str) -> bool {
+        let mut servers = self.servers.iter();
+        servers.any(|(known, people)| known == id && people.contains(&user))
+    }
+
+    /// People with a server whom the gate does not know there by a browser.
+    pub fn direct(&self, pool: &str, name: &str) -> u32 {
+        let mut servers = self.servers.iter();
+        let here = servers.find(|(id, _)| (&*id.pool, &*id.name) == (pool, name));
+        let Some((id, people)) = here else { return 0 };
+        let is_known = |user: &str| {
+            self.sessions.iter().any(|session| {
+                session.instance == *id
+                    && session.protocol == Protocol::Jupyter
+                    && session.user.as_deref() == Some(user)
+            })
+        };
+        people.iter().filter(|user| !is_known(user)).count() as u32
+    }
+
     pub fn decide(&mut self, id: &InstanceId, state: AdminState) -> bool {
         let found = self
             .instances
@@ -116,6 +155,7 @@ impl Reference {
         self.sessions.push(Seated {
             id,
             instance,
+            protocol: request.protocol,
             user: None,
             is_carrying: false,
         });
@@ -235,6 +275,17 @@ impl Reference {
         if let Some(id) = back {
             return Ok((vec![id.clone()], LiveSession));
         }
+        let serving = self.servers.iter().map(|(id, _)| id).filter(|id| {
+            let user = request.user.as_deref();
+            *id.pool == *pool
+                && user.is_some_and(|user| self.serves(id, user))
+                && !request.exclude.contains(id)
+                && login.takes_back(id)
+        });
+        let serving: Vec<_> = serving.cloned().collect();
+        if !serving.is_empty() {
+            return Ok((serving, LiveServer));
+        }
         let home = request
             .user
             .as_ref()
@@ -316,7 +367,10 @@ impl Login<'_> {
             return Err(Refusal::NoSuchInstance { pool, instance });
         }
         let is_excluded = self.request.exclude.contains(&id);
-        if !is_excluded && presences.contains(&id) && self.takes_back(&id) {
+        let user = self.request.user.as_deref();
+        let is_there =
+            presences.contains(&id) || user.is_some_and(|user| self.reference.serves(&id, user));
+        if !is_excluded && is_there && self.takes_back(&id) {
             return Ok((vec![id], Requested));
         }
         match self.why_not(&id) {
@@ -386,6 +440,7 @@ impl Login<'_> {
         let (seats, proven) = self.reference.seats(&id.pool, &id.name);
         let is_proven = self.request.proved && self.request.user.is_some();
         let taken = if is_proven { proven } else { seats };
+        let taken = taken + self.reference.direct(&id.pool, &id.name);
         if self.request.exclude.contains(id) {
             return Some("unreachable");
         }
@@ -417,7 +472,8 @@ impl Login<'_> {
     }
 
     fn seats(&self, instance: &Instance) -> u64 {
-        let (seats, _) = self.reference.seats(&instance.id.pool, &instance.id.name);
-        u64::from(seats)
+        let (pool, name) = (&*instance.id.pool, &*instance.id.name);
+        let (seats, _) = self.reference.seats(pool, name);
+        u64::from(seats + self.reference.direct(pool, name))
     }
 }
