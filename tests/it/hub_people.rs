@@ -329,7 +329,10 @@ fn a_hub_that_dies_stops_no_kernel_and_an_instance_that_dies_moves_only_its_own(
         seen.iter().all(|status| *status == 503 || *status == 200),
         "{seen:?}"
     );
-    assert_eq!(there["path"], "/hub/login", "{there}");
+    let told = there["text"].as_str().unwrap();
+    assert!(told.contains("Your machine was lost"), "{there}");
+    let there = browser.page(&format!("/user/{alice}/lab"));
+    assert_eq!(there["path"], "/hub/login", "told once: {there}");
     assert_eq!(there["hops"][0], format!("/user/{alice}/lab"));
     assert_eq!(browser.log_in(alice)["status"], 302, "one login");
     let lab = browser.spawn(alice);

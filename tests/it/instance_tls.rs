@@ -62,7 +62,7 @@ fn hubs_that_prove_themselves_by_either_are_up_and_served() {
     let setup = |tls: &str| {
         GateSetup::default()
             .https("")
-            .pool(&format!("jupyter = {{ tls = {tls:?} }}"))
+            .pool_jupyter(&format!("tls = {tls:?}"))
             .instance(&sshds[0].name, sshds[0].port, Some(port))
     };
     let gate = setup(&format!("pin:{pin}")).start(&world);

@@ -100,9 +100,7 @@ fn cve_2024_45337_no_order_of_offers_and_signatures_makes_somebody_else() {
         admitted,
         "an instance was dialled without a proof"
     );
-    let accepted = scene.sshd.accepted();
-    assert_eq!(accepted.len(), admitted);
-    assert!(accepted.iter().all(|name| name == scene.user()));
+    scene.sshd.wait_accepted(&vec![scene.user(); admitted]);
     let fingerprint = scene.key.fingerprint();
     for login in logins {
         assert_eq!(login["user"], scene.user());
@@ -140,7 +138,7 @@ fn cve_2024_45337_a_password_after_offers_is_the_passwords_login() {
         proof.contains("password") && !proof.contains("SHA256"),
         "{proof}"
     );
-    assert_eq!(scene.sshd.accepted(), [scene.user()]);
+    scene.sshd.wait_accepted(&[scene.user()]);
     drop(client);
     scene.ends_well();
 }

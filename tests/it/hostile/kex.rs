@@ -291,7 +291,7 @@ fn keys_can_be_renewed_at_every_state() {
     }
     assert_eq!(heard, b"before afterend\n");
     drop(client);
-    assert_eq!(scene.sshd.accepted(), [scene.user()]);
+    scene.sshd.wait_accepted(&[scene.user()]);
     scene.ends_well();
 }
 

@@ -93,7 +93,7 @@ fn messages_of_one_leg_do_not_reach_the_other() {
     let said = client.next_of(94);
     assert_eq!(said[9..].trim_ascii(), scene.user().as_bytes());
     drop(client);
-    assert_eq!(scene.sshd.accepted(), [scene.user()]);
+    scene.sshd.wait_accepted(&[scene.user()]);
     assert!(
         !scene
             .sshd

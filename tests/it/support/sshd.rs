@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use super::client::PATIENCE;
 use super::proc::{descendants, send, tool, wait_gone};
 use super::{Door, World, free_port, wait_until};
 
@@ -199,6 +200,13 @@ Subsystem sftp internal-sftp
             rest.split_whitespace().next().map(str::to_owned)
         };
         self.log().lines().filter_map(name).collect()
+    }
+
+    /// Waits until these names have logged in, each as often as here, and nobody else; its log is a moment behind its answer.
+    pub fn wait_accepted(&self, names: &[&str]) {
+        wait_until("the instance's log of its logins", PATIENCE, || {
+            (self.accepted() == names).then_some(())
+        });
     }
 
     /// How many TCP connections it took, probes among them.
