@@ -2,26 +2,25 @@
 //!
 //! Whatever can be wrong with files and addresses is found here, before the first instance is started or a login taken.
 
+mod doors;
 mod state_dir;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminState, AskIdle, Readiness};
-use crate::config::{Config, HttpsConfig, Placement, PoolConfig, SshConfig};
+use crate::config::{Config, Placement, PoolConfig};
 use crate::fleet::{self, Fleet};
 use crate::https;
-use crate::net::accept::{self, Bounds, Limits};
-use crate::net::bind;
 use crate::net::client_tls::ClientTls;
 use crate::net::shutdown::Shutdown;
-use crate::pool::{Instance, PlacementPolicy, PoolRules, Protocol, Snapshot};
+use crate::pool::{Instance, PlacementPolicy, PoolRules, Snapshot};
 use crate::probe::{self, HubConfig, IdleProbe, ProbeConfig, Watched};
 use crate::shared_pool::{Audience, SharedPool};
 use crate::ssh::front::SshFront;
@@ -108,11 +107,11 @@ impl App {
                 .clone()
                 .publish_changes(app.shutdown.ending.clone()),
         );
-        if let Some((front, listeners, limits)) = ssh {
-            app.serve_ssh(&front, listeners, &limits);
+        if let Some(door) = ssh {
+            app.serve_ssh(door);
         }
-        if let Some((front, listeners, limits)) = https {
-            app.serve_https(&front, listeners, &limits);
+        if let Some(door) = https {
+            app.serve_https(door);
         }
         app.services.close();
         Ok(app)
@@ -172,73 +171,9 @@ impl App {
         self.parts.pool.subscribe()
     }
 
-    fn build_ssh(
-        &mut self,
-        ssh: &SshConfig,
-        config: &Config,
-    ) -> Result<(Arc<SshFront>, Vec<TcpListener>, Arc<Limits>)> {
-        let parts = &self.parts;
-        let front = SshFront::build(
-            ssh,
-            &config.pools,
-            &config.state_dir,
-            parts.pool.clone(),
-            parts.audit.clone(),
-            parts.metrics.clone(),
-            self.shutdown.clone(),
-        )?;
-        let limits = Limits::new(
-            Protocol::Ssh,
-            Bounds {
-                connections_max: ssh.max_connections,
-                startups_max: ssh.max_startups,
-                startups_per_source_max: ssh.max_startups_per_source,
-                early_drop: ssh.early_drop.map(|drop| (drop.start, drop.rate_percent)),
-                proxies: ssh.proxy_protocol_from.clone(),
-            },
-            parts.metrics.clone(),
-        );
-        let listeners = listen("ssh.listen", &ssh.listen)?;
-        self.addresses.ssh = addresses_of(&listeners)?;
-        Ok((front, listeners, limits))
-    }
-
-    fn build_https(
-        &mut self,
-        https: &HttpsConfig,
-        config: &Config,
-    ) -> Result<(Arc<https::Front>, Vec<TcpListener>, Arc<Limits>)> {
-        let parts = &self.parts;
-        let pin_key = state_dir::persisted_secret(&config.state_dir.join("pin.key"))?;
-        let front = https::Front::build(
-            https,
-            &config.pools,
-            parts.pool.clone(),
-            &pin_key,
-            parts.audit.clone(),
-            parts.metrics.clone(),
-        )?;
-        let limits = Limits::new(
-            Protocol::Jupyter,
-            Bounds {
-                connections_max: https.max_connections,
-                startups_max: https.max_connections,
-                startups_per_source_max: https.max_connections_per_source,
-                early_drop: None,
-                proxies: https.proxy_protocol_from.clone(),
-            },
-            parts.metrics.clone(),
-        );
-        let listeners = listen("https.listen", &https.listen)?;
-        self.addresses.https = addresses_of(&listeners)?;
-        let redirects = listen("https.redirect_listen", &https.redirect.listen)?;
-        self.serve_redirects(&front, redirects, &limits);
-        Ok((front, listeners, limits))
-    }
-
     fn start_admin(&mut self, config: &Config) -> Result<()> {
         let tcp = match config.admin.listen {
-            Some(address) => Some(bind("admin.listen", address)?),
+            Some(address) => Some(doors::bind("admin.listen", address)?),
             None => None,
         };
         self.addresses.admin = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -314,81 +249,6 @@ impl App {
             ));
         }
     }
-
-    fn serve_ssh(
-        &mut self,
-        front: &Arc<SshFront>,
-        listeners: Vec<TcpListener>,
-        limits: &Arc<Limits>,
-    ) {
-        self.ssh = Some(front.clone());
-        for listener in listeners {
-            let front = front.clone();
-            let accepting = accept::serve(
-                listener,
-                limits.clone(),
-                self.shutdown.clone(),
-                move |stream, peer, permit| front.clone().serve(stream, peer, permit),
-            );
-            self.services.spawn(accepting);
-        }
-    }
-
-    fn serve_https(
-        &mut self,
-        front: &Arc<https::Front>,
-        listeners: Vec<TcpListener>,
-        limits: &Arc<Limits>,
-    ) {
-        self.https = Some(front.clone());
-        let ending = &self.shutdown.ending;
-        self.services.spawn(front.clone().sweep(ending.clone()));
-        let keeping = front.clone().keep_certificates(ending.clone());
-        self.services.spawn(keeping);
-        for listener in listeners {
-            let (front, shutdown) = (front.clone(), self.shutdown.clone());
-            let accepting = accept::serve(
-                listener,
-                limits.clone(),
-                self.shutdown.clone(),
-                move |stream, peer, permit| {
-                    let (front, shutdown) = (front.clone(), shutdown.clone());
-                    async move {
-                        // Tunnels outlive the end of accepting; the end of the gate they do not.
-                        let serving = front.serve_connection(stream, peer, shutdown.closing);
-                        shutdown.ending.run_until_cancelled(serving).await;
-                        drop(permit);
-                    }
-                },
-            );
-            self.services.spawn(accepting);
-        }
-    }
-
-    /// Listeners without TLS; their connections count among the door's.
-    fn serve_redirects(
-        &self,
-        front: &Arc<https::Front>,
-        listeners: Vec<TcpListener>,
-        limits: &Arc<Limits>,
-    ) {
-        for listener in listeners {
-            let (front, shutdown) = (front.clone(), self.shutdown.clone());
-            let accepting = accept::serve(
-                listener,
-                limits.clone(),
-                self.shutdown.clone(),
-                move |stream, peer, permit| {
-                    let (front, closing) = (front.clone(), shutdown.closing.clone());
-                    async move {
-                        front.serve_redirect(stream, peer, closing).await;
-                        drop(permit);
-                    }
-                },
-            );
-            self.services.spawn(accepting);
-        }
-    }
 }
 
 /// Hands each listing of a fleet to the pool.
@@ -438,25 +298,4 @@ fn rules(pool: &PoolConfig) -> PoolRules {
         rise: pool.health.rise,
         fall: pool.health.fall,
     }
-}
-
-fn listen(key: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.push(bind(key, *address)?);
-    }
-    Ok(listeners)
-}
-
-fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
-    bind::listen(address).with_context(|| {
-        format!("{key}: cannot listen on {address}: is another program on that port, and may this user take it?")
-    })
-}
-
-fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>> {
-    Ok(listeners
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<Result<_, _>>()?)
 }

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 mod tokens;
 
 use super::accept::accept_each;
+use crate::net::html::escape;
 use tokens::Tokens;
 
 const MAX_FORM_BYTES: usize = 4096;
@@ -285,21 +286,6 @@ fn field(form: &str, name: &str) -> Option<String> {
 fn is_plain(word: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     !word.is_empty() && word.len() <= 64 && word.chars().all(plain) && !word.starts_with('.')
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::body::Body;
+pub use crate::net::html::escape;
 use words::Words;
 
 const SHELL: &str = include_str!("pages/page.html");
@@ -157,24 +158,6 @@ pub fn words_for(headers: &HeaderMap) -> &'static Words {
         .get(ACCEPT_LANGUAGE)
         .and_then(|value| value.to_str().ok());
     words::wanted(wanted.unwrap_or_default())
-}
-
-/// Text as it may stand anywhere in a page.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '{' => escaped.push_str("&#123;"),
-            '}' => escaped.push_str("&#125;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 /// A path that a browser cannot take for another host: to it `/\x` is `//x`.

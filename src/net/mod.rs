@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod bind;
 pub mod client_tls;
+pub mod html;
 pub mod proxy_header;
 pub mod proxy_protocol;
 pub mod shutdown;

@@ -8,46 +8,13 @@ use nix::sys::signal::Signal;
 
 use crate::support::client::{client_script, venv_python};
 use crate::support::gate::certificate_files;
-use crate::support::hub::{HUB_PASSWORD, Hub};
-use crate::support::{Finished, Gate, GateSetup, Logins, Sshd, World, finish, tool, wait_until};
+use crate::support::hub::HUB_PASSWORD;
+use crate::support::{Finished, HubScene, finish, tool, wait_until};
 
 /// A login, a server's start, a kernel's start and 160 MB, on a busy machine.
 const LONG: Duration = Duration::from_secs(300);
 
-struct Scene {
-    world: World,
-    gate: Gate,
-    hubs: Vec<Hub>,
-    _sshds: Vec<Sshd>,
-}
-
-impl Scene {
-    /// Two instances, each with an sshd and a hub.
-    fn new() -> Self {
-        let world = World::new();
-        let sshds = Sshd::start_many(&world, 2, Logins::Certificates);
-        let mut hubs: Vec<Hub> = sshds
-            .iter()
-            .map(|sshd| Hub::start(&world, &sshd.name))
-            .collect();
-        hubs.iter_mut().for_each(Hub::wait_up);
-        let mut setup = GateSetup::default().https("");
-        for (sshd, hub) in sshds.iter().zip(&hubs) {
-            setup = setup.instance(&sshd.name, sshd.port, Some(hub.port));
-        }
-        let gate = setup.start(&world);
-        Self {
-            world,
-            gate,
-            hubs,
-            _sshds: sshds,
-        }
-    }
-
-    fn base(&self) -> String {
-        format!("https://127.0.0.1:{}", self.gate.https_port)
-    }
-
+impl HubScene {
     /// tests/clients/jupyter_person.py as this person.
     fn scripted(&self, user: &str, megabytes: &str) -> BTreeMap<String, String> {
         let (ca, _) = certificate_files(&self.world);
@@ -109,7 +76,7 @@ fn facts(finished: &Finished) -> BTreeMap<String, String> {
 
 #[test]
 fn a_scripted_person_works_on_one_hub_by_both_versions_of_http_and_ssh_follows() {
-    let scene = Scene::new();
+    let scene = HubScene::new();
     let facts = scene.scripted("person08", "40");
     let fact = |name: &str| facts.get(name).map_or("", String::as_str);
     assert!(
@@ -143,7 +110,7 @@ fn a_scripted_person_works_on_one_hub_by_both_versions_of_http_and_ssh_follows()
 
 #[test]
 fn a_person_with_a_browser_runs_a_cell_over_http2_and_ssh_follows() {
-    let scene = Scene::new();
+    let scene = HubScene::new();
     drop(tool("chromium"));
     let screenshot = Path::new(env!("CARGO_MANIFEST_DIR")).join(".test/chromium.png");
     let mut python = venv_python();
@@ -175,7 +142,7 @@ fn a_person_with_a_browser_runs_a_cell_over_http2_and_ssh_follows() {
 
 #[test]
 fn a_hub_that_hangs_gets_nobody_new_and_one_that_died_is_a_503() {
-    let mut scene = Scene::new();
+    let mut scene = HubScene::new();
     let facts = scene.scripted("person10", "0");
     let busy = facts["output"].strip_prefix("42 ").unwrap().to_owned();
     let hung = scene.hubs.iter().position(|hub| hub.name == busy).unwrap();

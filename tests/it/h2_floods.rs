@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use crate::support::raw_hub::{self, RawHub};
-use crate::support::{Gate, GateSetup, Logins, Sshd, World, finish, tool, wait_until};
+use crate::support::raw_hub::RawScene;
+use crate::support::{finish, tool, wait_until};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// GET https://a/ in HPACK.
@@ -66,8 +66,8 @@ fn floods() -> Vec<Flood> {
 }
 
 /// Whether the gate ended the connection before the flood was over.
-fn is_ended(world: &World, gate: &Gate, flood: &Flood) -> bool {
-    let mut stream = raw_hub::connect(world, gate.https_port, "h2").unwrap();
+fn is_ended(scene: &RawScene, flood: &Flood) -> bool {
+    let mut stream = scene.connect("h2");
     let begun = [PREFACE, &frame(4, 0, 0, &[]), &flood.first].concat();
     stream.write_all(&begun).unwrap();
     let mut batch = Vec::new();
@@ -93,15 +93,8 @@ fn is_ended(world: &World, gate: &Gate, flood: &Flood) -> bool {
 
 #[test]
 fn floods_of_frames_end_their_connection_and_nothing_else() {
-    let world = World::new();
-    let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
-    let hub = RawHub::start();
-    let gate = GateSetup::default()
-        .https("")
-        // Whoever comes without a cookie takes a seat.
-        .pool("capacity = 100000")
-        .instance(&sshds[0].name, sshds[0].port, Some(hub.port))
-        .start(&world);
+    let scene = RawScene::new();
+    let gate = &scene.gate;
     let address = format!("https://127.0.0.1:{}/", gate.https_port);
     let before = gate.rss_kib();
     for flood in floods() {
@@ -110,7 +103,7 @@ fn floods_of_frames_end_their_connection_and_nothing_else() {
         curl.args(["-q", "-sSk", "--noproxy", "*", "--max-time", "10"]);
         curl.args(["-w", "%{http_code}", "-o", "/dev/null", &address]);
         std::thread::scope(|threads| {
-            let flooding = threads.spawn(|| is_ended(&world, &gate, &flood));
+            let flooding = threads.spawn(|| is_ended(&scene, &flood));
             let other = finish(&mut curl, Duration::from_secs(20));
             assert_eq!(other.text(), "200", "{what}: {other}");
             assert!(flooding.join().unwrap(), "{what}: it goes on");
@@ -129,5 +122,5 @@ fn floods_of_frames_end_their_connection_and_nothing_else() {
     let (_, metrics) = gate.admin("/metrics");
     let counted = metrics.contains("poolgate_limit_hits_total{limit=\"https.h2_frames\"}");
     assert!(counted, "{metrics}");
-    gate.stop();
+    scene.gate.stop();
 }

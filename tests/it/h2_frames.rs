@@ -5,8 +5,7 @@
 
 use std::io::{Read, Write};
 
-use crate::support::raw_hub::{self, RawHub};
-use crate::support::{Gate, GateSetup, Logins, Sshd, World};
+use crate::support::raw_hub::RawScene;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -235,8 +234,8 @@ fn fields_nobody_may_send() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// What came of it: an answer's status where it is 200 or 400, and whether stream or connection were refused.
-fn outcome(world: &World, gate: &Gate, sent: &[u8]) -> Result<u16, String> {
-    let mut stream = raw_hub::connect(world, gate.https_port, "h2").unwrap();
+fn outcome(scene: &RawScene, sent: &[u8]) -> Result<u16, String> {
+    let mut stream = scene.connect("h2");
     let begun = [
         &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
         &frame(SETTINGS, 0, 0, &[]),
@@ -269,25 +268,16 @@ fn outcome(world: &World, gate: &Gate, sent: &[u8]) -> Result<u16, String> {
 
 #[test]
 fn every_error_of_the_protocol_is_one() {
-    let world = World::new();
-    let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
-    let hub = RawHub::start();
-    let gate = GateSetup::default()
-        .https("")
-        .pool("capacity = 100000")
-        .instance(&sshds[0].name, sshds[0].port, Some(hub.port))
-        .start(&world);
-    assert_eq!(outcome(&world, &gate, &and(&[("te", "trailers")])), Ok(200));
-    assert_eq!(
-        outcome(&world, &gate, &post(&[("content-length", "3")])),
-        Ok(200)
-    );
+    let scene = RawScene::new();
+    let hub = &scene.hub;
+    assert_eq!(outcome(&scene, &and(&[("te", "trailers")])), Ok(200));
+    assert_eq!(outcome(&scene, &post(&[("content-length", "3")])), Ok(200));
     assert_eq!(hub.seen().len(), 2);
     for (what, sent) in frames_in_disorder()
         .into_iter()
         .chain(frames_of_the_connection())
     {
-        let outcome = outcome(&world, &gate, &sent);
+        let outcome = outcome(&scene, &sent);
         assert!(outcome.is_err(), "{what}: {outcome:?}");
     }
     let seen = hub.seen().len();
@@ -295,7 +285,7 @@ fn every_error_of_the_protocol_is_one() {
         .into_iter()
         .chain(fields_nobody_may_send())
     {
-        let outcome = outcome(&world, &gate, &sent);
+        let outcome = outcome(&scene, &sent);
         assert!(outcome != Ok(200), "{what}: {outcome:?}");
         // A body that is not as long as was said is known only after its head.
         if !what.starts_with("a length") {
@@ -303,10 +293,10 @@ fn every_error_of_the_protocol_is_one() {
         }
     }
     assert!(!hub.seen().iter().any(|one| one.line().contains("smuggled")));
-    let rows = gate.instances();
+    let rows = scene.gate.instances();
     assert_eq!(
         rows[0]["health"], "up",
         "none of it counts against the instance"
     );
-    gate.stop();
+    scene.gate.stop();
 }

@@ -9,65 +9,11 @@ use serde_json::{Value, json};
 use crate::support::client::host;
 use crate::support::hub::{HUB_TOKEN, Hub};
 use crate::support::visitor::Visitor;
-use crate::support::{Gate, GateSetup, Logins, Running, Sshd, World, finish, tool, wait_until};
+use crate::support::{HubScene, Running, finish, tool, wait_until};
 
 const LONG: Duration = Duration::from_secs(60);
 
-struct Scene {
-    world: World,
-    gate: Gate,
-    hubs: Vec<Hub>,
-    sshds: Vec<Sshd>,
-}
-
-impl Scene {
-    /// Two instances, each with an sshd and a hub, which the gate polls every second.
-    fn new() -> Self {
-        Self::with(Hub::start)
-    }
-
-    fn with(start_hub: fn(&World, &str) -> Hub) -> Self {
-        let world = World::new();
-        let sshds = Sshd::start_many(&world, 2, Logins::Certificates);
-        let mut hubs: Vec<Hub> = sshds
-            .iter()
-            .map(|sshd| start_hub(&world, &sshd.name))
-            .collect();
-        hubs.iter_mut().for_each(Hub::wait_up);
-        std::fs::write(world.path("hub.token"), format!("{HUB_TOKEN}\n")).unwrap();
-        let mut setup = GateSetup::default()
-            .https("")
-            .pool_jupyter(&format!("api_token_file = {:?}", world.path("hub.token")))
-            .pool_jupyter("poll_interval = \"1s\"");
-        for (sshd, hub) in sshds.iter().zip(&hubs) {
-            setup = setup.instance(&sshd.name, sshd.port, Some(hub.port));
-        }
-        let gate = setup.start(&world);
-        Self {
-            world,
-            gate,
-            hubs,
-            sshds,
-        }
-    }
-
-    fn visitor(&self) -> Visitor {
-        Visitor::new(&format!("https://127.0.0.1:{}", self.gate.https_port))
-    }
-
-    fn hub(&self, name: &str) -> &Hub {
-        self.hubs.iter().find(|hub| hub.name == name).unwrap()
-    }
-
-    fn other_than(&self, name: &str) -> &Hub {
-        self.hubs.iter().find(|hub| hub.name != name).unwrap()
-    }
-
-    fn row(&self, name: &str) -> Value {
-        let rows = self.gate.instances();
-        rows.into_iter().find(|row| row["name"] == name).unwrap()
-    }
-
+impl HubScene {
     /// An ssh session that stays, and the instance it is on.
     fn stay(&self, number: usize) -> (Running, String) {
         let person = self.world.person(number);
@@ -113,7 +59,7 @@ fn kinds(idle: &Value) -> Vec<&str> {
 
 #[test]
 fn a_browser_goes_where_ssh_is_with_one_login() {
-    let scene = Scene::new();
+    let scene = HubScene::polled(Hub::start);
     let (held, home) = scene.stay(11);
     let other = scene.other_than(&home);
     let mut browser = scene.visitor();
@@ -166,7 +112,7 @@ fn a_browser_goes_where_ssh_is_with_one_login() {
 
 #[test]
 fn who_signs_in_at_a_provider_ends_where_ssh_is() {
-    let scene = Scene::with(Hub::start_redirecting);
+    let scene = HubScene::polled(Hub::start_redirecting);
     let (held, home) = scene.stay(16);
     let other = scene.other_than(&home);
     let mut browser = scene.visitor();
@@ -195,7 +141,7 @@ fn who_signs_in_at_a_provider_ends_where_ssh_is() {
     scene.gate.stop();
 }
 
-fn a_kernel_without_a_tab_is_told(scene: &Scene, browser: &mut Visitor) {
+fn a_kernel_without_a_tab_is_told(scene: &HubScene, browser: &mut Visitor) {
     let kernel = browser.kernel("person13");
     let source = "import time\nwhile True: time.sleep(0.1)";
     browser.step(&json!({
@@ -224,7 +170,7 @@ fn a_kernel_without_a_tab_is_told(scene: &Scene, browser: &mut Visitor) {
 }
 
 /// Neither of the person nor of their server, as the hub notes them.
-fn looking_is_no_activity(scene: &Scene) {
+fn looking_is_no_activity(scene: &HubScene) {
     let path = "/hub/api/users/person13";
     let before = scene.ask_hub("vm1", path);
     for _ in 0..3 {
@@ -240,7 +186,7 @@ fn looking_is_no_activity(scene: &Scene) {
 
 #[test]
 fn who_came_past_the_gate_counts_and_draws_their_person() {
-    let scene = Scene::new();
+    let scene = HubScene::polled(Hub::start);
     let direct = scene.hub("vm1");
     let mut browser = Visitor::new(&format!("http://127.0.0.1:{}", direct.port));
     browser.page("/");
@@ -280,7 +226,7 @@ fn who_came_past_the_gate_counts_and_draws_their_person() {
 
 #[test]
 fn a_hub_that_dies_stops_no_kernel_and_an_instance_that_dies_moves_only_its_own() {
-    let mut scene = Scene::new();
+    let mut scene = HubScene::polled(Hub::start);
     let mut people = Vec::new();
     for user in ["person14", "person15"] {
         let mut browser = scene.visitor();

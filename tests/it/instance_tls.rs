@@ -5,9 +5,9 @@ use std::fs;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use crate::support::client::PATIENCE;
-use crate::support::raw_hub::RawHub;
+use crate::support::raw_hub::{RawHub, RawScene};
 use crate::support::{
-    Finished, Gate, GateSetup, Logins, Running, Sshd, World, finish, free_port, tool, wait_until,
+    Finished, Gate, GateSetup, Running, World, finish, free_port, tool, wait_until,
 };
 
 /// What `openssl x509 -fingerprint` shows of the instance's certificate, after files of it and of its authority were made.
@@ -54,22 +54,15 @@ fn ask(gate: &Gate) -> Finished {
 
 #[test]
 fn hubs_that_prove_themselves_by_either_are_up_and_served() {
-    let world = World::new();
-    let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
-    let hub = RawHub::start();
+    let (world, hub) = (World::new(), RawHub::start());
     let pin = issue(&world);
-    let (_haproxy, port) = haproxy(&world, &hub);
-    let setup = |tls: &str| {
-        GateSetup::default()
-            .https("")
-            .pool_jupyter(&format!("tls = {tls:?}"))
-            .instance(&sshds[0].name, sshds[0].port, Some(port))
-    };
-    let gate = setup(&format!("pin:{pin}")).start(&world);
-    assert_eq!(ask(&gate).ok().text(), "200");
     let ca = format!("ca:{}", world.path("instances_ca.pem").display());
-    let gate = gate.replaced(&world, setup(&ca));
-    assert_eq!(ask(&gate).ok().text(), "200");
-    assert_eq!(hub.seen().len(), 2);
-    gate.stop();
+    let (_haproxy, port) = haproxy(&world, &hub);
+    let tls = |tls: String| move |setup: GateSetup| setup.pool_jupyter(&format!("tls = {tls:?}"));
+    let scene = RawScene::with(world, hub, port, tls(format!("pin:{pin}")));
+    assert_eq!(ask(&scene.gate).ok().text(), "200");
+    let scene = scene.replaced(port, tls(ca));
+    assert_eq!(ask(&scene.gate).ok().text(), "200");
+    assert_eq!(scene.hub.seen().len(), 2);
+    scene.gate.stop();
 }

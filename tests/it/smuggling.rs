@@ -4,38 +4,12 @@
 
 use std::io::{Read, Write};
 
-use crate::support::raw_hub::{self, RawHub, Seen};
-use crate::support::{Gate, GateSetup, Logins, Sshd, World};
+use crate::support::raw_hub::{RawScene, Seen};
 
-struct Scene {
-    gate: Gate,
-    world: World,
-    hub: RawHub,
-    _sshds: Vec<Sshd>,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let world = World::new();
-        let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
-        let hub = RawHub::start();
-        let gate = GateSetup::default()
-            .https("")
-            // Whoever comes without a cookie takes a seat.
-            .pool("capacity = 100000")
-            .instance(&sshds[0].name, sshds[0].port, Some(hub.port))
-            .start(&world);
-        Self {
-            world,
-            hub,
-            gate,
-            _sshds: sshds,
-        }
-    }
-
+impl RawScene {
     /// Sends these bytes and reads until the gate closes; the statuses of what it answered.
     fn send(&self, bytes: &[u8]) -> Vec<u16> {
-        let mut stream = raw_hub::connect(&self.world, self.gate.https_port, "http/1.1").unwrap();
+        let mut stream = self.connect("http/1.1");
         // The gate may close while it is still being written to.
         let _ = stream.write_all(bytes);
         let mut answer = Vec::new();
@@ -99,7 +73,7 @@ const REFUSED: &[(&str, &[u8])] = &[
 /// What the hub may see of bodies whose fault shows late: their head, and no second request.
 #[test]
 fn what_has_two_readings_is_refused() {
-    let scene = Scene::new();
+    let scene = RawScene::new();
     for (what, bytes) in REFUSED {
         let before = scene.hub.seen().len();
         let statuses = scene.send(bytes);
@@ -182,7 +156,7 @@ const REFRAMED: &[Framed] = &[
 
 #[test]
 fn what_is_let_through_has_one_reading_and_the_gate_counted_it() {
-    let scene = Scene::new();
+    let scene = RawScene::new();
     let mut total = 0;
     for case in REFRAMED {
         let what = case.what;

@@ -4,6 +4,7 @@ pub mod client;
 pub mod gate;
 pub mod http;
 pub mod hub;
+pub mod hub_scene;
 pub mod light;
 pub mod people;
 pub mod proc;
@@ -15,6 +16,7 @@ pub mod world;
 
 pub use client::Door;
 pub use gate::{Gate, GateSetup};
+pub use hub_scene::HubScene;
 pub use people::Person;
 pub use proc::{Finished, Running, finish, tool};
 pub use sshd::{Logins, Sshd};

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::gate::certificate_files;
-use super::{World, free_port};
+use super::{Gate, GateSetup, Logins, Sshd, World, free_port};
 
 /// One request as it came.
 #[derive(Clone, Debug)]
@@ -59,6 +59,59 @@ impl RawHub {
     /// Everything but the gate's probes.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+}
+
+/// A gate before one instance with such a hub.
+pub struct RawScene {
+    pub gate: Gate,
+    pub hub: RawHub,
+    pub world: World,
+    sshd: Sshd,
+}
+
+impl RawScene {
+    pub fn new() -> Self {
+        let (world, hub) = (World::new(), RawHub::start());
+        let port = hub.port;
+        Self::with(world, hub, port, |setup| setup)
+    }
+
+    /// With this port as the hub's, and more in the gate's config.
+    pub fn with(
+        world: World,
+        hub: RawHub,
+        port: u16,
+        more: impl FnOnce(GateSetup) -> GateSetup,
+    ) -> Self {
+        let sshd = Sshd::start(&world, "vm1", Logins::Certificates);
+        let gate = more(Self::setup(&sshd, port)).start(&world);
+        Self {
+            gate,
+            hub,
+            world,
+            sshd,
+        }
+    }
+
+    /// The same before another gate.
+    pub fn replaced(self, port: u16, more: impl FnOnce(GateSetup) -> GateSetup) -> Self {
+        let setup = more(Self::setup(&self.sshd, port));
+        let gate = self.gate.replaced(&self.world, setup);
+        Self { gate, ..self }
+    }
+
+    /// TLS to the gate with this protocol, and nothing on top.
+    pub fn connect(&self, protocol: &str) -> StreamOwned<ClientConnection, TcpStream> {
+        connect(&self.world, self.gate.https_port, protocol).unwrap()
+    }
+
+    fn setup(sshd: &Sshd, hub_port: u16) -> GateSetup {
+        GateSetup::default()
+            .https("")
+            // Whoever comes without a cookie takes a seat.
+            .pool("capacity = 100000")
+            .instance(&sshd.name, sshd.port, Some(hub_port))
     }
 }
 
@@ -110,8 +163,7 @@ fn read_body(reader: &mut impl BufRead, request: &mut Seen) -> io::Result<()> {
     }
 }
 
-/// TLS to the gate with this protocol, and nothing on top.
-pub fn connect(
+fn connect(
     world: &World,
     port: u16,
     protocol: &str,

@@ -1,0 +1,161 @@
+//! The front doors: what each is built of, where it listens, under which limits, and the loop that accepts for it.
+//!
+//! A door listens before the first fleet is started and accepts after the last part is: an address that is taken is
+//! found while nothing has begun, and who connects early waits in the kernel's backlog.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{App, state_dir};
+use crate::config::{Config, HttpsConfig, SshConfig};
+use crate::https;
+use crate::net::accept::{self, Bounds, Limits, Permit};
+use crate::net::bind as sockets;
+use crate::pool::Protocol;
+use crate::ssh::front::SshFront;
+
+/// A front that listens and has yet to accept.
+pub(super) struct Door<F> {
+    front: Arc<F>,
+    listeners: Vec<TcpListener>,
+    /// Without TLS: they only say where to go. Their connections count among the door's.
+    redirects: Vec<TcpListener>,
+    limits: Arc<Limits>,
+}
+
+impl App {
+    pub(super) fn build_ssh(&mut self, ssh: &SshConfig, config: &Config) -> Result<Door<SshFront>> {
+        let parts = &self.parts;
+        let front = SshFront::build(
+            ssh,
+            &config.pools,
+            &config.state_dir,
+            parts.pool.clone(),
+            parts.audit.clone(),
+            parts.metrics.clone(),
+            self.shutdown.clone(),
+        )?;
+        let bounds = Bounds {
+            connections_max: ssh.max_connections,
+            startups_max: ssh.max_startups,
+            startups_per_source_max: ssh.max_startups_per_source,
+            early_drop: ssh.early_drop.map(|drop| (drop.start, drop.rate_percent)),
+            proxies: ssh.proxy_protocol_from.clone(),
+        };
+        let limits = Limits::new(Protocol::Ssh, bounds, parts.metrics.clone());
+        let listeners = listen("ssh.listen", &ssh.listen)?;
+        self.addresses.ssh = addresses_of(&listeners)?;
+        Ok(Door {
+            front,
+            listeners,
+            redirects: Vec::new(),
+            limits,
+        })
+    }
+
+    pub(super) fn build_https(
+        &mut self,
+        https: &HttpsConfig,
+        config: &Config,
+    ) -> Result<Door<https::Front>> {
+        let parts = &self.parts;
+        let pin_key = state_dir::persisted_secret(&config.state_dir.join("pin.key"))?;
+        let front = https::Front::build(
+            https,
+            &config.pools,
+            parts.pool.clone(),
+            &pin_key,
+            parts.audit.clone(),
+            parts.metrics.clone(),
+        )?;
+        let bounds = Bounds {
+            connections_max: https.max_connections,
+            startups_max: https.max_connections,
+            startups_per_source_max: https.max_connections_per_source,
+            early_drop: None,
+            proxies: https.proxy_protocol_from.clone(),
+        };
+        let limits = Limits::new(Protocol::Jupyter, bounds, parts.metrics.clone());
+        let listeners = listen("https.listen", &https.listen)?;
+        self.addresses.https = addresses_of(&listeners)?;
+        let redirects = listen("https.redirect_listen", &https.redirect.listen)?;
+        Ok(Door {
+            front,
+            listeners,
+            redirects,
+            limits,
+        })
+    }
+
+    pub(super) fn serve_ssh(&mut self, door: Door<SshFront>) {
+        let front = door.front;
+        self.ssh = Some(front.clone());
+        self.accept(door.listeners, &door.limits, move |stream, peer, permit| {
+            front.clone().serve(stream, peer, permit)
+        });
+    }
+
+    pub(super) fn serve_https(&mut self, door: Door<https::Front>) {
+        let (front, shutdown) = (door.front, self.shutdown.clone());
+        self.https = Some(front.clone());
+        let sweeping = front.clone().sweep(shutdown.ending.clone());
+        self.services.spawn(sweeping);
+        let keeping = front.clone().keep_certificates(shutdown.ending.clone());
+        self.services.spawn(keeping);
+        let (of_redirects, closing) = (front.clone(), shutdown.closing.clone());
+        self.accept(door.listeners, &door.limits, move |stream, peer, permit| {
+            let (front, shutdown) = (front.clone(), shutdown.clone());
+            async move {
+                // Tunnels outlive the end of accepting; the end of the gate they do not.
+                let serving = front.serve_connection(stream, peer, shutdown.closing);
+                shutdown.ending.run_until_cancelled(serving).await;
+                drop(permit);
+            }
+        });
+        self.accept(door.redirects, &door.limits, move |stream, peer, permit| {
+            let (front, closing) = (of_redirects.clone(), closing.clone());
+            async move {
+                front.serve_redirect(stream, peer, closing).await;
+                drop(permit);
+            }
+        });
+    }
+
+    /// Accepts on each of these until the gate closes.
+    fn accept<F, T>(&self, listeners: Vec<TcpListener>, limits: &Arc<Limits>, connect: F)
+    where
+        F: Fn(TcpStream, SocketAddr, Permit) -> T + Clone + Send + Sync + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        for listener in listeners {
+            let (limits, shutdown) = (limits.clone(), self.shutdown.clone());
+            let accepting = accept::serve(listener, limits, shutdown, connect.clone());
+            self.services.spawn(accepting);
+        }
+    }
+}
+
+fn listen(key: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.push(bind(key, *address)?);
+    }
+    Ok(listeners)
+}
+
+pub(super) fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
+    sockets::listen(address).with_context(|| {
+        format!("{key}: cannot listen on {address}: is another program on that port, and may this user take it?")
+    })
+}
+
+fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>> {
+    Ok(listeners
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?)
+}
