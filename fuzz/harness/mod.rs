@@ -10,6 +10,7 @@
 pub mod authorized_keys;
 pub mod channels;
 pub mod config;
+pub mod frames;
 pub mod http_head;
 pub mod ident;
 pub mod keyed;
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("authorized_keys", authorized_keys::run),
     ("channels", channels::run),
     ("config", config::run),
+    ("frames", frames::run),
     ("http_head", http_head::run),
     ("ident", ident::run),
     ("keyed", keyed::run),

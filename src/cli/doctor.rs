@@ -1,4 +1,5 @@
-//! `poolgate doctor`: what is wrong with the instances' sshd, as seen from the gate's machine, and what mends it.
+//! `poolgate doctor`: what is wrong with the instances' sshd and with the token for their hubs, as seen from the gate's
+//! machine, and what mends it.
 //!
 //! It needs no running gate and changes nothing. Instances that are local processes exist only while a gate runs, and are
 //! left alone.
@@ -15,7 +16,9 @@ use super::args::DoctorArgs;
 use super::{Failure, print};
 use crate::config::{self, Config, FleetConfig, SshConfig};
 use crate::fleet::static_list::StaticList;
+use crate::net::client_tls::ClientTls;
 use crate::pool::Instance;
+use crate::probe::{self, Grade};
 use crate::ssh::ca::{VALID_AFTER_NOW, VALID_BEFORE_NOW};
 use crate::ssh::examine::{Certified, Examiner, Finding, Verdict};
 use crate::ssh::wire::keys::PrivateKey;
@@ -40,9 +43,10 @@ pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let (mut text, mut failed) = (String::new(), false);
     let instances = instances_of(&config);
     for instance in &instances {
-        let findings = examiner
+        let mut findings = examiner
             .examine(instance, certified.as_ref(), args.crowd)
             .await;
+        findings.extend(of_hub(&config, instance).await?);
         failed |= findings
             .iter()
             .any(|finding| finding.verdict == Verdict::Fail);
@@ -60,6 +64,28 @@ pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What the hub says to the pool's token, where the pool has one.
+async fn of_hub(config: &Config, instance: &Instance) -> anyhow::Result<Vec<Finding>> {
+    let Some(pool) = config.pools.get(&*instance.id.pool) else {
+        return Ok(Vec::new());
+    };
+    let Some(token_file) = &pool.api_token_file else {
+        return Ok(Vec::new());
+    };
+    let tls = pool.instance_tls.as_ref().map(ClientTls::new).transpose()?;
+    let found = probe::examine_token(instance, token_file, tls).await;
+    let findings = found.into_iter().map(|found| Finding {
+        verdict: match found.grade {
+            Grade::Ok => Verdict::Ok,
+            Grade::Warn => Verdict::Warn,
+            Grade::Fail => Verdict::Fail,
+        },
+        says: found.says,
+        remedy: found.remedy,
+    });
+    Ok(findings.collect())
 }
 
 fn line(instance: &Instance, finding: &Finding) -> String {

@@ -6,6 +6,7 @@
 
 pub mod classify;
 pub mod cookies;
+pub mod frames;
 pub mod framing;
 pub mod headers;
 pub mod pin;
@@ -17,8 +18,8 @@ mod announce;
 mod answer;
 mod body;
 mod choice;
+mod even;
 mod forward;
-mod frames;
 mod front;
 mod hosts;
 mod instance_pool;

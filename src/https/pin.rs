@@ -20,9 +20,12 @@ const VERSION: u8 = 1;
 const MAC_LEN: usize = 32;
 /// Three strings of 255 bytes and the fixed fields, in base64, and a little room.
 const MAX_TEXT_LEN: usize = 1200;
-/// Older pins are void; a browser that is in use gets a new one long before.
-const MAX_AGE_S: u64 = 30 * 24 * 3600;
+/// A browser that is in use gets a new one.
 const REFRESH_AGE_S: u64 = 24 * 3600;
+/// As long as a hub's login by default (14 days), which may be a pin's refresh younger than its pin: a browser that is
+/// closed and opened again must not bring a login to a hub that does not know it, for that hub clears it. Older pins are
+/// void, whatever a browser keeps.
+const MAX_AGE_S: u64 = 14 * 24 * 3600 + REFRESH_AGE_S;
 /// Clocks of two gates may differ by this much.
 const CLOCK_SKEW_S: u64 = 300;
 
@@ -125,7 +128,7 @@ impl PinKey {
 
 /// The whole `Set-Cookie` value for a sealed pin. Lax, because the redirect back from an identity provider must carry it.
 pub fn set_cookie(sealed: &str) -> String {
-    format!("{COOKIE}={sealed}; Path=/; Secure; HttpOnly; SameSite=Lax")
+    format!("{COOKIE}={sealed}; Path=/; Max-Age={MAX_AGE_S}; Secure; HttpOnly; SameSite=Lax")
 }
 
 fn parse(signed: &[u8]) -> Option<Pin> {

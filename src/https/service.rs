@@ -134,7 +134,7 @@ impl Front {
             return page;
         }
         match self.outbound(head, body, target, connection) {
-            Some(outbound) => self.relay(call, outbound).await,
+            Some(outbound) => super::even::answer(call.ask.kind, self.relay(call, outbound)).await,
             None => answer::unavailable(Trouble::NoAnswer, None),
         }
     }

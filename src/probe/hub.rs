@@ -204,6 +204,13 @@ async fn all_pages(api: &Api, token: &Secret) -> Result<Vec<User>, Fault> {
     Err(Fault::Long)
 }
 
+/// Whom the hub takes the token's holder for, and what they may do.
+pub(super) async fn holder_of<T: DeserializeOwned>(api: &Api, token: &Secret) -> Result<T, Fault> {
+    let asking = ask(api, token, Method::GET, "/hub/api/user", None);
+    let answer = tokio::time::timeout(POLL_PATIENCE, asking).await;
+    answer.map_err(|_| Fault::Slow)?
+}
+
 /// A token that opens this person's servers alone, for as long as one look into them takes. The person may see it.
 pub(super) async fn token_for(
     api: &Api,

@@ -27,9 +27,11 @@ mod http;
 mod hub;
 mod idle;
 mod ssh;
+mod token;
 
 pub use hub::{HubConfig, watch_hubs};
 pub use idle::{IdleProbe, Watched};
+pub use token::{Grade, TokenFinding, examine_token};
 
 /// Between the probes of a service that has not risen yet: an instance that starts is in use within a moment.
 const STARTING_INTERVAL: Duration = Duration::from_millis(200);

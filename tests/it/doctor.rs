@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::support::{Finished, Gate, GateSetup, Logins, Sshd, World, free_port};
+use crate::support::hub::Hub;
+use crate::support::{Finished, Gate, GateSetup, HubScene, Logins, Sshd, World, free_port};
 
 fn examine(gate: &Gate, extra: &[&str]) -> Finished {
     let words: Vec<&str> = ["doctor", "--user", "person01"]
@@ -132,4 +133,21 @@ fn a_new_sshd_that_penalises_the_gate_is_found_and_the_drop_in_mends_it() {
     );
     gate.door(&world).run(&world.person(1), "true").ok();
     gate.stop();
+}
+
+#[test]
+fn the_token_for_hubs_is_tried_at_each() {
+    let scene = HubScene::polled(Hub::start);
+    let sound = scene.gate.cli(&["doctor"]).ok();
+    for name in ["vm1", "vm2"] {
+        let line = format!("ok   main/{name}: its hub tells the gate's token who has a server");
+        assert!(sound.stdout.contains(&line), "{sound}");
+    }
+    assert!(!sound.stdout.contains("the hub token"), "{sound}");
+    fs::write(scene.world.path("hub.token"), "another").unwrap();
+    let told = scene.gate.cli(&["doctor"]);
+    assert_eq!(told.code(), Some(1), "{told}");
+    let says = "FAIL main/vm1: its hub does not know the gate's token";
+    assert!(told.stdout.contains(says), "{told}");
+    scene.gate.stop();
 }
