@@ -4,6 +4,7 @@
 //! held: choosing the least-loaded instance and taking a seat on it are one step, so simultaneous logins spread exactly.
 
 mod board;
+mod lines;
 mod mailbox;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::board::Board;
 pub use self::board::{Reader, Standing};
+pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
 use crate::pool::{
     AdminState, Health, HubPerson, Instance, InstanceId, LoginRequest, Now, Placement,
@@ -38,6 +40,7 @@ struct Shared {
     /// Locked inside `pool`'s lock or alone, never around it.
     switches: DashMap<SessionId, Switch>,
     board: Board,
+    lines: Lines,
     changed: Notify,
     snapshots: watch::Sender<Arc<Snapshot>>,
 }
@@ -66,6 +69,7 @@ impl SharedPool {
             pool: Mutex::new(Pool::new(seed)),
             switches: DashMap::new(),
             board: Board::default(),
+            lines: Lines::default(),
             changed: Notify::new(),
             snapshots: watch::Sender::new(Arc::default()),
         };
@@ -173,11 +177,28 @@ impl SharedPool {
 
     /// Chooses an instance and reserves a seat on it, in one step.
     pub fn place(&self, request: &LoginRequest) -> Result<Seat, Refusal> {
+        self.take_seat(|state, now| state.place(request, now))
+    }
+
+    /// The same for whom others stand in line before: they get no seat but where their session or server is already.
+    pub fn place_behind(&self, request: &LoginRequest) -> Result<Seat, Refusal> {
+        self.take_seat(|state, now| state.place_behind(request, now))
+    }
+
+    /// Who waits for a seat, in all pools and by all doors.
+    pub fn lines(&self) -> &Lines {
+        &self.shared.lines
+    }
+
+    fn take_seat(
+        &self,
+        place: impl FnOnce(&mut Pool, Now) -> Result<Placement, Refusal>,
+    ) -> Result<Seat, Refusal> {
         let switch = Switch::default();
         let now = Now::read();
         let placement = {
             let mut state = self.lock();
-            let placement = state.place(request, now)?;
+            let placement = place(&mut state, now)?;
             // Under the lock, so that no listing can take the instance away before the switch is known.
             self.shared
                 .switches

@@ -58,6 +58,10 @@ pub(super) fn router(state: AdminState) -> Router {
             "/api/v1/sessions",
             get(async |State(shared): Shares| Json(shared.snapshot().sessions.clone())),
         )
+        .route(
+            "/api/v1/queue",
+            get(async |State(shared): Shares| Json(shared.state.pool.lines().views())),
+        )
         .route("/api/v1/idle", get(idle))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
@@ -89,6 +93,9 @@ async fn readyz(State(shared): Shares) -> Response {
 async fn metrics(State(shared): Shares) -> Response {
     let metrics = &shared.state.metrics;
     metrics.set_audit_lost(shared.state.audit.lost());
+    for (pool, people) in shared.state.pool.lines().lengths() {
+        metrics.set_queue(&pool, people);
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let text = metrics.encode(&shared.snapshot());
     ([(header::CONTENT_TYPE, kind)], text).into_response()
@@ -122,7 +129,7 @@ async fn not_found(uri: Uri) -> Problem {
     Problem {
         status: StatusCode::NOT_FOUND,
         detail: format!(
-            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, idle?instance=NAME",
+            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, queue, idle?instance=NAME",
             uri.path()
         ),
     }

@@ -35,6 +35,8 @@ pub enum Command {
     Instances(ShowArgs),
     /// Show the sessions: who is where, since when
     Sessions(ShowArgs),
+    /// Show who waits for a seat, the first in front
+    Queue(ShowArgs),
     /// Say why something is as it is
     Explain(ExplainArgs),
     /// Print the gate's own host keys as people need them: known_hosts lines, SSHFP records, fingerprints
@@ -197,6 +199,7 @@ mod tests {
             "poolgate status -o json",
             "poolgate instances -o table --socket /run/x.sock",
             "poolgate sessions -o json -c x.toml",
+            "poolgate queue -o json",
             "poolgate notify --user alice the machine restarts at noon",
             "poolgate play x.cast --speed 2 --idle-max 2s",
             "poolgate explain idle vm1 -o json",

@@ -14,6 +14,7 @@ mod instances;
 mod notify;
 pub mod play;
 mod print;
+mod queue;
 pub mod serve;
 mod sessions;
 mod status;
@@ -101,6 +102,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Status(args) => status::run(&args).await,
         Command::Instances(args) => instances::run(&args).await,
         Command::Sessions(args) => sessions::run(&args).await,
+        Command::Queue(args) => queue::run(&args).await,
         Command::Explain(args) => explain::run(&args).await,
         Command::HostKeys(args) => host_keys::run(&args),
         Command::Notify(args) => notify::run(&args).await,

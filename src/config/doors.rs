@@ -86,6 +86,8 @@ pub(super) fn ssh(
     );
     let minute = seconds(1)..=seconds(600);
     let login_grace = section.get_or("login_grace", seconds(30), duration(minute.clone()));
+    let queue_time = duration(seconds(1)..=seconds(24 * HOUR));
+    let queue_time = section.get_or("queue_time", seconds(600), queue_time);
     let (max_startups, max_startups_per_source) = startups(&mut section);
     let early_drop = early_drop(&mut section, max_startups);
     let penalties = penalties(section.section("penalties"));
@@ -119,6 +121,7 @@ pub(super) fn ssh(
         host_certificates,
         user_ca,
         login_grace,
+        queue_time,
         max_startups,
         max_startups_per_source,
         early_drop,

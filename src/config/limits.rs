@@ -40,6 +40,7 @@ fn of_ssh(ssh: &SshConfig) -> Vec<Limit> {
     });
     let limits = [
         ("login_grace", show_duration(ssh.login_grace)),
+        ("queue_time", show_duration(ssh.queue_time)),
         ("max_startups", ssh.max_startups.to_string()),
         (
             "max_startups_per_source",

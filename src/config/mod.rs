@@ -108,6 +108,8 @@ pub struct SshConfig {
     pub user_ca: PathBuf,
     /// From accept to the end of authentication.
     pub login_grace: Duration,
+    /// How long a login stands in line for a seat, beyond that.
+    pub queue_time: Duration,
     /// Connections that have not logged in yet, in all and from one source (IPv4 /32, IPv6 /64).
     pub max_startups: usize,
     pub max_startups_per_source: usize,

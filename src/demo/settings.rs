@@ -62,6 +62,7 @@ fn ssh(folder: &Folder, listen: SocketAddr) -> SshConfig {
         host_certificates: Vec::new(),
         user_ca: folder.user_ca(),
         login_grace: Duration::from_secs(30),
+        queue_time: Duration::from_secs(600),
         max_startups: 100,
         max_startups_per_source: 100,
         early_drop: None,

@@ -92,7 +92,6 @@ impl Front {
         let hsts = config.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Ok(Arc::new(Self {
             config: config.clone(),
-            pool,
             pin_key: PinKey::new(pin_secret),
             presence: Presence::new(config.presence, audit.clone(), metrics.clone()),
             instances: Arc::new(InstancePool::new(
@@ -103,7 +102,8 @@ impl Front {
             down: DownList::default(),
             audit,
             hosts: Hosts::new(&config.hosts),
-            waiting: Waiting::new(metrics.clone()),
+            waiting: Waiting::new(pool.clone(), metrics.clone()),
+            pool,
             access_log: AccessLog::open(config.access_log.as_ref())?,
             metrics,
             refusals: Throttle::default(),
@@ -164,7 +164,7 @@ impl Front {
             }
             self.presence.sweep(Instant::now());
             self.instances.sweep();
-            self.waiting.sweep(&self.pool.snapshot());
+            self.pool.lines().sweep(&self.pool.snapshot());
             if let Some(log) = &self.access_log {
                 self.metrics.set_access_log_lost(log.lost());
             }

@@ -5,7 +5,6 @@
 
 mod events;
 mod line;
-mod outlook;
 
 pub use events::Events;
 pub use line::{TICKET, Waiting};
@@ -17,7 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Response};
 
-use self::line::Stand;
+use self::line::Told;
 use super::answer::{self, Trouble};
 use super::body::Body;
 use super::classify::Kind;
@@ -29,6 +28,7 @@ use super::pin::BrowserId;
 use super::route::{Ask, Direction};
 use super::service::Call;
 use crate::pool::{InstanceId, Protocol, Refusal, Waiter};
+use crate::shared_pool::Stand;
 use crate::telemetry::audit::AuditEvent;
 
 /// How long somebody is held before they see a page, where the next probe may bring a seat.
@@ -90,11 +90,7 @@ impl Front {
             // People whose machine is lost had a seat already.
             Some(pin) => pin.user.is_none() && !self.holds(pin),
         };
-        needs_seat && {
-            let free = || self.waiting.outlook(&self.pool.snapshot(), &ask.pool).free;
-            let ahead = self.waiting.ahead_of_all_but(ask);
-            ahead > 0 && ahead >= free()
-        }
+        needs_seat && self.waiting.is_behind(ask)
     }
 
     /// What somebody is answered for whom there is no seat.
@@ -115,7 +111,7 @@ impl Front {
         let waiter = ticket.and_then(|ticket| waiter(ask, Some(ticket)));
         let snapshot = self.pool.snapshot();
         let stand = match waiter {
-            Some(waiter) => self.waiting.join(&ask.pool, waiter, ask.peer, &snapshot),
+            Some(waiter) => self.waiting.join(&ask.pool, &waiter, ask.peer, &snapshot),
             None => Stand::CROWDED,
         };
         let is_get = ask.kind.may_move();
@@ -184,7 +180,7 @@ fn may_pass(refusal: &Refusal) -> bool {
 }
 
 fn page_of(words: &Words, stand: &Stand, next: &str, is_get: bool) -> Response<Body> {
-    let told = stand.told(words);
+    let told = Told::of(stand, words);
     let mut steps = String::new();
     for (at, step) in (0_i8..).zip(words.steps) {
         let mark = match at.cmp(&told.step) {

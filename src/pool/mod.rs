@@ -11,6 +11,7 @@ mod invariants;
 pub mod login_name;
 mod member;
 mod order;
+pub mod outlook;
 pub mod placement;
 pub mod queue;
 mod roster;
@@ -22,11 +23,14 @@ mod tests;
 
 pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
 pub use login_name::{LoginName, LoginNameError};
+pub use outlook::{Outlook, Wake};
 pub use placement::{LoginRequest, Placement, PlacementPolicy, PlacementReason, Refusal};
 pub use queue::{Queue, QueueFull, Waiter};
 pub use servers::HubPerson;
 pub use session::{Session, SessionId, SessionIdError, Stage};
-pub use snapshot::{HubView, InstanceView, PoolView, ServicesView, SessionView, Snapshot};
+pub use snapshot::{
+    HubView, InstanceView, PoolView, ServicesView, SessionView, Snapshot, WaiterView,
+};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -166,6 +170,20 @@ impl Pool {
 
     /// Chooses an instance and takes a seat on it, in one step.
     pub fn place(&mut self, request: &LoginRequest, now: Now) -> Result<Placement, Refusal> {
+        self.place_if(request, now, |_| true)
+    }
+
+    /// The same for whom others stand in line before: they get no seat but where their session or server is already.
+    pub fn place_behind(&mut self, request: &LoginRequest, now: Now) -> Result<Placement, Refusal> {
+        self.place_if(request, now, PlacementReason::is_presence)
+    }
+
+    fn place_if(
+        &mut self,
+        request: &LoginRequest,
+        now: Now,
+        is_enough: impl FnOnce(PlacementReason) -> bool,
+    ) -> Result<Placement, Refusal> {
         let roster = match &request.pool {
             Some(name) => self.rosters.get_mut(name.as_str()),
             None => self
@@ -183,6 +201,9 @@ impl Pool {
             roster.crowd(now.instant);
         }
         let (name, reason) = chosen?;
+        if !is_enough(reason) {
+            return Err(Refusal::Full(roster.name().to_string()));
+        }
         if reason.is_policy() {
             roster.take_turn(&name);
         }

@@ -76,6 +76,11 @@ impl PlacementReason {
         }
     }
 
+    /// This person is there already, and takes nobody's seat.
+    pub(super) const fn is_presence(self) -> bool {
+        matches!(self, Self::LiveSession | Self::LiveServer)
+    }
+
     /// Nothing tied this person to the instance.
     pub(super) const fn is_policy(self) -> bool {
         matches!(self, Self::LeastLoaded | Self::MostLoaded)

@@ -1,18 +1,22 @@
 //! People who wait for a seat: one ticket each, first come first served.
 //!
 //! Only the line itself. Whoever stands so far in front that there is a free seat for them asks the pool for it, gives the
-//! ticket back once seated, and keeps it if the seat was taken meanwhile. A ticket nobody asks about any more expires, so
-//! that those behind move up.
+//! ticket back once seated, and keeps it if the seat was taken meanwhile. A ticket nobody asks about any more keeps its
+//! place for a minute, for whoever was cut off, and holds nobody up after some seconds.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A page that is open asks every few seconds.
+use super::instance::Protocol;
+
+/// Long enough to come back after a connection broke.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Called, and not come: a page goes on at once, so nobody is there.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
+/// A page that is open, and a login that waits, ask every few seconds: whoever asked before that is not there.
+const ABSENT: Duration = Duration::from_secs(15);
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// A class or two for each of many instances; more would wait longer than they want to.
 const TICKETS_MAX: usize = 2000;
@@ -49,8 +53,28 @@ pub struct Queue {
 struct Ticket {
     number: u64,
     source: IpAddr,
+    ways: Ways,
+    joined: Instant,
     seen: Instant,
     called: Option<Instant>,
+}
+
+/// The protocols somebody waits by, in however many windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ways {
+    ssh: bool,
+    jupyter: bool,
+}
+
+/// One ticket, for who shows the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    pub waiter: &'a Waiter,
+    pub source: IpAddr,
+    pub ways: Vec<Protocol>,
+    pub joined: Instant,
+    /// They have asked within the last seconds.
+    pub is_there: bool,
 }
 
 impl Queue {
@@ -59,11 +83,13 @@ impl Queue {
         &mut self,
         waiter: Waiter,
         source: IpAddr,
+        by: Protocol,
         now: Instant,
     ) -> Result<usize, QueueFull> {
         self.expire_now_and_then(now);
         if let Some(ticket) = self.tickets.get_mut(&waiter) {
             ticket.seen = now;
+            ticket.ways.add(by);
             // Whoever came and found the seat taken is called anew.
             ticket.called = None;
             return Ok(self.ahead(&waiter).unwrap_or(0));
@@ -77,12 +103,15 @@ impl Queue {
         }
         *of_source = of_source.saturating_add(1);
         self.last = self.last.saturating_add(1);
-        let ticket = Ticket {
+        let mut ticket = Ticket {
             number: self.last,
             source,
+            ways: Ways::default(),
+            joined: now,
             seen: now,
             called: None,
         };
+        ticket.ways.add(by);
         self.line.insert(ticket.number, waiter.clone());
         self.tickets.insert(waiter, ticket);
         Ok(self.tickets.len().saturating_sub(1))
@@ -106,6 +135,36 @@ impl Queue {
     pub fn ahead(&self, waiter: &Waiter) -> Option<usize> {
         let number = self.tickets.get(waiter)?.number;
         Some(self.line.range(..number).count())
+    }
+
+    /// How many who are there, and wait by a way that is open, come first: all of them for whoever has no ticket.
+    pub fn in_front(
+        &self,
+        waiter: Option<&Waiter>,
+        now: Instant,
+        is_open: impl Fn(Protocol) -> bool,
+    ) -> usize {
+        let own = waiter.and_then(|waiter| self.tickets.get(waiter));
+        let before = own.map_or(u64::MAX, |ticket| ticket.number);
+        let tickets = self.line.range(..before).map(|(_, waiter)| waiter);
+        let tickets = tickets.filter_map(|waiter| self.tickets.get(waiter));
+        let counts =
+            |ticket: &&Ticket| ticket.is_there(now) && ticket.ways.iter().any(|by| is_open(by));
+        tickets.filter(counts).count()
+    }
+
+    /// All tickets, the first in front.
+    pub fn standing(&self, now: Instant) -> impl Iterator<Item = Standing<'_>> {
+        self.line.values().filter_map(move |waiter| {
+            let ticket = self.tickets.get(waiter)?;
+            Some(Standing {
+                waiter,
+                source: ticket.source,
+                ways: ticket.ways.iter().collect(),
+                joined: ticket.joined,
+                is_there: ticket.is_there(now),
+            })
+        })
     }
 
     /// They have a seat, or want none. False if they had no ticket.
@@ -157,9 +216,32 @@ impl Queue {
     }
 }
 
+impl Ticket {
+    fn is_there(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.seen) <= ABSENT
+    }
+}
+
+impl Ways {
+    fn add(&mut self, by: Protocol) {
+        match by {
+            Protocol::Ssh => self.ssh = true,
+            Protocol::Jupyter => self.jupyter = true,
+        }
+    }
+
+    fn iter(self) -> impl Iterator<Item = Protocol> {
+        let ssh = self.ssh.then_some(Protocol::Ssh);
+        ssh.into_iter()
+            .chain(self.jupyter.then_some(Protocol::Jupyter))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const JUPYTER: Protocol = Protocol::Jupyter;
 
     fn browser(number: u16) -> Waiter {
         let mut id = [0; 16];
@@ -176,14 +258,18 @@ mod tests {
     fn the_first_to_come_stand_in_front_and_asking_again_changes_nothing() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         for number in 0..5 {
-            let ahead = queue.join(browser(number), source(number), now);
+            let ahead = queue.join(browser(number), source(number), JUPYTER, now);
             assert_eq!(ahead, Ok(usize::from(number)));
         }
-        assert_eq!(queue.join(browser(3), source(3), now), Ok(3));
+        assert_eq!(queue.join(browser(3), source(3), JUPYTER, now), Ok(3));
         assert!(queue.leave(&browser(1)) && !queue.leave(&browser(1)));
         assert_eq!(queue.ahead(&browser(0)), Some(0));
         assert_eq!(queue.ahead(&browser(3)), Some(2));
-        assert_eq!(queue.join(browser(1), source(1), now), Ok(4), "at the end");
+        assert_eq!(
+            queue.join(browser(1), source(1), JUPYTER, now),
+            Ok(4),
+            "at the end"
+        );
         assert_eq!(queue.ahead(&Waiter::Person("alice".into())), None);
     }
 
@@ -191,9 +277,9 @@ mod tests {
     fn a_person_has_one_ticket_in_all_their_windows() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         let alice = || Waiter::Person("alice".into());
-        queue.join(alice(), source(1), now).unwrap();
-        queue.join(browser(1), source(1), now).unwrap();
-        assert_eq!(queue.join(alice(), source(2), now), Ok(0));
+        queue.join(alice(), source(1), JUPYTER, now).unwrap();
+        queue.join(browser(1), source(1), JUPYTER, now).unwrap();
+        assert_eq!(queue.join(alice(), source(2), JUPYTER, now), Ok(0));
         assert_eq!(queue.len(), 2);
     }
 
@@ -202,7 +288,9 @@ mod tests {
         let (mut queue, start) = (Queue::default(), Instant::now());
         let after = |s| start + Duration::from_secs(s);
         for number in 0..3 {
-            queue.join(browser(number), source(1), start).unwrap();
+            queue
+                .join(browser(number), source(1), JUPYTER, start)
+                .unwrap();
         }
         assert_eq!(queue.touch(&browser(1), after(50)), Some(1));
         assert_eq!(queue.touch(&browser(1), after(61)), Some(0));
@@ -215,15 +303,15 @@ mod tests {
     fn who_is_called_and_does_not_come_loses_it_sooner() {
         let (mut queue, start) = (Queue::default(), Instant::now());
         let after = |s| start + Duration::from_secs(s);
-        queue.join(browser(0), source(0), start).unwrap();
-        queue.join(browser(1), source(1), start).unwrap();
+        queue.join(browser(0), source(0), JUPYTER, start).unwrap();
+        queue.join(browser(1), source(1), JUPYTER, start).unwrap();
         queue.call(&browser(0), after(1));
         queue.call(&browser(0), after(10));
         assert_eq!(queue.touch(&browser(1), after(15)), Some(1));
         assert_eq!(queue.touch(&browser(1), after(17)), Some(0));
         queue.call(&browser(1), after(17));
         assert_eq!(
-            queue.join(browser(1), source(1), after(18)),
+            queue.join(browser(1), source(1), JUPYTER, after(18)),
             Ok(0),
             "came, found it taken"
         );
@@ -231,22 +319,66 @@ mod tests {
     }
 
     #[test]
+    fn who_is_cut_off_holds_nobody_up_and_has_their_place_when_they_return() {
+        let (mut queue, start) = (Queue::default(), Instant::now());
+        let after = |s| start + Duration::from_secs(s);
+        let alice = Waiter::Person("alice".into());
+        queue
+            .join(alice.clone(), source(1), Protocol::Ssh, start)
+            .unwrap();
+        queue.join(browser(1), source(2), JUPYTER, start).unwrap();
+        let all = |_| true;
+        assert_eq!(queue.in_front(Some(&browser(1)), after(15), all), 1);
+        queue.touch(&browser(1), after(20));
+        assert_eq!(queue.in_front(Some(&browser(1)), after(20), all), 0);
+        assert_eq!(queue.ahead(&browser(1)), Some(1), "still behind them");
+        queue.touch(&browser(1), after(55));
+        let back = queue.join(alice.clone(), source(3), Protocol::Ssh, after(59));
+        assert_eq!(back, Ok(0));
+        assert_eq!(queue.in_front(Some(&browser(1)), after(59), all), 1);
+        assert_eq!(queue.in_front(Some(&alice), after(59), all), 0);
+        assert_eq!(queue.in_front(None, after(59), all), 2);
+    }
+
+    #[test]
+    fn who_waits_for_a_service_that_is_down_everywhere_holds_nobody_up() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let alice = Waiter::Person("alice".into());
+        queue.join(alice.clone(), source(1), JUPYTER, now).unwrap();
+        let ssh_alone = |by| by == Protocol::Ssh;
+        assert_eq!(queue.in_front(None, now, ssh_alone), 0);
+        queue.join(alice, source(1), Protocol::Ssh, now).unwrap();
+        assert_eq!(queue.in_front(None, now, ssh_alone), 1, "by both now");
+        let standing: Vec<_> = queue.standing(now).collect();
+        assert_eq!(standing[0].ways, [Protocol::Ssh, JUPYTER]);
+        assert_eq!((standing.len(), standing[0].is_there), (1, true));
+    }
+
+    #[test]
     fn the_line_is_bounded_in_all_and_by_source() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         let bound = u16::try_from(TICKETS_PER_SOURCE_MAX).unwrap();
         for number in 0..bound {
-            queue.join(browser(number), source(0), now).unwrap();
+            queue
+                .join(browser(number), source(0), JUPYTER, now)
+                .unwrap();
         }
-        let refused = queue.join(browser(bound), source(0), now);
+        let refused = queue.join(browser(bound), source(0), JUPYTER, now);
         assert_eq!(refused, Err(QueueFull::Source));
         for number in bound..u16::try_from(TICKETS_MAX).unwrap() {
-            queue.join(browser(number), source(number), now).unwrap();
+            queue
+                .join(browser(number), source(number), JUPYTER, now)
+                .unwrap();
         }
-        let refused = queue.join(browser(9999), source(9999), now);
+        let refused = queue.join(browser(9999), source(9999), JUPYTER, now);
         assert_eq!(refused, Err(QueueFull::Everywhere));
-        assert_eq!(queue.join(browser(7), source(0), now), Ok(7), "has one");
+        assert_eq!(
+            queue.join(browser(7), source(0), JUPYTER, now),
+            Ok(7),
+            "has one"
+        );
         queue.leave(&browser(7));
-        assert!(queue.join(browser(9999), source(0), now).is_ok());
+        assert!(queue.join(browser(9999), source(0), JUPYTER, now).is_ok());
     }
 
     proptest::proptest! {
@@ -264,7 +396,7 @@ mod tests {
                         let at = at.unwrap_or(line.len());
                         line.resize(line.len().max(at + 1), (who, now));
                         line[at].1 = now;
-                        proptest::prop_assert_eq!(queue.join(browser(who), source(who % 3), now), Ok(at));
+                        proptest::prop_assert_eq!(queue.join(browser(who), source(who % 3), JUPYTER, now), Ok(at));
                     }
                     1 => {
                         if let Some(at) = at {

@@ -99,6 +99,23 @@ pub struct SessionView {
     pub stage: Stage,
 }
 
+/// Somebody who waits for a seat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaiterView {
+    pub pool: Arc<str>,
+    /// 1 is the first.
+    pub place: usize,
+    /// `None` for a browser nobody has logged in on.
+    pub user: Option<Arc<str>>,
+    pub by: Vec<Protocol>,
+    /// Whom limits count as one client.
+    pub source: IpAddr,
+    #[serde(with = "rfc3339")]
+    pub since: SystemTime,
+    /// Whether they are there; who was cut off has a minute to return to their place, and holds nobody up.
+    pub is_there: bool,
+}
+
 impl Snapshot {
     pub fn pool(&self, name: &str) -> Option<&PoolView> {
         self.pools.iter().find(|pool| &*pool.name == name)

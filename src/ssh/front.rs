@@ -14,7 +14,7 @@ use super::channels::Channels;
 use super::gatekeeper::Gatekeeper;
 use super::host_identity::{HostCertificateError, HostIdentity, Prover};
 use super::leg::{self, LINGER, Leg};
-use super::login::{Admitted, Login, LoginError};
+use super::login::{Admitted, Deadline, Login, LoginError};
 use super::pipe::{self, Bounds, Keepalive, Terms};
 use super::record::{Recorders, SessionRecorder};
 use super::refusals::{Refusals, Whose};
@@ -106,21 +106,27 @@ impl SshFront {
             return;
         };
         // Boxed: each part's state is large, and neither a client that stalls nor an idle session should carry the other's.
-        let Some((client, admitted)) = Box::pin(self.log_in(client, peer)).await else {
+        let Some((client, admitted)) = Box::pin(self.log_in(client, peer, &mut permit)).await
+        else {
             return;
         };
         permit.admitted();
         Box::pin(self.relay(client, admitted, peer)).await;
     }
 
-    async fn log_in(&self, client: Leg, peer: SocketAddr) -> Option<(Leg, Admitted)> {
-        let deadline = Instant::now() + self.gatekeeper.login_grace;
+    async fn log_in(
+        &self,
+        client: Leg,
+        peer: SocketAddr,
+        permit: &mut Permit,
+    ) -> Option<(Leg, Admitted)> {
+        let deadline = Deadline::after(self.gatekeeper.login_grace);
         let toll = Toll::new(&self.tolls, peer.ip());
-        let mut login = Login::new(&self.gatekeeper, client, peer, deadline, toll);
+        let terms = (deadline.clone(), permit);
+        let mut login = Login::new(&self.gatekeeper, client, peer, terms, toll);
         let outcome = tokio::select! {
-            outcome = tokio::time::timeout_at(deadline.into(), login.run()) => {
-                outcome.unwrap_or(Err(LoginError::TooSlow(self.gatekeeper.login_grace)))
-            }
+            outcome = login.run() => outcome,
+            () = deadline.passed() => Err(LoginError::TooSlow(self.gatekeeper.login_grace)),
             () = self.shutdown.ending.cancelled() => return None,
         };
         match outcome {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::ca::UserCa;
 use super::client_env::ClientEnv;
 use super::host_keys::{HostKeyError, InstanceKeys};
-use super::login::Plan;
+use super::login::{Plan, Waiting};
 use super::policies::Policies;
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::ClientSettings;
@@ -30,6 +30,10 @@ pub(super) struct Gatekeeper {
     pub ca: UserCa,
     pub pool: SharedPool,
     pub login_grace: Duration,
+    /// How long a login stands in line.
+    pub queue_time: Duration,
+    pub waiting: Waiting,
+    pub metrics: Metrics,
     /// For a connect to an instance with its handshake.
     pub connect_timeout: Duration,
     /// Failed passwords and signatures on one connection.
@@ -64,6 +68,9 @@ impl Gatekeeper {
             ca: UserCa::load(&config.user_ca)?,
             pool,
             login_grace: config.login_grace,
+            queue_time: config.queue_time,
+            waiting: Waiting::default(),
+            metrics: metrics.clone(),
             connect_timeout: config.connect_timeout,
             tries_max: config.auth.max_tries,
             offers_max: config.auth.max_offers,

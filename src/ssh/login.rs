@@ -4,9 +4,11 @@
 //! reach one. Public keys are checked here and become a short-lived certificate inward; passwords and
 //! keyboard-interactive rounds pass to the instance as they are, and its answers come back as they are.
 
+mod deadline;
 mod error;
 mod factors;
 mod keys;
+mod line;
 mod placing;
 mod relayed;
 #[cfg(test)]
@@ -15,8 +17,10 @@ mod tests;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+pub(super) use deadline::Deadline;
 pub(super) use error::LoginError;
 pub(super) use factors::Plan;
+pub(super) use line::Waiting;
 
 use super::gatekeeper::Gatekeeper;
 use super::leg::{LINGER, Leg};
@@ -26,6 +30,7 @@ use super::wire::message::{self, number};
 use super::wire::userauth::{self, AuthRequest, Method};
 use crate::config::AuthMethod;
 use crate::identity::grant::{Grant, Verified};
+use crate::net::accept::Permit;
 use crate::pool::login_name::LoginNameError;
 use crate::pool::{InstanceId, LoginName};
 use crate::shared_pool::Seat;
@@ -43,7 +48,8 @@ pub(super) struct Admitted {
 pub(super) struct Login<'a> {
     gatekeeper: &'a Gatekeeper,
     peer: SocketAddr,
-    deadline: Instant,
+    deadline: Deadline,
+    permit: &'a mut Permit,
     toll: Toll,
     /// When the request at hand came.
     asked_at: Instant,
@@ -73,13 +79,14 @@ impl<'a> Login<'a> {
         gatekeeper: &'a Gatekeeper,
         client: Leg,
         peer: SocketAddr,
-        deadline: Instant,
+        (deadline, permit): (Deadline, &'a mut Permit),
         toll: Toll,
     ) -> Self {
         Self {
             gatekeeper,
             peer,
             deadline,
+            permit,
             toll,
             asked_at: Instant::now(),
             client,

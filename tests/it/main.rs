@@ -47,6 +47,7 @@ mod penalties;
 mod policy;
 mod programs;
 mod proxied;
+mod queue;
 mod recording;
 mod scanners;
 mod smuggling;

@@ -41,7 +41,10 @@ fn thirty_people_at_once_land_ten_on_each_of_three() {
 fn a_full_pool_refuses_and_says_so() {
     let world = World::new();
     let sshds = Sshd::start_many(&world, 2, Logins::Certificates);
-    let gate = GateSetup::over(&sshds).pool("capacity = 1").start(&world);
+    let gate = GateSetup::over(&sshds)
+        .pool("capacity = 1")
+        .ssh("queue_time = \"2s\"")
+        .start(&world);
     let door = gate.door(&world);
     let held: Vec<Running> = world
         .people(1..=2)

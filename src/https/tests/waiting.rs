@@ -48,7 +48,7 @@ async fn only_people_who_look_get_the_page_and_a_ticket() {
             assert!(reply.body.len() < 100, "cheap: {}", reply.text());
             assert!(reply.set_cookies().is_empty());
         }
-        assert_eq!(gate.front.waiting.ahead_in("main"), at);
+        assert_eq!(gate.pool.lines().len("main"), at);
         let japanese = ("accept-language", "ja, en;q=0.5");
         let page = client.get("/hub/home?a=1", &[HTML, GO, japanese]).await;
         assert_eq!(page.status, 503);
@@ -64,7 +64,7 @@ async fn only_people_who_look_get_the_page_and_a_ticket() {
         assert!(ticket.starts_with("__Host-poolgate-wait="), "{ticket}");
         let again = client.get("/hub/home", &[HTML, GO]).await;
         assert!(again.set_cookies().is_empty(), "the ticket is kept");
-        assert_eq!(gate.front.waiting.ahead_in("main"), at + 1);
+        assert_eq!(gate.pool.lines().len("main"), at + 1);
     }
     assert_eq!(one.seen().len(), 0);
 }
@@ -140,7 +140,7 @@ async fn the_first_in_line_is_called_and_nobody_passes() {
         !is_ready && told["say"] == "You are next in line.",
         "{told}"
     );
-    assert_eq!(gate.front.waiting.ahead_in("main"), 2);
+    assert_eq!(gate.pool.lines().len("main"), 2);
 }
 
 #[tokio::test]
@@ -281,4 +281,44 @@ async fn a_form_of_a_machine_that_is_gone_leads_to_the_form_of_another() {
         client.get(login, &[HTML, GO]).await.text(),
         &*left.instance.id.name
     );
+}
+
+#[tokio::test]
+async fn a_person_who_waits_by_ssh_and_with_a_browser_has_one_ticket() {
+    let one = TestInstance::start("vm1").await;
+    let gate = Gate::start(&[&one]).await;
+    let mut alice = gate.h2().await;
+    log_in(&mut alice).await;
+    // Her machine is gone, and the only other one is full.
+    let mut other = one.instance.clone();
+    other.id.name = "vm2".into();
+    other.capacity = 1;
+    gate.pool.sync_instances("main", vec![other.clone()]);
+    for _ in 0..2 {
+        gate.pool.observe(&other.id, Protocol::Jupyter, Health::Up);
+        gate.pool.observe(&other.id, Protocol::Ssh, Health::Up);
+    }
+    let bob = crate::pool::LoginRequest {
+        user: Some("bob".to_owned()),
+        proved: true,
+        pool: None,
+        instance: None,
+        protocol: Protocol::Ssh,
+        peer: [127, 0, 0, 1].into(),
+        exclude: Vec::new(),
+        patient: false,
+    };
+    let seat = gate.pool.place(&bob).unwrap();
+    gate.published(|snapshot| snapshot.sessions.iter().any(|one| *one.instance == *"vm2"))
+        .await;
+    assert_eq!(alice.get("/hub/home", &[HTML, GO]).await.status, 503);
+    let lines = gate.pool.lines();
+    let waiter = crate::pool::Waiter::Person("alice".into());
+    let by = (Protocol::Ssh, [127, 0, 0, 1].into());
+    let stand = lines.join(&"main".into(), &waiter, by, &gate.pool.snapshot());
+    assert_eq!(stand.unwrap().ahead, Some(0));
+    let views = lines.views();
+    assert_eq!(views.len(), 1, "{views:?}");
+    assert_eq!(views[0].by, [Protocol::Ssh, Protocol::Jupyter]);
+    drop(seat);
 }

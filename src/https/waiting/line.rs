@@ -1,19 +1,17 @@
-//! The lines of all pools, what somebody in one is told, and bounds on those who are held or watch.
+//! Browsers in the lines of the pools: what somebody there is told, and bounds on those who are held or watch.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::outlook::{Outlook, Wake};
 use crate::https::pages::words::Words;
 use crate::https::route::Ask;
 use crate::net::source::Source;
-use crate::pool::{Queue, Snapshot, Waiter};
+use crate::pool::{Outlook, Protocol, Snapshot, Waiter};
+use crate::shared_pool::{SharedPool, Stand};
 use crate::telemetry::metrics::Metrics;
 
 /// The cookie of a browser that waits. Random and kept in no table but the line's: it only says whose place it is.
@@ -27,30 +25,13 @@ const STREAMS_PER_SOURCE_MAX: usize = 600;
 const LEFT_STEP_S: u64 = 5;
 
 pub struct Waiting {
-    lines: Mutex<HashMap<Arc<str>, Line>>,
-    /// Tickets in all lines.
-    count: AtomicUsize,
+    pool: SharedPool,
     held: Arc<Semaphore>,
     streams: Arc<Mutex<HashMap<Source, usize>>>,
     metrics: Metrics,
 }
 
-#[derive(Default)]
-struct Line {
-    queue: Queue,
-    wake: Wake,
-}
-
-/// Where somebody stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stand {
-    /// How many stand in front; `None` for whom there is no room even in the line.
-    pub ahead: Option<usize>,
-    outlook: Outlook,
-    left_s: Option<u64>,
-}
-
-/// The same in words, as pages and their script take it.
+/// Where somebody stands in words, as pages and their script take it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Told {
     pub title: &'static str,
@@ -67,10 +48,9 @@ pub struct StreamGuard {
 }
 
 impl Waiting {
-    pub fn new(metrics: Metrics) -> Self {
+    pub fn new(pool: SharedPool, metrics: Metrics) -> Self {
         Self {
-            lines: Mutex::default(),
-            count: AtomicUsize::new(0),
+            pool,
             held: Arc::new(Semaphore::new(HELD_MAX)),
             streams: Arc::default(),
             metrics,
@@ -79,75 +59,48 @@ impl Waiting {
 
     /// Nobody waits anywhere: what every request asks first.
     pub fn is_empty(&self) -> bool {
-        self.count.load(Ordering::Relaxed) == 0
+        self.pool.lines().is_empty()
     }
 
     /// How many stand in front of this one; `None` without a ticket.
     pub fn ahead(&self, ask: &Ask) -> Option<usize> {
         let waiter = super::waiter(ask, ask.ticket)?;
-        self.lines().get(&ask.pool)?.queue.ahead(&waiter)
+        self.pool.lines().ahead(&ask.pool, &waiter)
     }
 
-    /// All who wait in a pool.
-    #[cfg(test)]
-    pub fn ahead_in(&self, pool: &str) -> usize {
-        self.lines().get(pool).map_or(0, |line| line.queue.len())
-    }
-
-    /// The same, and all who wait for one without a ticket.
-    pub fn ahead_of_all_but(&self, ask: &Ask) -> usize {
-        let all = || {
-            self.lines()
-                .get(&ask.pool)
-                .map_or(0, |line| line.queue.len())
-        };
-        self.ahead(ask).unwrap_or_else(all)
+    /// The free seats are for others who came first.
+    pub fn is_behind(&self, ask: &Ask) -> bool {
+        let waiter = super::waiter(ask, ask.ticket);
+        let lines = self.pool.lines();
+        let snapshot = self.pool.snapshot();
+        lines.is_behind(&ask.pool, waiter.as_ref(), Protocol::Jupyter, &snapshot)
     }
 
     /// Takes a ticket, or finds the one that is there.
     pub fn join(
         &self,
         pool: &Arc<str>,
-        waiter: Waiter,
+        waiter: &Waiter,
         peer: SocketAddr,
         snapshot: &Snapshot,
     ) -> Stand {
-        let (now, outlook) = (Instant::now(), Outlook::of(snapshot, pool));
         let source = Source::of(peer.ip()).address();
-        let mut lines = self.lines();
-        let line = lines.entry(pool.clone()).or_default();
-        line.wake.note(outlook.is_open, now);
-        let joined = line.queue.join(waiter, source, now);
-        let left_s = line.wake.left_s(now);
-        self.recount(&lines);
-        drop(lines);
-        if let Err(full) = joined {
+        let by = (Protocol::Jupyter, source);
+        let joined = self.pool.lines().join(pool, waiter, by, snapshot);
+        joined.unwrap_or_else(|full| {
             tracing::debug!(%pool, %peer, %full, "somebody finds no room in the line");
             self.metrics.count_limit("https.queue");
-        }
-        Stand {
-            ahead: joined.ok(),
-            outlook,
-            left_s,
-        }
+            Stand {
+                outlook: self.outlook(snapshot, pool),
+                ..Stand::CROWDED
+            }
+        })
     }
 
     /// Where somebody with a ticket stands, who is there by asking; `None` without one.
     pub fn watch(&self, pool: &Arc<str>, waiter: &Waiter, snapshot: &Snapshot) -> Option<Stand> {
-        let (now, outlook) = (Instant::now(), Outlook::of(snapshot, pool));
-        let mut lines = self.lines();
-        let line = lines.get_mut(pool)?;
-        line.wake.note(outlook.is_open, now);
-        let ahead = line.queue.touch(waiter, now)?;
-        let stand = Stand {
-            ahead: Some(ahead),
-            outlook,
-            left_s: line.wake.left_s(now),
-        };
-        if stand.is_ready() {
-            line.queue.call(waiter, now);
-        }
-        Some(stand)
+        let lines = self.pool.lines();
+        lines.watch(pool, waiter, Protocol::Jupyter, snapshot)
     }
 
     /// This one has a seat.
@@ -155,31 +108,13 @@ impl Waiting {
         if self.is_empty() {
             return;
         }
-        let Some(waiter) = super::waiter(ask, ask.ticket) else {
-            return;
-        };
-        let mut lines = self.lines();
-        if let Some(line) = lines.get_mut(&ask.pool) {
-            line.queue.leave(&waiter);
+        if let Some(waiter) = super::waiter(ask, ask.ticket) {
+            self.pool.lines().leave(&ask.pool, &waiter);
         }
-        self.recount(&lines);
-    }
-
-    /// Forgets those who are gone, and notes which pools are open again.
-    pub fn sweep(&self, snapshot: &Snapshot) {
-        let now = Instant::now();
-        let mut lines = self.lines();
-        for (pool, line) in lines.iter_mut() {
-            line.queue.expire(now);
-            if Outlook::of(snapshot, pool).is_open {
-                line.wake.note(true, now);
-            }
-        }
-        self.recount(&lines);
     }
 
     pub fn outlook(&self, snapshot: &Snapshot, pool: &str) -> Outlook {
-        Outlook::of(snapshot, pool)
+        Outlook::of(snapshot, pool, Protocol::Jupyter)
     }
 
     /// Leave to be held; `None` where so many are that this one is shown the page.
@@ -203,42 +138,13 @@ impl Waiting {
             streams: self.streams.clone(),
         })
     }
-
-    fn recount(&self, lines: &HashMap<Arc<str>, Line>) {
-        let mut count = 0_usize;
-        for (pool, line) in lines {
-            count = count.saturating_add(line.queue.len());
-            self.metrics.set_queue(pool, line.queue.len());
-        }
-        self.count.store(count, Ordering::Relaxed);
-    }
-
-    fn lines(&self) -> MutexGuard<'_, HashMap<Arc<str>, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Stand {
-    pub const CROWDED: Self = Self {
-        ahead: None,
-        outlook: Outlook {
-            is_open: true,
-            free: 0,
-            is_hub_starting: false,
-            is_likely: false,
-        },
-        left_s: None,
-    };
-
-    /// There is a free seat for this one.
-    pub fn is_ready(&self) -> bool {
-        self.ahead.is_some_and(|ahead| ahead < self.outlook.free)
-    }
-
-    pub fn told(&self, words: &Words) -> Told {
-        let outlook = &self.outlook;
-        let (title, say, step) = match self.ahead {
-            _ if self.is_ready() => (words.starting, words.ready_say.to_owned(), 2),
+impl Told {
+    pub fn of(stand: &Stand, words: &Words) -> Self {
+        let outlook = &stand.outlook;
+        let (title, say, step) = match stand.ahead {
+            _ if stand.is_ready() => (words.starting, words.ready_say.to_owned(), 2),
             _ if !outlook.is_open && outlook.is_hub_starting => {
                 (words.starting, words.hub_say.to_owned(), 1)
             }
@@ -250,7 +156,7 @@ impl Stand {
                 (words.full, words.line_say.replace("{n}", &place), -1)
             }
         };
-        let more = match self.left_s.filter(|_| step == 0 || step == 1) {
+        let more = match stand.left_s.filter(|_| step == 0 || step == 1) {
             None => String::new(),
             Some(0) => words.longer_more.to_owned(),
             Some(left) => {
@@ -258,7 +164,7 @@ impl Stand {
                 words.left_more.replace("{n}", &coarse.to_string())
             }
         };
-        Told {
+        Self {
             title,
             say,
             more,

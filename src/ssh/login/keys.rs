@@ -163,7 +163,7 @@ impl Login<'_> {
         grant: &Grant,
     ) -> Result<Result<AuthReply, LogInError>, LoginError> {
         let answer = upstream
-            .log_in(self.gatekeeper, grant, self.peer.ip(), self.deadline)
+            .log_in(self.gatekeeper, grant, self.peer.ip(), self.deadline.at())
             .await;
         match answer {
             Ok((verdict, banners)) => {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::leg::LegError;
 use super::super::upstream::{self, OnBehalfOf, Upstream};
+use super::line::LAST_WORDS;
 use super::{Login, LoginError};
 use crate::pool::{Instance, LoginRequest, Protocol, Refusal};
 use crate::shared_pool::Seat;
@@ -12,8 +12,6 @@ use crate::shared_pool::Seat;
 const DIALS_MAX: usize = 3;
 /// Of its wait for a seat, how long a login leaves one to others that is not the next by load.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Left of the login's time when waiting for a seat stops, so that the person still hears why.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Login<'_> {
     pub(super) async fn place_and_dial(&mut self, proved: bool) -> Result<Upstream, LoginError> {
@@ -74,43 +72,34 @@ impl Login<'_> {
         .await
     }
 
-    /// Reserves a seat; a person who has proved who they are waits for one while the login's time lasts.
+    /// Reserves a seat; a person who has proved who they are stands in line for one.
     async fn seat(&mut self, request: &LoginRequest) -> Result<Seat, LoginError> {
         let mut changes = self.gatekeeper.pool.subscribe();
         let began = Instant::now();
-        let mut told = false;
+        let mut wait = None;
         loop {
             let patience = PATIENCE.saturating_sub(began.elapsed());
             let request = LoginRequest {
                 patient: request.proved && !patience.is_zero(),
                 ..request.clone()
             };
-            let refusal = match self.gatekeeper.pool.place(&request) {
-                Ok(seat) => return Ok(seat),
+            let refusal = match self.try_seat(&request) {
+                Ok(seat) => {
+                    self.leave_line(wait);
+                    return Ok(seat);
+                }
                 Err(refusal) => refusal,
             };
-            let is_in_line = matches!(refusal, Refusal::InLine(_));
-            let may_pass = is_in_line || matches!(refusal, Refusal::Full(_) | Refusal::NoneUp(_));
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            if !may_pass || !request.proved || !request.exclude.is_empty() || left <= LAST_WORDS {
-                return Err(refusal.into());
-            }
-            let left = match is_in_line {
-                true => patience,
-                false => left - LAST_WORDS,
-            };
-            if !told && !is_in_line {
-                told = true;
-                self.inform(&format!("{refusal}; waiting for a seat"))
-                    .await?;
-            }
-            let changed = tokio::select! {
-                changed = tokio::time::timeout(left, changes.changed()) => changed,
-                // Nobody may be seated who has given up waiting.
-                () = self.client.closed() => return Err(LoginError::Client(LegError::Closed)),
-            };
-            if !is_in_line && !matches!(changed, Ok(Ok(()))) {
-                return Err(refusal.into());
+            let may_wait = request.proved && request.exclude.is_empty();
+            match refusal {
+                Refusal::InLine(_) if may_wait && self.deadline.left() > LAST_WORDS => {
+                    self.look_again(&mut changes, patience).await?;
+                }
+                Refusal::Full(_) | Refusal::NoneUp(_) if may_wait => {
+                    self.stand_in_line(&mut wait, &request, refusal, &mut changes)
+                        .await?;
+                }
+                refusal => return Err(refusal.into()),
             }
         }
     }

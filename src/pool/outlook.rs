@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pool::{AdminState, Health, InstanceView, Snapshot};
+use super::instance::{AdminState, Health, Protocol};
+use super::snapshot::{InstanceView, Snapshot};
 
 /// Longer than this is an outage, of which the next wake tells nothing.
 const WAKE_MAX: Duration = Duration::from_secs(30 * 60);
@@ -12,7 +13,7 @@ const WAKE_MAX: Duration = Duration::from_secs(30 * 60);
 pub struct Outlook {
     /// Some instance takes people, whether or not it has room.
     pub is_open: bool,
-    /// Seats that are free for browsers.
+    /// Seats that are free for those who come this way.
     pub free: usize,
     /// A machine runs, and its hub does not answer yet.
     pub is_hub_starting: bool,
@@ -21,11 +22,18 @@ pub struct Outlook {
 }
 
 impl Outlook {
-    pub fn of(snapshot: &Snapshot, pool: &str) -> Self {
+    /// For those who come by this protocol.
+    pub fn of(snapshot: &Snapshot, pool: &str, by: Protocol) -> Self {
         let mut outlook = Self::default();
         let is_ready = |view: &&InstanceView| view.admin_state == AdminState::Ready;
         for view in snapshot.instances_of(pool).filter(is_ready) {
-            match view.services.jupyter {
+            let service = match by {
+                Protocol::Ssh => Some(view.services.ssh),
+                Protocol::Jupyter => view.services.jupyter,
+            };
+            // Whose sshd answers runs, whatever its hub does.
+            let has_booted = by == Protocol::Jupyter && view.services.ssh == Health::Up;
+            match service {
                 Some(Health::Up) => {
                     outlook.is_open = true;
                     let free = view.capacity.saturating_sub(view.sessions);
@@ -33,16 +41,14 @@ impl Outlook {
                     outlook.free = outlook.free.saturating_add(free);
                 }
                 Some(Health::NoLogins) => {
-                    outlook.is_hub_starting = true;
+                    outlook.is_hub_starting |= by == Protocol::Jupyter;
                     outlook.is_likely = true;
                 }
                 Some(Health::Unknown) => {
-                    outlook.is_hub_starting |= view.services.ssh == Health::Up;
+                    outlook.is_hub_starting |= has_booted;
                     outlook.is_likely = true;
                 }
-                Some(Health::Down) => {
-                    outlook.is_hub_starting |= view.services.ssh == Health::Up;
-                }
+                Some(Health::Down) => outlook.is_hub_starting |= has_booted,
                 None => {}
             }
         }
@@ -85,7 +91,7 @@ impl Wake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{InstanceId, Now, PlacementPolicy, Pool, PoolRules, Protocol};
+    use crate::pool::{InstanceId, Now, PlacementPolicy, Pool, PoolRules};
     use std::time::SystemTime;
 
     fn outlook(state: impl FnOnce(&mut Pool, &dyn Fn(&str) -> InstanceId, Now)) -> Outlook {
@@ -116,7 +122,7 @@ mod tests {
         };
         pool.sync_instances("main", vec![instance("a"), instance("b")], now);
         state(&mut pool, &id, now);
-        Outlook::of(&pool.snapshot(), "main")
+        Outlook::of(&pool.snapshot(), "main", Protocol::Jupyter)
     }
 
     #[test]

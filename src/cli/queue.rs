@@ -1,0 +1,30 @@
+//! `poolgate queue`: who waits for a seat, by which doors, since when.
+
+use std::process::ExitCode;
+
+use super::args::ShowArgs;
+use super::table::{age, table};
+use super::{Failure, client};
+use crate::pool::WaiterView;
+
+pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
+    client::show(args, "/api/v1/queue", |queue: Vec<WaiterView>| {
+        let headings = ["POOL", "PLACE", "USER", "BY", "SOURCE", "WAITS", "THERE"];
+        let rows: Vec<_> = queue.iter().map(row).collect();
+        table(headings, &rows)
+    })
+    .await
+}
+
+fn row(waiter: &WaiterView) -> [String; 7] {
+    let by: Vec<String> = waiter.by.iter().map(ToString::to_string).collect();
+    [
+        waiter.pool.to_string(),
+        waiter.place.to_string(),
+        waiter.user.as_deref().unwrap_or("-").to_owned(),
+        by.join(","),
+        waiter.source.to_string(),
+        age(waiter.since),
+        if waiter.is_there { "yes" } else { "cut off" }.to_owned(),
+    ]
+}

@@ -1,0 +1,284 @@
+//! An ssh login in the line for a seat: the same line that browsers stand in, one ticket a person.
+//!
+//! Only people who have proved who they are stand there. Their ticket outlives their connection for a minute, so that who
+//! was cut off returns to their place. What they are told are banner lines, which every client shows as they come.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::super::leg::LegError;
+use super::{Login, LoginError};
+use crate::net::source::Source;
+use crate::pool::{LoginRequest, Protocol, Refusal, Snapshot, Waiter};
+use crate::shared_pool::{Seat, Stand};
+
+/// Left of a login's time when waiting stops, so that the person still hears why.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The least time between two looks: everybody in line looks when a seat comes free.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The most, so that a ticket is kept and seconds are counted.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// The least time between two lines.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
+/// Seconds left are told so coarsely, for a line cannot be taken back.
+const LEFT_STEP_S: u64 = 30;
+/// Connections of one person that wait at once: an editor opens a few, and one ticket serves them all.
+const WAITING_PER_PERSON_MAX: usize = 8;
+
+/// How many connections of each person wait.
+#[derive(Clone, Default)]
+pub(in crate::ssh) struct Waiting(Arc<Mutex<HashMap<Arc<str>, usize>>>);
+
+impl Waiting {
+    fn enter(&self, user: &Arc<str>) -> Option<Entered> {
+        let mut people = self.lock();
+        let count = people.entry(user.clone()).or_default();
+        if *count >= WAITING_PER_PERSON_MAX {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        Some(Entered {
+            waiting: self.clone(),
+            user: user.clone(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One waiting connection, until it is dropped.
+struct Entered {
+    waiting: Waiting,
+    user: Arc<str>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut people = self.waiting.lock();
+        if let Some(count) = people.get_mut(&self.user) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                people.remove(&self.user);
+            }
+        }
+    }
+}
+
+/// A wait that has begun.
+pub(super) struct Wait {
+    pool: Arc<str>,
+    waiter: Waiter,
+    /// What the login had left when it began.
+    left: Duration,
+    is_long: bool,
+    told: Option<(String, Instant)>,
+    _entered: Entered,
+}
+
+impl Login<'_> {
+    /// A seat, unless the free ones are for others who came first.
+    pub(super) fn try_seat(&self, request: &LoginRequest) -> Result<Seat, Refusal> {
+        let pool = &self.gatekeeper.pool;
+        if pool.lines().is_empty() {
+            return pool.place(request);
+        }
+        let snapshot = pool.snapshot();
+        let waiter = waiter(request);
+        let is_behind = pool_of(request, &snapshot).is_some_and(|name| {
+            let lines = pool.lines();
+            lines.is_behind(&name, waiter.as_ref(), Protocol::Ssh, &snapshot)
+        });
+        match is_behind {
+            true => pool.place_behind(request),
+            false => pool.place(request),
+        }
+    }
+
+    /// The seat is theirs: the ticket goes back, and the login goes on with the time it had.
+    pub(super) fn leave_line(&self, wait: Option<Wait>) {
+        if let Some(wait) = wait {
+            self.gatekeeper.pool.lines().leave(&wait.pool, &wait.waiter);
+            self.deadline.leave(wait.left);
+        }
+    }
+
+    /// Stands in line until something may have changed; an error once there is no use in it.
+    pub(super) async fn stand_in_line(
+        &mut self,
+        wait: &mut Option<Wait>,
+        request: &LoginRequest,
+        refusal: Refusal,
+        changes: &mut watch::Receiver<Arc<Snapshot>>,
+    ) -> Result<(), LoginError> {
+        let snapshot = changes.borrow_and_update().clone();
+        if wait.is_none() {
+            *wait = self.begin_wait(request, &snapshot);
+        }
+        let Some(wait) = wait else {
+            return Err(refusal.into());
+        };
+        let source = Source::of(self.peer.ip()).address();
+        let by = (Protocol::Ssh, source);
+        let lines = self.gatekeeper.pool.lines();
+        let stand = match lines.join(&wait.pool, &wait.waiter, by, &snapshot) {
+            Ok(stand) => stand,
+            Err(full) => {
+                tracing::debug!(peer = %self.peer, %full, "a login finds no room in the line");
+                self.gatekeeper.metrics.count_limit("ssh.queue");
+                return Err(refusal.into());
+            }
+        };
+        // Where nothing is up and nothing starts, there is no line to speak of: the login waits for as long as it may.
+        if !wait.is_long && (stand.outlook.is_open || stand.outlook.is_likely) {
+            wait.is_long = true;
+            self.deadline.leave(self.gatekeeper.queue_time + LAST_WORDS);
+        }
+        let left = self.deadline.left();
+        if left <= LAST_WORDS {
+            return Err(refusal.into());
+        }
+        self.tell_stand(wait, &stand).await?;
+        self.look_again(changes, LOOK_INTERVAL.min(left.saturating_sub(LAST_WORDS)))
+            .await
+    }
+
+    /// Waits for a change of the pool, at most so long; an error if the client goes away.
+    pub(super) async fn look_again(
+        &mut self,
+        changes: &mut watch::Receiver<Arc<Snapshot>>,
+        at_most: Duration,
+    ) -> Result<(), LoginError> {
+        let looking = async {
+            tokio::time::sleep(PAUSE.min(at_most)).await;
+            // Changed or not: time has passed.
+            drop(tokio::time::timeout(at_most, changes.changed()).await);
+        };
+        tokio::select! {
+            () = looking => Ok(()),
+            // Nobody may be seated who has given up waiting.
+            () = self.client.closed() => Err(LoginError::Client(LegError::Closed)),
+        }
+    }
+
+    fn begin_wait(&mut self, request: &LoginRequest, snapshot: &Snapshot) -> Option<Wait> {
+        let waiter = waiter(request)?;
+        let Waiter::Person(user) = &waiter else {
+            return None;
+        };
+        let Some(entered) = self.gatekeeper.waiting.enter(user) else {
+            self.gatekeeper.metrics.count_limit("ssh.queue");
+            return None;
+        };
+        let pool = pool_of(request, snapshot)?;
+        // Who has proved who they are keeps nobody else from logging in.
+        self.permit.admitted();
+        Some(Wait {
+            pool,
+            waiter,
+            left: self.deadline.left(),
+            is_long: false,
+            told: None,
+            _entered: entered,
+        })
+    }
+
+    async fn tell_stand(&mut self, wait: &mut Wait, stand: &Stand) -> Result<(), LoginError> {
+        let words = words(&wait.pool, stand);
+        let is_new = wait
+            .told
+            .as_ref()
+            .is_none_or(|(before, at)| *before != words && at.elapsed() >= TELL_INTERVAL);
+        if is_new {
+            self.inform(&words).await?;
+            wait.told = Some((words, Instant::now()));
+        }
+        Ok(())
+    }
+}
+
+/// Nobody stands in line by a name that is only claimed.
+fn waiter(request: &LoginRequest) -> Option<Waiter> {
+    let user = request.user.as_deref().filter(|_| request.proved)?;
+    Some(Waiter::Person(user.into()))
+}
+
+fn pool_of(request: &LoginRequest, snapshot: &Snapshot) -> Option<Arc<str>> {
+    let is_meant = |name: &str, default: bool| match &request.pool {
+        Some(wanted) => name == wanted,
+        None => default,
+    };
+    let mut pools = snapshot.pools.iter();
+    let pool = pools.find(|pool| is_meant(&pool.name, pool.default))?;
+    Some(pool.name.clone())
+}
+
+fn words(pool: &str, stand: &Stand) -> String {
+    let place = match stand.ahead {
+        _ if !stand.outlook.is_open => {
+            let begin = format!("no instance of pool {pool} is up");
+            return match stand.left_s {
+                Some(left @ 1..) => {
+                    let coarse = left.div_ceil(LEFT_STEP_S).saturating_mul(LEFT_STEP_S);
+                    format!(
+                        "{begin}; waiting for one, which took about {coarse} s more the last times"
+                    )
+                }
+                Some(0) => {
+                    format!("{begin}; waiting for one, which takes longer than the last times")
+                }
+                None => format!("{begin}; waiting for one"),
+            };
+        }
+        None | Some(0) => "you are next in line".to_owned(),
+        Some(ahead) => format!("you are number {} in line", ahead.saturating_add(1)),
+    };
+    format!("every instance of pool {pool} is full; {place} and get in as soon as a seat is free")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Outlook;
+
+    #[test]
+    fn the_place_and_the_wait_are_told_in_plain_words() {
+        let full = Stand::CROWDED;
+        let stand = |ahead| Stand {
+            ahead: Some(ahead),
+            ..full
+        };
+        let next = words("main", &stand(0));
+        assert!(next.contains("full; you are next in line"), "{next}");
+        assert!(words("main", &stand(4)).contains("you are number 5 in line"));
+        let closed = |left_s| Stand {
+            outlook: Outlook::default(),
+            left_s,
+            ..stand(3)
+        };
+        assert!(words("main", &closed(None)).ends_with("is up; waiting for one"));
+        assert!(words("main", &closed(Some(31))).contains("about 60 s"));
+        assert_eq!(
+            words("main", &closed(Some(59))),
+            words("main", &closed(Some(31)))
+        );
+        assert!(words("main", &closed(Some(0))).contains("longer than"));
+    }
+
+    #[test]
+    fn one_person_waits_by_a_few_connections_at_most() {
+        let (waiting, alice) = (Waiting::default(), Arc::from("alice"));
+        let held: Vec<_> = (0..WAITING_PER_PERSON_MAX)
+            .map(|_| waiting.enter(&alice).unwrap())
+            .collect();
+        assert!(waiting.enter(&alice).is_none());
+        assert!(waiting.enter(&Arc::from("bob")).is_some());
+        drop(held);
+        assert!(waiting.enter(&alice).is_some());
+        assert!(waiting.lock().is_empty());
+    }
+}
