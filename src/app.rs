@@ -3,6 +3,7 @@
 //! Whatever can be wrong with files and addresses is found here, before the first instance is started or a login taken.
 
 mod doors;
+mod errands;
 mod state_dir;
 
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use crate::https;
 use crate::net::client_tls::ClientTls;
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Instance, PlacementPolicy, PoolRules, Snapshot};
-use crate::probe::{self, HubConfig, IdleProbe, ProbeConfig, Watched};
+use crate::probe::{self, HubConfig, IdleProbe, LoadProbe, ProbeConfig, Watched};
 use crate::shared_pool::{Audience, SharedPool};
 use crate::ssh::front::SshFront;
 use crate::telemetry::audit::AuditLog;
@@ -55,6 +56,7 @@ struct PoolFleet {
     name: String,
     probing: ProbeConfig,
     hubs: Option<HubConfig>,
+    load: Option<LoadProbe>,
     fleet: Box<dyn Fleet>,
 }
 
@@ -215,6 +217,7 @@ impl App {
                         interval: pool.hub_poll_interval,
                         tls,
                     }),
+                    load: self.load_probe(pool),
                     fleet,
                 })
             })
@@ -226,6 +229,7 @@ impl App {
             name,
             probing,
             hubs,
+            load,
             fleet,
         } in fleets
         {
@@ -243,6 +247,10 @@ impl App {
                     metrics.clone(),
                     ending.clone(),
                 ));
+            }
+            if let Some(load) = load {
+                let watching = load.watch(listing.clone(), ending.clone());
+                self.services.spawn(watching);
             }
             self.services.spawn(probe::watch_pool(
                 pool, name, probing, listing, metrics, ending,

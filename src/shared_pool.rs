@@ -20,7 +20,7 @@ pub use self::board::{Reader, Standing};
 pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
 use crate::pool::{
-    AdminState, Health, HubPerson, Instance, InstanceId, LoginRequest, Now, Placement,
+    AdminState, Health, HubPerson, Instance, InstanceId, LoginRequest, Measured, Now, Placement,
     PlacementReason, Pool, PoolRules, Protocol, Refusal, SessionId, Snapshot,
 };
 
@@ -119,6 +119,14 @@ impl SharedPool {
         // Most answers are the last one again.
         if is_changed {
             self.shared.changed.notify_one();
+        }
+    }
+
+    /// What an instance's machine tells of itself; `None` once that is too old.
+    pub fn measure(&self, id: &InstanceId, measured: Option<Measured>) {
+        let flip = self.change(|state, now| state.measure(id, measured, now));
+        if let Some(to) = flip {
+            tracing::info!(instance = %id, %to, "instance health changed by what its machine tells");
         }
     }
 

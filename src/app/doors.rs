@@ -49,6 +49,7 @@ impl App {
         let limits = Limits::new(Protocol::Ssh, bounds, parts.metrics.clone());
         let listeners = listen("ssh.listen", &ssh.listen)?;
         self.addresses.ssh = addresses_of(&listeners)?;
+        self.ssh = Some(front.clone());
         Ok(Door {
             front,
             listeners,
@@ -91,9 +92,8 @@ impl App {
         })
     }
 
-    pub(super) fn serve_ssh(&mut self, door: Door<SshFront>) {
+    pub(super) fn serve_ssh(&self, door: Door<SshFront>) {
         let front = door.front;
-        self.ssh = Some(front.clone());
         self.accept(door.listeners, &door.limits, move |stream, peer, permit| {
             front.clone().serve(stream, peer, permit)
         });

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use super::args::ShowArgs;
 use super::table::{age, table};
 use super::{Failure, client};
+use crate::pool::Measured;
 use crate::pool::snapshot::InstanceView;
 
 pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     client::show(args, "/api/v1/instances", |instances: Vec<InstanceView>| {
         let headings = [
             "POOL", "NAME", "ADDRESS", "STATE", "HEALTH", "SINCE", "SSH", "JUPYTER", "LOAD",
-            "SESSIONS",
+            "BUSY", "SESSIONS",
         ];
         let rows: Vec<_> = instances.iter().map(row).collect();
         table(headings, &rows)
@@ -19,7 +20,7 @@ pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     .await
 }
 
-fn row(instance: &InstanceView) -> [String; 10] {
+fn row(instance: &InstanceView) -> [String; 11] {
     [
         instance.pool.to_string(),
         instance.name.to_string(),
@@ -33,6 +34,14 @@ fn row(instance: &InstanceView) -> [String; 10] {
             _ => "off".to_owned(),
         },
         format!("{}/{}", instance.load, instance.capacity),
+        instance.measured.as_ref().map_or("-".to_owned(), busy),
         instance.sessions.to_string(),
     ]
+}
+
+fn busy(measured: &Measured) -> String {
+    let mut words = vec![format!("{}%", measured.load_percent)];
+    words.extend(measured.closed.as_deref().map(str::to_owned));
+    words.extend(measured.is_reboot_pending.then(|| "reboot".to_owned()));
+    words.join(" ")
 }

@@ -105,6 +105,10 @@ fn of_pool(name: &str, pool: &PoolConfig) -> Vec<Limit> {
         ("capacity", pool.capacity.to_string()),
         ("affinity", show_duration(pool.affinity)),
         ("health.timeout", show_duration(pool.health.timeout)),
+        (
+            "load.interval",
+            show_bound(pool.load.as_ref().map(|load| load.interval)),
+        ),
         ("scaling.min", pool.scaling.min.to_string()),
         ("scaling.max", pool.scaling.max.to_string()),
     ];

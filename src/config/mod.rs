@@ -9,6 +9,7 @@ pub mod faults;
 mod fleets;
 mod guards;
 mod limits;
+mod load;
 mod policy;
 mod pools;
 mod raw;
@@ -372,8 +373,32 @@ pub struct PoolConfig {
     /// `None` where no terminal is recorded.
     pub recording: Option<RecordingConfig>,
     pub health: HealthConfig,
+    /// `None` where instances are not asked how busy they are.
+    pub load: Option<LoadConfig>,
     pub fleet: FleetConfig,
     pub scaling: ScalingConfig,
+}
+
+/// How instances are asked how busy they are.
+#[derive(Clone, Debug)]
+pub struct LoadConfig {
+    pub source: LoadSource,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Looks in a row that fail until the last figures are forgotten.
+    pub stale_after: u32,
+    /// What must be mounted and writable for anybody new.
+    pub shared_drive: Option<PathBuf>,
+    /// The cloud's own announcements are asked for.
+    pub scheduled_events: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadSource {
+    /// A script over ssh, as this account.
+    Ssh { account: String },
+    /// An agent's word on this port, as HAProxy's `agent-check` has it.
+    Agent { port: u16 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

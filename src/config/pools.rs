@@ -7,6 +7,7 @@ use ::config::{Value, ValueKind};
 
 use super::certificates::instance_tls;
 use super::fleets::{self, Machines, is_name};
+use super::load;
 use super::policy;
 use super::raw::Section;
 use super::recording;
@@ -158,6 +159,7 @@ fn pool(
     let recordings = state_dir.join("recordings").join(name);
     let recording = recording::recording(section.section("recording"), recordings);
     let health = health(section.section("health"));
+    let load = load::load(section.section("load"));
     let scaling = scaling(section.section("scaling"));
     let mut fleet_section = section.section("fleet");
     let instances = state_dir.join("instances").join(name);
@@ -180,6 +182,7 @@ fn pool(
         hub_poll_interval,
         recording,
         health,
+        load,
         fleet: fleet?,
         scaling,
     })

@@ -3,6 +3,7 @@
 //!
 //! Files that keys name are not opened here: a configuration can be checked on another machine than it is for.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use super::doors::{self, Listening};
 use super::raw::{Raw, Section};
 use super::values::{listen_address_or_off, log_filter, path, path_or_off, word};
 use super::{
-    AdminConfig, AuditConfig, Config, FleetConfig, LogConfig, LogFormat, PoolConfig, pools,
+    AdminConfig, AuditConfig, Config, FleetConfig, LoadSource, LogConfig, LogFormat, PoolConfig,
+    pools,
 };
 
 /// `None` where something needed is missing or at fault; `raw` knows what.
@@ -33,6 +35,9 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
     let audit = audit(root.section("audit"));
     let log = log(root.section("log"));
     let pools = pools::pools(&mut root, &state_dir);
+    if let (Ok(None), Some(pools)) = (&ssh, &pools) {
+        check_load_sources(&root, pools);
+    }
     root.finish();
     let mut https = https.ok()?;
     let mut pools = pools?;
@@ -51,6 +56,20 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
         log,
         pools,
     })
+}
+
+/// Only the ssh door has what it takes to log in on an instance.
+fn check_load_sources(root: &Section<'_>, pools: &BTreeMap<String, PoolConfig>) {
+    let by_ssh = pools.iter().filter(|(_, pool)| {
+        let source = pool.load.as_ref().map(|load| &load.source);
+        matches!(source, Some(LoadSource::Ssh { .. }))
+    });
+    for (name, _) in by_ssh {
+        root.fault(
+            &format!("pools.{name}.load.source"),
+            "is \"ssh\", which needs an [ssh] section with a user_ca; write one, or \"agent\"",
+        );
+    }
 }
 
 /// Without a browser's door nobody asks for hubs: an instance that runs none is not half ill.

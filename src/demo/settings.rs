@@ -148,6 +148,7 @@ fn pool(folder: &Folder, choices: Choices) -> PoolConfig {
             rise: 1,
             fall: 2,
         },
+        load: None,
         scaling: ScalingConfig {
             min: choices.instances,
             max: choices.instances,

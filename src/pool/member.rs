@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::health::{ServiceHealth, overall};
 use super::instance::{AdminState, Health, Instance, Protocol};
+use super::measured::Measured;
 use super::snapshot::{HubView, InstanceView, ServicesView};
 
 #[derive(Clone, Debug)]
@@ -25,6 +26,9 @@ pub(super) struct Member {
     /// People whom only the hub knows there.
     pub direct: u32,
     pub hub: Option<HubView>,
+    measured: Option<Measured>,
+    /// Seats that were taken when it was measured.
+    seats_then: u32,
     /// People without a session who left a moment ago and will be sent back here.
     pub lingering: u32,
     /// When it was last chosen for somebody new; orders instances that are equally loaded, before `tie`.
@@ -57,6 +61,8 @@ impl Member {
             claimed: 0,
             direct: 0,
             hub: None,
+            measured: None,
+            seats_then: 0,
             lingering: 0,
             turn: 0,
             tie,
@@ -115,10 +121,36 @@ impl Member {
     }
 
     pub fn service(&self, protocol: Protocol) -> Option<Health> {
-        match protocol {
+        let told = self.measured.as_ref();
+        let is_closed = told.is_some_and(|told| told.closed.is_some());
+        let answered = match protocol {
             Protocol::Ssh => Some(self.ssh.verdict()),
             Protocol::Jupyter => self.instance.jupyter_port.map(|_| self.jupyter.verdict()),
+        };
+        match answered {
+            // The machine itself says that it takes nobody new.
+            Some(Health::Up) if is_closed => Some(Health::NoLogins),
+            answered => answered,
         }
+    }
+
+    /// People beyond those who are there that its machine's load is worth. Whoever came since it was measured is not in
+    /// the figure yet and counts on top, so that a herd does not follow a figure of before it.
+    pub fn burden(&self) -> u32 {
+        let Some(measured) = &self.measured else {
+            return 0;
+        };
+        let since = self.seats().saturating_sub(self.seats_then);
+        let worth = measured.worth(self.instance.capacity);
+        worth.saturating_add(since).saturating_sub(self.seats())
+    }
+
+    /// The new overall health if this flipped it.
+    pub fn measure(&mut self, measured: Option<Measured>, now: SystemTime) -> Option<Health> {
+        let before = self.health();
+        self.seats_then = self.seats();
+        self.measured = measured;
+        self.note_flip(before, now)
     }
 
     pub fn health(&self) -> Health {
@@ -141,6 +173,10 @@ impl Member {
             Protocol::Jupyter if self.instance.jupyter_port.is_none() => {}
             Protocol::Jupyter => self.jupyter.observe(answer, rise, fall),
         }
+        self.note_flip(before, now)
+    }
+
+    fn note_flip(&mut self, before: Health, now: SystemTime) -> Option<Health> {
         let after = self.health();
         if before == after {
             return None;
@@ -171,7 +207,7 @@ impl Member {
 
     pub fn services(&self) -> ServicesView {
         ServicesView {
-            ssh: self.ssh.verdict(),
+            ssh: self.service(Protocol::Ssh).unwrap_or(Health::Unknown),
             jupyter: self.service(Protocol::Jupyter),
         }
     }
@@ -187,6 +223,7 @@ impl Member {
             health_since: self.health_since,
             services: self.services(),
             hub: self.hub,
+            measured: self.measured.clone(),
             sessions: self.sessions(),
             capacity: instance.capacity,
             load: self.load(),

@@ -9,6 +9,7 @@ pub mod idle;
 pub mod instance;
 mod invariants;
 pub mod login_name;
+pub mod measured;
 mod member;
 mod order;
 pub mod outlook;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
 pub use login_name::{LoginName, LoginNameError};
+pub use measured::Measured;
 pub use outlook::{Outlook, Wake};
 pub use placement::{LoginRequest, Placement, PlacementPolicy, PlacementReason, Refusal};
 pub use queue::{Queue, QueueFull, Waiter};
@@ -156,6 +158,20 @@ impl Pool {
             roster.hear_hub(&id.name, people);
         }
         self.debug_check();
+    }
+
+    /// What an instance's machine tells of itself; `None` once that is too old. Returns its new overall health if it
+    /// flipped.
+    pub fn measure(
+        &mut self,
+        id: &InstanceId,
+        measured: Option<Measured>,
+        now: Now,
+    ) -> Option<Health> {
+        let roster = self.rosters.get_mut(&id.pool)?;
+        let flip = roster.update(&id.name, |member| member.measure(measured, now.wall));
+        self.debug_check();
+        flip.flatten()
     }
 
     /// False if there is no such instance.

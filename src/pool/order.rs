@@ -25,7 +25,7 @@ pub(super) struct Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rank {
     seats: u32,
-    /// People who left a moment ago and belong here.
+    /// People who left a moment ago and belong here, or the load of the machine beyond its people, whichever is more.
     lingering: u32,
     /// 0 only among the full.
     capacity: u32,
@@ -101,7 +101,7 @@ impl Standing {
     pub fn of(member: &Member, protocol: Protocol) -> Self {
         let rank = Rank {
             seats: member.seats(),
-            lingering: member.lingering,
+            lingering: member.lingering.max(member.burden()),
             capacity: member.instance.capacity,
             turn: member.turn,
             tie: member.tie,

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::instance::{AdminState, Health, InstanceId, Protocol};
+use super::measured::Measured;
 use super::placement::PlacementPolicy;
 use super::session::{SessionId, Stage};
 
@@ -54,6 +55,9 @@ pub struct InstanceView {
     /// What its hub says; `None` where it is not asked, or has not answered yet.
     #[serde(default)]
     pub hub: Option<HubView>,
+    /// What its machine tells of itself; `None` where it is not asked, or has not answered for too long.
+    #[serde(default)]
+    pub measured: Option<Measured>,
     /// Sessions of any stage.
     pub sessions: u32,
     pub capacity: u32,
@@ -155,7 +159,7 @@ impl Snapshot {
     }
 }
 
-mod rfc3339 {
+pub(super) mod rfc3339 {
     use std::time::SystemTime;
 
     use jiff::Timestamp;

@@ -1,6 +1,7 @@
 //! The rules of the pool, one test each; `model` tries them all together against a naive reference.
 
 mod affinity;
+mod measured;
 mod model;
 mod rules;
 mod servers;

@@ -26,11 +26,13 @@ mod api;
 mod http;
 mod hub;
 mod idle;
+mod load;
 mod ssh;
 mod token;
 
 pub use hub::{HubConfig, watch_hubs};
 pub use idle::{IdleProbe, Watched};
+pub use load::{LoadProbe, OpenShell, Shell};
 pub use token::{Grade, TokenFinding, examine_token};
 
 /// Between the probes of a service that has not risen yet: an instance that starts is in use within a moment.

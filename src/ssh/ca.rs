@@ -1,7 +1,7 @@
 //! Mints what a proven person logs in to an instance with: a fresh key and a certificate for it, of two minutes.
 //!
 //! The certificate allows what the grant allows and no more, so the instance's sshd enforces the person's restrictions
-//! as well. Deliberately absent: any way to mint without a `Grant`; keeping or reusing a minted key.
+//! as well. Deliberately absent: any way to mint for a person without a `Grant`; keeping or reusing a minted key.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -105,7 +105,7 @@ impl UserCa {
         entropy: &mut dyn Entropy,
     ) -> Result<Minted, MintError> {
         let limits = grant.restrictions();
-        let (valid_after, valid_before) = validity(limits, now)?;
+        let (valid_after, valid_before) = validity(limits.not_after, now)?;
         let mut critical_options = Vec::new();
         if let Some(command) = &limits.force_command {
             critical_options.push(("force-command", command.as_str()));
@@ -127,10 +127,38 @@ impl UserCa {
         let certificate = self.signer.sign(&request, entropy)?;
         Ok(Minted { key, certificate })
     }
+
+    /// The same for the gate's own errands, as an account that is nobody's: no terminal, nothing forwarded.
+    pub fn mint_for_gate(
+        &self,
+        account: &str,
+        now: SystemTime,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Minted, MintError> {
+        let (valid_after, valid_before) = validity(None, now)?;
+        let source = self.source_address.as_deref();
+        let options: Vec<_> = source
+            .map(|from| ("source-address", from))
+            .into_iter()
+            .collect();
+        let key = PrivateKey::generate_ed25519(entropy)?;
+        let request = UserCertificate {
+            public_blob: key.public_blob(),
+            key_id: &format!("{account} for poolgate itself"),
+            principals: &[account],
+            valid_after,
+            valid_before,
+            critical_options: &options,
+            extensions: &[],
+            serial: 0,
+        };
+        let certificate = self.signer.sign(&request, entropy)?;
+        Ok(Minted { key, certificate })
+    }
 }
 
 /// First second of validity and first second after it.
-fn validity(limits: &Restrictions, now: SystemTime) -> Result<(u64, u64), MintError> {
+fn validity(not_after: Option<SystemTime>, now: SystemTime) -> Result<(u64, u64), MintError> {
     let seconds = |time: SystemTime| {
         time.duration_since(UNIX_EPOCH)
             .map(|since| since.as_secs())
@@ -141,7 +169,7 @@ fn validity(limits: &Restrictions, now: SystemTime) -> Result<(u64, u64), MintEr
         .and_then(seconds)
         .ok_or(MintError::Clock)?;
     let mut until = now.checked_add(VALID_AFTER_NOW).ok_or(MintError::Clock)?;
-    if let Some(end) = limits.not_after {
+    if let Some(end) = not_after {
         if end <= now {
             return Err(MintError::Expired);
         }

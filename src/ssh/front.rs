@@ -81,6 +81,10 @@ impl SshFront {
         }))
     }
 
+    pub(super) fn gatekeeper(&self) -> &Gatekeeper {
+        &self.gatekeeper
+    }
+
     /// Reads the host certificates again, for connections from here on; at a fault the old ones stay.
     pub fn reload_certificates(&self) -> Result<(), HostCertificateError> {
         self.identity.reload_certificates(SystemTime::now())?;

@@ -11,6 +11,7 @@ pub mod wire;
 
 mod client_env;
 mod entropy;
+pub mod errand;
 mod gatekeeper;
 mod key_file;
 mod leg;

@@ -32,7 +32,7 @@ const VERDICT_MAX: Duration = Duration::from_secs(10);
 
 /// Why an instance gave no verdict on a login.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LogInError {
+pub enum LogInError {
     #[error("{0}")]
     Leg(#[from] LegError),
     #[error("its answer is malformed: {0}")]
@@ -66,7 +66,7 @@ pub(super) struct Upstream {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DialError {
+pub enum DialError {
     #[error("no answer within {0:?}")]
     Silent(Duration),
     #[error("{0}")]

@@ -121,6 +121,13 @@ impl Metrics {
         queue.set(i64::try_from(people).unwrap_or(i64::MAX));
     }
 
+    /// An instance was asked how busy it is.
+    pub fn count_load_probe(&self, ok: bool) {
+        let outcome = if ok { "ok" } else { "failed" };
+        let probes = &self.inner.counted.load_probes;
+        probes.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
     /// Bytes carried for people: `inward` from them to an instance, `outward` to them.
     pub fn count_bytes(&self, protocol: Protocol, inward: u64, outward: u64) {
         let carried = self.carried(protocol);
@@ -262,6 +269,7 @@ struct Counted {
     bytes: Counters<2>,
     probes: Counters<2>,
     hub_polls: Counters<1>,
+    load_probes: Counters<1>,
     audit_lost: Counter,
     access_log_lost: Counter,
     recordings: Counters<1>,
@@ -298,6 +306,8 @@ impl Counted {
         to.register("probes", "Probes of instances", self.probes.clone());
         let help = "Times a hub was asked who has a server";
         to.register("hub_polls", help, self.hub_polls.clone());
+        let help = "Times an instance was asked how busy it is";
+        to.register("load_probes", help, self.load_probes.clone());
         let help = "Audit lines that could not be written";
         to.register("audit_lines_lost", help, self.audit_lost.clone());
         let help = "Lines of the access log that could not be written";
@@ -348,6 +358,12 @@ fn seen_in(snapshot: &Snapshot) -> Registry {
                 .get_or_create_owned(&labels)
                 .set(hub.direct.into());
         }
+        if let Some(measured) = &instance.measured {
+            let percent = seen.measured.get_or_create_owned(&labels);
+            percent.set(measured.load_percent.into());
+            let kept = seen.kept.get_or_create_owned(&labels);
+            kept.set(measured.kept.into());
+        }
         seen.note_states(instance, &labels);
         for protocol in [Protocol::Ssh, Protocol::Jupyter] {
             // Written even where it is 0, so that a graph falls to 0 and does not end.
@@ -376,6 +392,8 @@ struct Seen {
     admin_state: Gauges<3>,
     hub_people: Gauges<2>,
     hub_direct: Gauges<2>,
+    measured: Gauges<2>,
+    kept: Gauges<2>,
     sessions: Gauges<3>,
 }
 
@@ -416,6 +434,10 @@ impl Seen {
         to.register("hub_people", help, self.hub_people);
         let help = "Those of them whom the gate does not know there";
         to.register("hub_direct_people", help, self.hub_direct);
+        let help = "How busy an instance's machine is, in percent of what it has";
+        to.register("instance_measured_percent", help, self.measured);
+        let help = "What people left running on an instance";
+        to.register("instance_kept", help, self.kept);
     }
 }
 

@@ -37,6 +37,7 @@ mod hub_people;
 mod instance_tls;
 mod keys;
 mod limits;
+mod load;
 mod many_channels;
 mod notices;
 mod offers;

@@ -62,7 +62,8 @@ impl Scene {
         let log = self.world.path(&format!("client-{run}"));
         let file = std::fs::File::create(&log).unwrap();
         let mut ssh = self.gate.door(&self.world).ssh(&person);
-        ssh.arg(host(&person)).arg("echo seated; while echo .; do sleep 0.2; done");
+        ssh.arg(host(&person))
+            .arg("echo seated; while echo .; do sleep 0.2; done");
         let process = Running::start_logged(&mut ssh, file);
         Client { process, log }
     }

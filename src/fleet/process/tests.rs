@@ -27,6 +27,7 @@ pub fn pool_config(fleet: FleetConfig) -> PoolConfig {
         instance_tls: None,
         hub_poll_interval: Duration::from_secs(15),
         recording: None,
+        load: None,
         health: HealthConfig {
             interval: Duration::from_millis(100),
             timeout: Duration::from_secs(2),

@@ -30,6 +30,7 @@ fn snapshot() -> Snapshot {
                 ssh: Health::Up,
                 jupyter: None,
             },
+            measured: None,
             hub: Some(HubView {
                 people: 3,
                 direct: 2,

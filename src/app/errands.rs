@@ -1,0 +1,58 @@
+//! What the gate itself does on instances: joins the ssh door, which can log in there, with the probe that wants to know.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::App;
+use crate::config::PoolConfig;
+use crate::pool::Instance;
+use crate::probe::{LoadProbe, OpenShell, Shell};
+use crate::ssh::errand::Errand;
+use crate::ssh::front::SshFront;
+
+struct OverSsh(Errand);
+
+impl Shell for OverSsh {
+    fn run<'a>(
+        &'a mut self,
+        script: &'a str,
+        bytes_max: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>> {
+        Box::pin(async move {
+            let ran = self.0.run(script, bytes_max).await;
+            ran.map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// Where no door has what it takes to log in on an instance.
+struct NoDoor;
+
+impl Shell for NoDoor {
+    fn run<'a>(
+        &'a mut self,
+        _: &'a str,
+        _: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>> {
+        let why = "load.source = \"ssh\" needs an [ssh] section with a user_ca";
+        Box::pin(std::future::ready(Err(why.to_owned())))
+    }
+}
+
+impl App {
+    pub(super) fn load_probe(&self, pool: &PoolConfig) -> Option<LoadProbe> {
+        Some(LoadProbe {
+            pool: self.parts.pool.clone(),
+            config: pool.load.clone()?,
+            open_shell: open_shell(self.ssh.clone()),
+            metrics: self.parts.metrics.clone(),
+        })
+    }
+}
+
+fn open_shell(front: Option<Arc<SshFront>>) -> OpenShell {
+    Arc::new(move |instance: Arc<Instance>, account: &str| match &front {
+        Some(front) => Box::new(OverSsh(Errand::new(front.clone(), instance, account))),
+        None => Box::new(NoDoor),
+    })
+}
