@@ -33,28 +33,33 @@ pub(super) fn load(mut section: Section<'_>) -> Option<LoadConfig> {
             port.map(|port| LoadSource::Agent { port })
         }
     };
-    if !matches!(kind, Kind::Ssh) {
-        section.refuse(
-            &["user", "shared_drive", "scheduled_events"],
-            "source = \"ssh\"",
-        );
+    let is_ssh = matches!(kind, Kind::Ssh);
+    if !is_ssh {
+        section.refuse(&["user"], "source = \"ssh\"");
     }
     if !matches!(kind, Kind::Agent) {
         section.refuse(&["agent_port"], "source = \"agent\"");
     }
     let folder = section.folder();
-    let is_ssh = matches!(kind, Kind::Ssh);
     let config = LoadConfig {
         source: source.clone().unwrap_or(LoadSource::Agent { port: 0 }),
         interval: section.get_or("interval", seconds(10), duration(seconds(1)..=seconds(300))),
         timeout: section.get_or("timeout", seconds(8), duration(seconds(1)..=seconds(60))),
         stale_after: section.get_or("stale_after", 3, number(1..=100)),
-        shared_drive: match is_ssh {
-            true => section.get_or("shared_drive", None, path_or_off(folder)),
-            false => None,
-        },
-        scheduled_events: is_ssh && section.get_or("scheduled_events", false, boolean),
+        shared_drive: section.get_or("shared_drive", None, path_or_off(folder)),
+        scheduled_events: section.get_or("scheduled_events", false, boolean),
     };
+    for (key, is_set) in [
+        ("shared_drive", config.shared_drive.is_some()),
+        ("scheduled_events", config.scheduled_events),
+    ] {
+        if is_set && !is_ssh {
+            section.fault(
+                key,
+                "is asked by the script; write source = \"ssh\" or remove it",
+            );
+        }
+    }
     section.finish();
     source.map(|_| config)
 }

@@ -391,7 +391,7 @@ fn a_snapshot_prints_as_the_contract_says() {
             "name": "vm1", "address": "192.0.2.1", "pool": "main", "admin_state": "ready", "health": "up",
             "health_since": "1970-01-01T00:00:00.000Z", "services": {"ssh": "up", "jupyter": "up"},
             "hub": {"people": 1, "direct": 1, "pending": 1, "is_stale": false},
-            "sessions": 1, "capacity": 8, "load": 2, "ssh_port": 22, "jupyter_port": 8000, "generation": 1,
+            "measured": null, "sessions": 1, "capacity": 8, "load": 2, "ssh_port": 22, "jupyter_port": 8000, "generation": 1,
         }],
         "sessions": [{
             "id": session.to_string(), "user": "alice", "protocol": "ssh", "pool": "main", "instance": "vm1",

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::pool::snapshot::{HubView, PoolView, ServicesView, SessionView};
-use crate::pool::{PlacementPolicy, SessionId, Stage};
+use crate::pool::{Measured, PlacementPolicy, SessionId, Stage};
 
 fn snapshot() -> Snapshot {
     Snapshot {
@@ -30,7 +30,17 @@ fn snapshot() -> Snapshot {
                 ssh: Health::Up,
                 jupyter: None,
             },
-            measured: None,
+            measured: Some(Measured {
+                taken: SystemTime::UNIX_EPOCH,
+                load_percent: 40,
+                cpu_percent: Some(40),
+                memory_percent: None,
+                gpu_percent: None,
+                people: 2,
+                kept: 1,
+                is_reboot_pending: false,
+                closed: None,
+            }),
             hub: Some(HubView {
                 people: 3,
                 direct: 2,
@@ -70,6 +80,7 @@ fn counted() -> Metrics {
     metrics.count_request(404);
     metrics.count_bytes(Protocol::Jupyter, 10, 20);
     metrics.count_hub_poll(true);
+    metrics.count_load_probe(true);
     metrics.count_moved_login("moved");
     metrics.count_probe(Protocol::Ssh, false);
     metrics.set_audit_lost(3);
