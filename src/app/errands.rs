@@ -34,7 +34,7 @@ impl Shell for NoDoor {
         _: &'a str,
         _: usize,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>> {
-        let why = "load.source = \"ssh\" needs an [ssh] section with a user_ca";
+        let why = "load.source asks over ssh, which needs an [ssh] section with a user_ca";
         Box::pin(std::future::ready(Err(why.to_owned())))
     }
 }

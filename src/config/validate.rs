@@ -67,7 +67,7 @@ fn check_load_sources(root: &Section<'_>, pools: &BTreeMap<String, PoolConfig>) 
     for (name, _) in by_ssh {
         root.fault(
             &format!("pools.{name}.load.source"),
-            "is \"ssh\", which needs an [ssh] section with a user_ca; write one, or \"agent\"",
+            "runs a script over ssh, which needs an [ssh] section with a user_ca; write one, or \"agent:PORT\"",
         );
     }
 }

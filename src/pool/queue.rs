@@ -148,8 +148,7 @@ impl Queue {
         let before = own.map_or(u64::MAX, |ticket| ticket.number);
         let tickets = self.line.range(..before).map(|(_, waiter)| waiter);
         let tickets = tickets.filter_map(|waiter| self.tickets.get(waiter));
-        let counts =
-            |ticket: &&Ticket| ticket.is_there(now) && ticket.ways.iter().any(|by| is_open(by));
+        let counts = |ticket: &&Ticket| ticket.is_there(now) && ticket.ways.iter().any(&is_open);
         tickets.filter(counts).count()
     }
 

@@ -17,8 +17,7 @@ const ACCOUNT: &str = "person40";
 
 fn by_ssh(sshds: &[Sshd]) -> GateSetup {
     GateSetup::over(sshds)
-        .pool("load.source = \"ssh\"")
-        .pool(&format!("load.user = {ACCOUNT:?}"))
+        .pool(&format!("load.source = \"ssh:{ACCOUNT}\""))
         .pool("load.interval = \"1s\"")
 }
 
@@ -121,8 +120,7 @@ fn an_agents_word_is_load_and_closes_an_instance() {
         }
     });
     let gate = GateSetup::over(&sshds)
-        .pool("load.source = \"agent\"")
-        .pool(&format!("load.agent_port = {port}"))
+        .pool(&format!("load.source = \"agent:{port}\""))
         .pool("load.interval = \"1s\"")
         .start(&world);
     let percent = |row: &Value| row["measured"]["load_percent"].as_u64();
