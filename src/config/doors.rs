@@ -84,10 +84,7 @@ pub(super) fn ssh(
         "user_ca = \"/etc/poolgate/user_ca\"",
         path(folder),
     );
-    let minute = seconds(1)..=seconds(600);
-    let login_grace = section.get_or("login_grace", seconds(30), duration(minute.clone()));
-    let queue_time = duration(seconds(1)..=seconds(24 * HOUR));
-    let queue_time = section.get_or("queue_time", seconds(600), queue_time);
+    let (login_grace, queue_time) = login_times(&mut section);
     let (max_startups, max_startups_per_source) = startups(&mut section);
     let early_drop = early_drop(&mut section, max_startups);
     let penalties = penalties(section.section("penalties"));
@@ -178,6 +175,16 @@ fn few_files(section: &mut Section<'_>, key: &'static str) -> Vec<PathBuf> {
         );
     }
     listed
+}
+
+/// How long a login may take, and how long it stands in line beyond that.
+fn login_times(section: &mut Section<'_>) -> (Duration, Duration) {
+    let grace = duration(seconds(1)..=seconds(600));
+    let queue = duration(seconds(1)..=seconds(24 * HOUR));
+    (
+        section.get_or("login_grace", seconds(30), grace),
+        section.get_or("queue_time", seconds(600), queue),
+    )
 }
 
 /// How many connections may be without a login: in all, and from one source.

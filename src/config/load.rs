@@ -1,12 +1,36 @@
 //! From a section to `LoadConfig`: whether and how a pool's instances are asked how busy they are.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use ::config::Value;
 
 use super::raw::Section;
 use super::units::duration;
 use super::validate::seconds;
 use super::values::{boolean, number, path_or_off, text};
-use super::{LoadConfig, LoadSource};
+
+/// How instances are asked how busy they are.
+#[derive(Clone, Debug)]
+pub struct LoadConfig {
+    pub source: LoadSource,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Looks in a row that fail until the last figures are forgotten.
+    pub stale_after: u32,
+    /// What must be mounted and writable for anybody new.
+    pub shared_drive: Option<PathBuf>,
+    /// The cloud's own announcements are asked for.
+    pub scheduled_events: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadSource {
+    /// A script over ssh, as this account.
+    Ssh { account: String },
+    /// An agent's word on this port, as HAProxy's `agent-check` has it.
+    Agent { port: u16 },
+}
 
 pub(super) fn load(mut section: Section<'_>) -> Option<LoadConfig> {
     let source = section.get_or("source", None, source_or_off);

@@ -33,6 +33,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use faults::{Fault, Faults, Place};
+pub use load::{LoadConfig, LoadSource};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
 pub use units::{parse_duration, show_size};
 
@@ -377,28 +378,6 @@ pub struct PoolConfig {
     pub load: Option<LoadConfig>,
     pub fleet: FleetConfig,
     pub scaling: ScalingConfig,
-}
-
-/// How instances are asked how busy they are.
-#[derive(Clone, Debug)]
-pub struct LoadConfig {
-    pub source: LoadSource,
-    pub interval: Duration,
-    pub timeout: Duration,
-    /// Looks in a row that fail until the last figures are forgotten.
-    pub stale_after: u32,
-    /// What must be mounted and writable for anybody new.
-    pub shared_drive: Option<PathBuf>,
-    /// The cloud's own announcements are asked for.
-    pub scheduled_events: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoadSource {
-    /// A script over ssh, as this account.
-    Ssh { account: String },
-    /// An agent's word on this port, as HAProxy's `agent-check` has it.
-    Agent { port: u16 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

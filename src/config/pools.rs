@@ -150,11 +150,8 @@ fn pool(
     let mut jupyter = section.section("jupyter");
     let api_token_file = jupyter.get("api_token_file", path(folder));
     let instance_tls = jupyter.get_or("tls", None, instance_tls(folder));
-    let hub_poll_interval = jupyter.get_or(
-        "poll_interval",
-        seconds(15),
-        duration(seconds(1)..=seconds(300)),
-    );
+    let minutes = duration(seconds(1)..=seconds(300));
+    let hub_poll_interval = jupyter.get_or("poll_interval", seconds(15), minutes);
     jupyter.finish();
     let recordings = state_dir.join("recordings").join(name);
     let recording = recording::recording(section.section("recording"), recordings);

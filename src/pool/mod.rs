@@ -244,29 +244,40 @@ impl Pool {
             None => request.user.as_deref().map(Arc::from),
         };
         roster.settle(now.instant);
-        self.last_session = self.last_session.wrapping_add(1);
-        let session = Session {
-            id: SessionId(self.last_session),
-            user,
-            protocol: request.protocol,
-            instance: instance.id.clone(),
-            peer: request.peer,
-            stage: if proven.is_some() {
-                Stage::Reserved
-            } else {
-                Stage::Provisional
-            },
-            since: now.wall,
-            is_carrying: false,
-        };
-        let id = session.id;
-        self.sessions.insert(id, session);
+        let session = self.begin_session(request, user, instance.id.clone(), now);
         self.debug_check();
         Ok(Placement {
-            session: id,
+            session,
             instance,
             reason,
         })
+    }
+
+    fn begin_session(
+        &mut self,
+        request: &LoginRequest,
+        user: Option<Arc<str>>,
+        instance: InstanceId,
+        now: Now,
+    ) -> SessionId {
+        self.last_session = self.last_session.wrapping_add(1);
+        let id = SessionId(self.last_session);
+        let stage = match request.proven_user() {
+            Some(_) => Stage::Reserved,
+            None => Stage::Provisional,
+        };
+        let session = Session {
+            id,
+            user,
+            protocol: request.protocol,
+            instance,
+            peer: request.peer,
+            stage,
+            since: now.wall,
+            is_carrying: false,
+        };
+        self.sessions.insert(id, session);
+        id
     }
 
     /// The instance this person belongs on, if it is another than the one they are `at` and its service is up. Takes no

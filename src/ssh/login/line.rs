@@ -82,7 +82,7 @@ pub(super) struct Wait {
 
 impl Login<'_> {
     /// A seat, unless the free ones are for others who came first.
-    pub(super) fn try_seat(&self, request: &LoginRequest) -> Result<Seat, Refusal> {
+    pub(super) fn take_seat_in_turn(&self, request: &LoginRequest) -> Result<Seat, Refusal> {
         let pool = &self.gatekeeper.pool;
         if pool.lines().is_empty() {
             return pool.place(request);

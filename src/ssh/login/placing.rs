@@ -83,7 +83,7 @@ impl Login<'_> {
                 patient: request.proved && !patience.is_zero(),
                 ..request.clone()
             };
-            let refusal = match self.try_seat(&request) {
+            let refusal = match self.take_seat_in_turn(&request) {
                 Ok(seat) => {
                     self.leave_line(wait);
                     return Ok(seat);
