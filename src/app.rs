@@ -203,7 +203,7 @@ impl App {
         let pools = config.pools.iter();
         pools
             .map(|(name, pool)| {
-                let fleet = fleet::from_config(name, pool)?;
+                let fleet = fleet::from_config(name, pool, &self.parts.metrics)?;
                 let tls = tls_of(pool)?;
                 Ok(PoolFleet {
                     name: name.clone(),

@@ -108,7 +108,7 @@ fn instances_of(config: &Config) -> Vec<Instance> {
             FleetConfig::Static { instances } => {
                 StaticList::new(name, pool, instances).into_instances()
             }
-            FleetConfig::Process(_) => Vec::new(),
+            FleetConfig::Process(_) | FleetConfig::Azure(_) | FleetConfig::Command(_) => Vec::new(),
         })
         .collect()
 }

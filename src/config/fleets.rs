@@ -1,50 +1,81 @@
-//! From sections to `FleetConfig`: which instances a pool has, by a list or as local processes.
+//! From sections to `FleetConfig`: which instances a pool has, by a list or as local processes. Clouds: `clouds`.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use ::config::Value;
 
+use super::clouds;
 use super::raw::Section;
 use super::units::duration;
 use super::validate::seconds;
 use super::values::{host, number, path, port, port_or_off, text, word};
 use super::{FleetConfig, PoolConfig, ProcessFleet, StaticInstance};
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Provider {
     Static,
     Process,
+    Azure,
+    Command,
 }
 
-const PROCESS_KEYS: [&str; 4] = ["count", "command", "state_dir", "stop_timeout"];
+/// Each key that not every provider has, and those that have it.
+const OWN_KEYS: [(&str, &[Provider], &str); 15] = {
+    use Provider::{Azure, Command, Process, Static};
+    const AZURE: &str = "provider = \"azure\"";
+    const PROCESS: &str = "provider = \"process\"";
+    [
+        ("instances", &[Static], "provider = \"static\""),
+        ("count", &[Process], PROCESS),
+        (
+            "command",
+            &[Process, Command],
+            "provider = \"process\" or \"command\"",
+        ),
+        ("state_dir", &[Process], PROCESS),
+        ("stop_timeout", &[Process], PROCESS),
+        (
+            "interval",
+            &[Azure, Command],
+            "provider = \"azure\" or \"command\"",
+        ),
+        ("timeout", &[Command], "provider = \"command\""),
+        ("subscription", &[Azure], AZURE),
+        ("resource_group", &[Azure], AZURE),
+        ("scale_set", &[Azure], AZURE),
+        ("cloud", &[Azure], AZURE),
+        ("credential", &[Azure], AZURE),
+        ("tenant_id", &[Azure], AZURE),
+        ("client_id", &[Azure], AZURE),
+        ("client_secret_file", &[Azure], AZURE),
+    ]
+};
 
 pub(super) fn fleet(section: &mut Section<'_>, state_dir: &Path) -> Option<FleetConfig> {
     let write =
         "provider = \"static\" and instances = [{ name = \"vm1\", address = \"10.0.0.4\" }]";
-    let provider = section.required("provider", write, |value| {
-        if let Ok(later @ ("azure" | "command")) = text(value).as_deref() {
-            return Err(format!(
-                "is {later:?}, which is not in this version; write \"static\" or \"process\""
-            ));
+    let words = word(&[
+        ("static", Provider::Static),
+        ("process", Provider::Process),
+        ("azure", Provider::Azure),
+        ("command", Provider::Command),
+    ]);
+    let Some(provider) = section.required("provider", write, words) else {
+        section.ignore(&OWN_KEYS.map(|(key, ..)| key));
+        section.ignore_rest();
+        return None;
+    };
+    for (key, providers, only) in OWN_KEYS {
+        if !providers.contains(&provider) {
+            section.refuse(&[key], only);
         }
-        word(&[("static", Provider::Static), ("process", Provider::Process)])(value)
-    });
+    }
     match provider {
-        Some(Provider::Static) => {
-            section.refuse(&PROCESS_KEYS, "provider = \"process\"");
-            static_list(section)
-        }
-        Some(Provider::Process) => {
-            section.refuse(&["instances"], "provider = \"static\"");
-            process(section, state_dir)
-        }
-        None => {
-            section.ignore(&PROCESS_KEYS);
-            section.ignore(&["instances"]);
-            section.ignore_rest();
-            None
-        }
+        Provider::Static => static_list(section),
+        Provider::Process => process(section, state_dir),
+        Provider::Azure => clouds::azure(section).map(FleetConfig::Azure),
+        Provider::Command => clouds::command(section).map(FleetConfig::Command),
     }
 }
 
@@ -82,14 +113,9 @@ fn static_list(section: &mut Section<'_>) -> Option<FleetConfig> {
 
 fn process(section: &mut Section<'_>, state_dir: &Path) -> Option<FleetConfig> {
     let folder = section.folder();
-    let count = section.required("count", "count = 3", number(1..=1000));
-    let mut command = section.list("command", argument);
-    if let Some(program) = command.as_mut().and_then(|words| words.first_mut()) {
-        // A bare name is looked for in PATH; anything else is a path like the others of the file.
-        if program.contains('/') && !program.starts_with('{') {
-            *program = folder.join(&*program).to_string_lossy().into_owned();
-        }
-    }
+    let count = section.required("count", "count = 3", number(0..=1000));
+    let command = section.list("command", argument);
+    let command = command.map(|words| beside(folder, words));
     let state_dir = section.get_or("state_dir", state_dir.to_path_buf(), path(folder));
     let stop_timeout = section.get_or(
         "stop_timeout",
@@ -106,6 +132,17 @@ fn process(section: &mut Section<'_>, state_dir: &Path) -> Option<FleetConfig> {
         state_dir,
         stop_timeout,
     }))
+}
+
+/// The command with its program as it is found: a bare name in PATH, anything else as a path like the others of the file.
+pub(super) fn beside(folder: &Path, mut words: Vec<String>) -> Vec<String> {
+    if let Some(program) = words.first_mut()
+        && program.contains('/')
+        && !program.starts_with('{')
+    {
+        *program = folder.join(&*program).to_string_lossy().into_owned();
+    }
+    words
 }
 
 /// A word of a command; `{name}` and the like are checked, a brace that encloses anything but a name is left alone.

@@ -4,6 +4,7 @@
 //! Nobody else reads settings or the environment.
 
 mod certificates;
+mod clouds;
 mod doors;
 pub mod faults;
 mod fleets;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use clouds::{AzureCloud, AzureCredential, AzureFleet, CommandFleet};
 pub use faults::{Fault, Faults, Place};
 pub use load::{LoadConfig, LoadSource};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
@@ -442,6 +444,8 @@ pub struct HealthConfig {
 pub enum FleetConfig {
     Static { instances: Vec<StaticInstance> },
     Process(ProcessFleet),
+    Azure(AzureFleet),
+    Command(CommandFleet),
 }
 
 #[derive(Clone, Debug)]

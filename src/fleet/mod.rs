@@ -1,11 +1,13 @@
-//! What instances exist. A fleet publishes listings; everything else (probes, placement, seats) follows from them.
+//! What instances exist, and commands that change that. A fleet publishes listings; everything else (probes, placement,
+//! seats) follows from them.
 //!
-//! Deliberately absent: whether an instance answers (`probe`), how many sessions it holds (`pool`). A listing is the whole
-//! truth at one moment, so whoever reads it only compares it with what they hold.
+//! Deliberately absent: whether an instance answers (`probe`), how many sessions it holds (`pool`), and every decision on size
+//! (`scaling`). A listing is the whole truth at one moment, so whoever reads it only compares it with what they hold.
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,14 +15,26 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{FleetConfig, PoolConfig};
 use crate::pool::Instance;
+use crate::telemetry::metrics::Metrics;
 
+pub mod azure;
+pub mod command;
+pub mod control;
+pub mod fault;
 pub mod process;
 pub mod static_list;
 
 mod child;
+mod looking;
+
+pub use control::{Answer, Chosen, FleetControl, MachineKey, Op, OpKind, OpState, Sight};
+pub use fault::FleetFault;
 
 /// A provider of instances for one pool.
 pub trait Fleet: Send {
+    /// What a controller resizes the fleet with; it works while `run` does.
+    fn control(&self) -> Arc<dyn FleetControl>;
+
     /// Publishes every listing that differs from the last one, until `shutdown`; then ends what it started and returns.
     ///
     /// The first listing may take a while. A listing is never sent because looking failed: when blind, change nothing.
@@ -47,19 +61,31 @@ pub enum FleetError {
     },
     #[error("fleet.command of pool {pool} is empty: write a program and its arguments")]
     NoCommand { pool: String },
+    #[error("the fleet of pool {pool} cannot be asked: {reason}")]
+    Azure { pool: String, reason: String },
 }
 
 /// The fleet that the config of `pool` asks for.
 ///
 /// # Errors
-/// What local processes need (folders, ports) cannot be had.
-pub fn from_config(pool: &str, config: &PoolConfig) -> Result<Box<dyn Fleet>, FleetError> {
+/// What local processes need (folders, ports) or a cloud's client does (a credential) cannot be had.
+pub fn from_config(
+    pool: &str,
+    config: &PoolConfig,
+    metrics: &Metrics,
+) -> Result<Box<dyn Fleet>, FleetError> {
     Ok(match &config.fleet {
         FleetConfig::Static { instances } => {
             Box::new(static_list::StaticList::new(pool, config, instances))
         }
         FleetConfig::Process(fleet) => {
             Box::new(process::Processes::prepare(pool, config, fleet.clone())?)
+        }
+        FleetConfig::Azure(fleet) => {
+            Box::new(azure::AzureFleet::new(pool, config, fleet, metrics)?)
+        }
+        FleetConfig::Command(fleet) => {
+            Box::new(command::CommandFleet::new(pool, config, fleet, metrics))
         }
     })
 }

@@ -1,5 +1,5 @@
 //! Instances that are local processes: each with its own folder and ports, started again when it dies, all ended on
-//! shutdown. For the demo, for tests, and for trying a config without machines.
+//! shutdown. For the demo, for tests, and for trying a config without machines. Who is on, and commands: `crew`.
 //!
 //! A restarted process keeps its folder, ports and generation: to people it is the same machine after a reboot. Ports are
 //! found by binding port 0; between that and the process's own bind another program could take one, and then the process
@@ -13,27 +13,40 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::child::GroupChild;
-use super::{Fleet, FleetError};
+use super::{Fleet, FleetControl, FleetError};
 use crate::config::{PoolConfig, ProcessFleet};
 use crate::pool::{Instance, InstanceId};
+use crew::{Crew, Orders, ProcessControl};
+
+mod crew;
 
 /// Local processes, ready to be started.
 pub struct Processes {
-    machines: Vec<Machine>,
-    stop_timeout: Duration,
+    crew: Crew,
+    control: Arc<ProcessControl>,
+    orders: Orders,
 }
 
 /// One instance and how to run it.
+#[derive(Clone)]
 struct Machine {
     instance: Instance,
     command: Vec<String>,
     folder: PathBuf,
+    stop_timeout: Duration,
+}
+
+/// How each machine of the fleet is made.
+struct Recipe {
+    pool: Arc<str>,
+    fleet: ProcessFleet,
+    has_hub: bool,
+    capacity: u32,
 }
 
 impl Processes {
@@ -49,65 +62,81 @@ impl Processes {
         if fleet.command.is_empty() {
             return Err(FleetError::NoCommand { pool: pool.into() });
         }
-        let pool: Arc<str> = pool.into();
+        let count = fleet.count;
+        let recipe = Recipe {
+            pool: pool.into(),
+            fleet,
+            has_hub: config.jupyter_port.is_some(),
+            capacity: config.capacity,
+        };
         // Held until every port is chosen: a port that is bound cannot be given twice.
         let mut held = Vec::new();
-        let mut machines = Vec::new();
-        for number in 1..=fleet.count {
-            let name = format!("{pool}-{number}");
-            let folder = make_folder(&fleet, &name)?;
-            let ssh_port = free_port(&name, &mut held)?;
-            let jupyter_port = free_port(&name, &mut held)?;
-            let command = fleet
-                .command
-                .iter()
-                .map(|word| {
-                    word.replace("{name}", &name)
-                        .replace("{ssh_port}", &ssh_port.to_string())
-                        .replace("{jupyter_port}", &jupyter_port.to_string())
-                        .replace("{state_dir}", &folder.to_string_lossy())
-                })
-                .collect();
-            let instance = Instance {
-                id: InstanceId {
-                    pool: Arc::clone(&pool),
-                    name: name.into(),
-                },
-                address: Ipv4Addr::LOCALHOST.to_string(),
-                ssh_port,
-                jupyter_port: config.jupyter_port.map(|_| jupyter_port),
-                capacity: config.capacity,
-                generation: 0,
-            };
-            machines.push(Machine {
-                instance,
-                command,
-                folder,
-            });
-        }
+        let machines: Result<Vec<_>, _> = (1..=count)
+            .map(|number| Ok((number, recipe.machine(number, 0, &mut held)?)))
+            .collect();
+        let (sender, orders) = mpsc::channel(ORDERS_MAX);
+        let (sight, seen) = watch::channel(None);
         Ok(Self {
-            machines,
-            stop_timeout: fleet.stop_timeout,
+            crew: Crew::new(recipe, machines?, sight),
+            control: Arc::new(ProcessControl::new(sender, seen)),
+            orders,
+        })
+    }
+}
+
+/// Commands that may wait; there is one controller, which sends them one after the other.
+const ORDERS_MAX: usize = 16;
+
+impl Recipe {
+    fn machine(
+        &self,
+        number: u32,
+        generation: u64,
+        held: &mut Vec<TcpListener>,
+    ) -> Result<Machine, FleetError> {
+        let name = format!("{}-{number}", self.pool);
+        let folder = make_folder(&self.fleet, &name)?;
+        let ssh_port = free_port(&name, held)?;
+        let jupyter_port = free_port(&name, held)?;
+        let fill = |word: &String| {
+            word.replace("{name}", &name)
+                .replace("{ssh_port}", &ssh_port.to_string())
+                .replace("{jupyter_port}", &jupyter_port.to_string())
+                .replace("{state_dir}", &folder.to_string_lossy())
+        };
+        let command = self.fleet.command.iter().map(fill).collect();
+        let instance = Instance {
+            id: InstanceId {
+                pool: Arc::clone(&self.pool),
+                name: name.as_str().into(),
+            },
+            address: Ipv4Addr::LOCALHOST.to_string(),
+            ssh_port,
+            jupyter_port: self.has_hub.then_some(jupyter_port),
+            capacity: self.capacity,
+            generation,
+        };
+        Ok(Machine {
+            instance,
+            command,
+            folder,
+            stop_timeout: self.fleet.stop_timeout,
         })
     }
 }
 
 impl Fleet for Processes {
+    fn control(&self) -> Arc<dyn FleetControl> {
+        Arc::clone(&self.control) as Arc<dyn FleetControl>
+    }
+
     fn run(
         self: Box<Self>,
         listing: watch::Sender<Vec<Instance>>,
         shutdown: CancellationToken,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            let instances = self.machines.iter().map(|m| m.instance.clone()).collect();
-            let mut supervisors = JoinSet::new();
-            for machine in self.machines {
-                supervisors.spawn(supervise(machine, self.stop_timeout, shutdown.clone()));
-            }
-            listing.send_replace(instances);
-            while supervisors.join_next().await.is_some() {}
-            // The listing stays open until here: receivers take its drop for the end of the fleet.
-        })
+        // The listing stays open until the end: receivers take its drop for the end of the fleet.
+        Box::pin(self.crew.run(self.orders, listing, shutdown))
     }
 }
 
@@ -135,7 +164,8 @@ impl Backoff {
     }
 }
 
-async fn supervise(machine: Machine, stop_timeout: Duration, shutdown: CancellationToken) {
+/// Runs one machine until `shutdown`.
+async fn supervise(machine: Machine, shutdown: CancellationToken) {
     let instance = &machine.instance.id;
     let mut backoff = Backoff::new();
     while !shutdown.is_cancelled() {
@@ -146,7 +176,7 @@ async fn supervise(machine: Machine, stop_timeout: Duration, shutdown: Cancellat
                 let ended = tokio::select! {
                     ended = child.wait() => ended,
                     () = shutdown.cancelled() => {
-                        child.stop(stop_timeout).await;
+                        child.stop(machine.stop_timeout).await;
                         tracing::info!(%instance, "instance stopped");
                         return;
                     }

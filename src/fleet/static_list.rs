@@ -1,4 +1,4 @@
-//! Instances written down in the config: one listing, for good. A reload makes a new fleet.
+//! Instances written down in the config: one listing, for good. A reload makes a new fleet. Nobody can resize it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Fleet;
+use super::{Answer, Chosen, Fleet, FleetControl, FleetFault, Op, OpState, Sight};
 use crate::config::{PoolConfig, StaticInstance};
 use crate::pool::{Instance, InstanceId};
 
@@ -43,6 +43,12 @@ impl StaticList {
 }
 
 impl Fleet for StaticList {
+    fn control(&self) -> Arc<dyn FleetControl> {
+        Arc::new(Unresizable {
+            sight: watch::channel(None).1,
+        })
+    }
+
     fn run(
         self: Box<Self>,
         listing: watch::Sender<Vec<Instance>>,
@@ -54,6 +60,42 @@ impl Fleet for StaticList {
             shutdown.cancelled().await;
         })
     }
+}
+
+/// Refuses every command.
+struct Unresizable {
+    sight: Sight,
+}
+
+impl FleetControl for Unresizable {
+    fn observed(&self) -> Sight {
+        self.sight.clone()
+    }
+
+    fn grow_to(&self, _: u32, _: &str) -> Answer<'_, Op> {
+        refusal()
+    }
+
+    fn remove(&self, _: &Chosen) -> Answer<'_, Op> {
+        refusal()
+    }
+
+    fn start(&self, _: &Chosen) -> Answer<'_, Op> {
+        refusal()
+    }
+
+    fn stop(&self, _: &Chosen) -> Answer<'_, Op> {
+        refusal()
+    }
+
+    fn poll(&self, _: &Op) -> Answer<'_, OpState> {
+        refusal()
+    }
+}
+
+fn refusal<T: Send + 'static>() -> Answer<'static, T> {
+    let what = "a pool with provider = \"static\" keeps the machines of its list: change the list, or write another provider";
+    Box::pin(std::future::ready(Err(FleetFault::Fatal(what.into()))))
 }
 
 #[cfg(test)]
@@ -83,7 +125,7 @@ mod tests {
         });
         let shutdown = CancellationToken::new();
         let tasks = tokio_util::task::TaskTracker::new();
-        let fleet = super::super::from_config("main", &config).unwrap();
+        let fleet = super::super::from_config("main", &config, &Default::default()).unwrap();
         let mut listings = super::super::start(fleet, &tasks, shutdown.clone());
         listings.changed().await.unwrap();
         let listing = listings.borrow_and_update().clone();
@@ -107,5 +149,16 @@ mod tests {
         shutdown.cancel();
         tasks.close();
         tasks.wait().await;
+    }
+
+    #[tokio::test]
+    async fn every_command_is_refused_with_a_reason() {
+        let config = pool_config(FleetConfig::Static {
+            instances: Vec::new(),
+        });
+        let control = StaticList::new("main", &config, &[]).control();
+        let refused = control.grow_to(3, "").await.unwrap_err();
+        assert_eq!(refused.kind(), "fatal");
+        assert!(refused.to_string().contains("change the list"), "{refused}");
     }
 }

@@ -9,6 +9,7 @@ pub mod idle;
 pub mod instance;
 mod invariants;
 pub mod login_name;
+pub mod machine;
 pub mod measured;
 mod member;
 mod order;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
 pub use login_name::{LoginName, LoginNameError};
+pub use machine::{Machine, MachinePhase, Observed};
 pub use measured::Measured;
 pub use outlook::{Outlook, Wake};
 pub use placement::{LoginRequest, Placement, PlacementPolicy, PlacementReason, Refusal};

@@ -147,6 +147,23 @@ impl Metrics {
         polls.get_or_create(&[("outcome", outcome)]).inc();
     }
 
+    /// A look at what instances a pool's cloud has: `ok`, or the kind of fault that spoiled it.
+    pub fn count_fleet_look(&self, pool: &str, outcome: &'static str) {
+        let labels = [("pool", pool.to_owned()), ("outcome", outcome.to_owned())];
+        self.inner.counted.fleet_looks.get_or_create(&labels).inc();
+    }
+
+    /// A command to a pool's cloud: `grow`, `remove`, ..., `ok` or the kind of fault that it met.
+    pub fn count_fleet_command(&self, pool: &str, command: &'static str, outcome: &'static str) {
+        let labels = [
+            ("pool", pool.to_owned()),
+            ("command", command.to_owned()),
+            ("outcome", outcome.to_owned()),
+        ];
+        let commands = &self.inner.counted.fleet_commands;
+        commands.get_or_create(&labels).inc();
+    }
+
     /// Takes over how many audit lines are lost, which the audit log counts itself.
     pub fn set_audit_lost(&self, lines: u64) {
         let lost = self.inner.counted.audit_lost.inner();
@@ -238,6 +255,7 @@ impl Drop for ConnectionGuard {
 const PREFIX: &str = "poolgate";
 
 type Label = (&'static str, &'static str);
+type OwnedCounters<const N: usize> = Family<[(&'static str, String); N], Counter<u64, AtomicU64>>;
 type Counters<const N: usize> = Family<[Label; N], Counter<u64, AtomicU64>>;
 
 struct Inner {
@@ -278,6 +296,8 @@ struct Counted {
     certificate_ends: Gauges<1>,
     acme_orders: Counters<1>,
     handshakes: Counters<2>,
+    fleet_looks: OwnedCounters<2>,
+    fleet_commands: OwnedCounters<3>,
 }
 
 impl Counted {
@@ -326,6 +346,10 @@ impl Counted {
         to.register("acme_orders", help, self.acme_orders.clone());
         let help = "TLS handshakes with browsers";
         to.register("tls_handshakes", help, self.handshakes.clone());
+        let help = "Looks at what instances a cloud has";
+        to.register("fleet_looks", help, self.fleet_looks.clone());
+        let help = "Commands to a cloud by outcome";
+        to.register("fleet_commands", help, self.fleet_commands.clone());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         to.register("build", "The version of this program", build);
     }

@@ -7,6 +7,7 @@ use super::*;
 use crate::config::{
     FleetConfig, Headroom, HealthConfig, InstanceHostKeys, Placement, ScalingConfig,
 };
+use crate::telemetry::metrics::Metrics;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio_util::task::TaskTracker;
@@ -74,7 +75,7 @@ impl Running {
         let config = pool_config(shell_fleet(folder.path(), count, script, stop_timeout));
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let fleet = from_config("main", &config).unwrap();
+        let fleet = from_config("main", &config, &Metrics::new()).unwrap();
         let mut listings = start(fleet, &tasks, shutdown.clone());
         listings.changed().await.unwrap();
         Self {
@@ -224,7 +225,7 @@ async fn a_program_that_is_not_there_is_tried_again_until_shutdown() {
     }));
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     let mut listings = start(
-        from_config("main", &config).unwrap(),
+        from_config("main", &config, &Metrics::new()).unwrap(),
         &tasks,
         shutdown.clone(),
     );
@@ -244,7 +245,10 @@ fn an_empty_command_is_refused() {
         state_dir: folder.path().into(),
         stop_timeout: Duration::from_secs(1),
     }));
-    let refused = from_config("main", &config).err().unwrap().to_string();
+    let refused = from_config("main", &config, &Metrics::new())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(refused.contains("fleet.command of pool main"), "{refused}");
 }
 

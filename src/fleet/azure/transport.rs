@@ -1,0 +1,187 @@
+//! One HTTP request to Azure and its whole answer: TLS by the system's authorities, a time limit, a bound on the body.
+//!
+//! Knows no token and retries nothing: a request that failed on the way may have been carried out, and only whoever decides
+//! can tell whether to ask again. A connection a request, as there are a few a minute. Tests dial elsewhere by `Route`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// A page of a listing has at most some hundred machines of 10 KiB.
+const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// One request with its answer; Azure itself gives up after 60 s.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportFault {
+    #[error("{0} names no host that can be asked")]
+    Uri(String),
+    #[error("cannot reach {0}: {1}")]
+    Connect(String, io::Error),
+    #[error("{0} does not answer as HTTP: {1}")]
+    Http(String, hyper::Error),
+    #[error("the answer of {0} ends early or is no HTTP: {1}")]
+    Body(String, String),
+    #[error("the answer of {0} is larger than 16 MiB")]
+    TooLarge(String),
+    #[error("{0} has not answered within {1:?}")]
+    Late(String, Duration),
+}
+
+/// Where requests go, in place of the host that they name: for tests, and in plain HTTP.
+pub type Reroute = Arc<dyn Fn(&Uri) -> SocketAddr + Send + Sync>;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Transport {
+    route: Route,
+    limit: Duration,
+}
+
+#[derive(Clone)]
+enum Route {
+    Hosts(TlsConnector),
+    Elsewhere(Reroute),
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transport")
+    }
+}
+
+impl Transport {
+    /// To the hosts that requests name.
+    ///
+    /// # Errors
+    /// The system knows no certificate authority.
+    pub fn new() -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        let listed = rustls_native_certs::load_native_certs().certs;
+        if roots.add_parsable_certificates(listed).0 == 0 {
+            return Err(
+                "the system lists no certificate authority: install ca-certificates".into(),
+            );
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            route: Route::Hosts(TlsConnector::from(Arc::new(config))),
+            limit: REQUEST_MAX,
+        })
+    }
+
+    /// To wherever `reroute` says, in plain HTTP.
+    pub fn elsewhere(reroute: Reroute, limit: Duration) -> Self {
+        Self {
+            route: Route::Elsewhere(reroute),
+            limit,
+        }
+    }
+
+    /// # Errors
+    /// There is no whole answer. The request may have been carried out all the same.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportFault> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let late = TransportFault::Late(host.clone(), self.limit);
+        let exchange = self.exchange(request, host);
+        tokio::time::timeout(self.limit, exchange)
+            .await
+            .map_err(|_| late)?
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Bytes>,
+        host: String,
+    ) -> Result<Response<Bytes>, TransportFault> {
+        let uri = request.uri();
+        let is_tls = uri.scheme_str() == Some("https");
+        if host.is_empty() {
+            return Err(TransportFault::Uri(uri.to_string()));
+        }
+        let no_connection = |error| TransportFault::Connect(host.clone(), error);
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let stream = match &self.route {
+            Route::Hosts(_) => TcpStream::connect((host.as_str(), port)).await,
+            Route::Elsewhere(reroute) => TcpStream::connect(reroute(uri)).await,
+        };
+        let stream = stream.map_err(no_connection)?;
+        match &self.route {
+            Route::Hosts(tls) if is_tls => {
+                let name = ServerName::try_from(host.clone());
+                let name = name.map_err(|_| TransportFault::Uri(host.clone()))?;
+                let stream = tls.connect(name, stream).await.map_err(no_connection)?;
+                ask(stream, request, host).await
+            }
+            _ => ask(stream, request, host).await,
+        }
+    }
+}
+
+async fn ask<S>(
+    stream: S,
+    request: Request<Bytes>,
+    host: String,
+) -> Result<Response<Bytes>, TransportFault>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let failed = |error| TransportFault::Http(host.clone(), error);
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(256 * 1024)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
+    let exchange = async {
+        let answer = sender.send_request(origin_form(request, &host)?).await;
+        let (head, body) = answer.map_err(failed)?.into_parts();
+        let whole = Limited::new(body, BODY_BYTES_MAX).collect().await;
+        let whole = whole.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => TransportFault::TooLarge(host.clone()),
+            None => TransportFault::Body(host.clone(), error.to_string()),
+        })?;
+        Ok(Response::from_parts(head, whole.to_bytes()))
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        biased;
+        done = &mut exchange => done,
+        ended = connection => match ended {
+            Ok(()) => exchange.await,
+            Err(error) => Err(failed(error)),
+        },
+    }
+}
+
+/// The request as an origin server wants it: path alone, host in a header.
+fn origin_form(
+    request: Request<Bytes>,
+    host: &str,
+) -> Result<Request<Full<Bytes>>, TransportFault> {
+    let (mut head, body) = request.into_parts();
+    let bad = || TransportFault::Uri(host.to_owned());
+    let authority = head.uri.authority().ok_or_else(bad)?;
+    let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| bad())?;
+    head.headers.insert(header::HOST, authority);
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    head.uri = path.parse().map_err(|_| bad())?;
+    Ok(Request::from_parts(head, Full::new(body)))
+}
