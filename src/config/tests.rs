@@ -105,6 +105,7 @@ fn the_documented_file_is_valid_and_its_defaults_are_true() {
     let mut full = read("/etc/poolgate.toml", &documented_in_full(), &[])
         .unwrap_or_else(|faults| panic!("{faults}"));
     let process = full.pools.remove("local").unwrap();
+    let clouds = ["west", "east", "lab"].map(|pool| full.pools.remove(pool).unwrap().fleet);
     let acme = full.https.as_mut().unwrap().acme.take().unwrap();
     assert_eq!(format!("{short:?}"), format!("{full:?}"));
     let text = "[https]\nlisten = [\"127.0.0.1:443\"]\n[https.acme]\nagree_to_terms = true\ndomains = [\"pool.example\"]\n\
@@ -131,6 +132,18 @@ fn the_documented_file_is_valid_and_its_defaults_are_true() {
     };
     assert_eq!(short.state_dir, full.state_dir);
     assert_eq!(short.stop_timeout, full.stop_timeout);
+    let [west, _, lab] = clouds;
+    let id = "\"00000000-0000-0000-0000-000000000000\"";
+    let azure = format!(
+        "provider = \"azure\"\nsubscription = {id}\nresource_group = \"dsvm\"\nscale_set = \"dsvm\"\nclient_id = {id}"
+    );
+    let command = "provider = \"command\"\ncommand = [\"/usr/local/lib/poolgate/lxd.sh\", \"lab\"]";
+    for (written, full) in [(azure.as_str(), west), (command, lab)] {
+        let ssh = "[ssh]\nlisten = [\"127.0.0.1:22\"]\nhost_keys = [\"k\"]\nuser_ca = \"c\"";
+        let text = format!("{ssh}\n[pools.a.fleet]\n{written}");
+        let short = read("x.toml", &text, &[]).unwrap();
+        assert_eq!(format!("{:?}", short.pools["a"].fleet), format!("{full:?}"));
+    }
 }
 
 #[test]
@@ -142,9 +155,10 @@ fn every_key_is_documented() {
     let raw = raw::Raw::new(file, source);
     assert!(validate::validate(&raw).is_some());
     let general = |key: &str| {
-        let key = key
-            .replace("pools.main", "pools.*")
-            .replace("pools.local", "pools.*");
+        let pools = ["main", "local", "west", "east", "lab"];
+        let key = pools.iter().fold(key.to_owned(), |key, pool| {
+            key.replace(&format!("pools.{pool}."), "pools.*.")
+        });
         let mut general = String::new();
         let mut inside = false;
         for c in key.chars() {

@@ -120,7 +120,7 @@ impl<L: Look> Looking<L> {
             let seen = seen.map_err(late).and_then(|seen| seen);
             let believed = seen.and_then(|seen| steady.believe(seen));
             let wait = match &believed {
-                Ok(_) => self.interval,
+                Ok(_) | Err(FleetFault::Transient(_) | FleetFault::Conflict(_)) => self.interval,
                 Err(fault) => self.interval.max(fault.wait_at_least()),
             };
             self.tell(&believed, &mut told);

@@ -17,7 +17,7 @@ use crate::fleet::control::{
     Answer, Chosen, FleetControl, Op, OpKind, OpState, Poll, Sight, state_by_sight,
 };
 use crate::fleet::looking::Published;
-use crate::pool::MachinePhase;
+use crate::pool::{MachinePhase, Observed};
 use crate::telemetry::metrics::Metrics;
 
 /// Of single-machine commands that a Flexible set takes one by one.
@@ -85,7 +85,7 @@ impl AzureControl {
 
     async fn grow(&self, capacity: u32, version: &str) -> Result<Op, FleetFault> {
         let refuse = |why: String| Err(FleetFault::Fatal(why));
-        self.free_to_act()?;
+        let seen = self.free_to_act()?;
         if capacity > self.capacity_max {
             let most = self.capacity_max;
             return refuse(format!(
@@ -106,6 +106,13 @@ impl AzureControl {
             return refuse(format!(
                 "growing to {capacity} would not grow: the capacity is {here}; name the machines that are to go"
             ));
+        }
+        // A capacity that is too small would make Azure delete machines: what was seen to run must fit as well.
+        let on = seen.machines.iter().filter(|one| one.phase.is_on()).count();
+        if u32::try_from(on).unwrap_or(u32::MAX) > capacity {
+            let what =
+                format!("Azure says the set holds {here} machines, and lists {on} that are on");
+            return Err(FleetFault::Conflict(what));
         }
         self.view.spend()?;
         let mut sku = json!({ "name": set.sku.name, "capacity": capacity });
@@ -187,11 +194,12 @@ impl AzureControl {
         Ok((set, meant))
     }
 
-    fn free_to_act(&self) -> Result<(), FleetFault> {
+    /// The last look, if it shows nothing that works against us.
+    fn free_to_act(&self) -> Result<Arc<Observed>, FleetFault> {
         let seen = self.published.last()?;
         match seen.hindrances.first() {
             Some(hindrance) => Err(FleetFault::Fatal(hindrance.clone())),
-            None => Ok(()),
+            None => Ok(seen),
         }
     }
 

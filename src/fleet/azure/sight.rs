@@ -30,10 +30,12 @@ pub(super) fn machines(
         let properties = &entry.properties;
         let known = properties.vm_id.as_deref().filter(|id| !id.is_empty());
         let address = addresses.get(&entry.id.to_ascii_lowercase());
+        // What cannot be named in a command is none of our machines.
         let handle = match is_flexible {
             true => Some(entry.name.clone()),
             false => entry.instance_id.clone(),
         };
+        let handle = handle.filter(|handle| !handle.is_empty() && !entry.name.is_empty());
         let protection = properties.protection_policy.as_ref();
         let machine = Machine {
             id: InstanceId {

@@ -92,6 +92,7 @@ pub(super) fn is(said: Option<&str>, word: &str) -> bool {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Entry {
     pub id: String,
+    #[serde(default)]
     pub name: String,
     /// Of a Uniform set.
     pub instance_id: Option<String>,

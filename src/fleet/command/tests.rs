@@ -249,3 +249,20 @@ async fn the_worked_example_keeps_the_contract() {
     running.until(|seen| seen.machines.is_empty()).await;
     running.stop().await;
 }
+
+#[test]
+fn the_scripts_are_sound() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scripts = ["deploy/fleet/lxd.sh", "tests/fixtures/lxc"].map(|script| root.join(script));
+    match std::process::Command::new("shellcheck")
+        .args(scripts)
+        .output()
+    {
+        Ok(told) => assert!(
+            told.status.success(),
+            "{}",
+            String::from_utf8_lossy(&told.stdout)
+        ),
+        Err(_) => eprintln!("skipped: no shellcheck"),
+    }
+}

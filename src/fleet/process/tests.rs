@@ -261,3 +261,59 @@ fn back_off_grows_to_a_bound_and_starts_over_after_a_long_life() {
     assert_eq!(waits[8], 15_000);
     assert_eq!(backoff.after(Backoff::LIVED), Backoff::LEAST);
 }
+
+#[tokio::test]
+async fn commands_grow_stop_start_and_remove_exactly_the_machines_they_name() {
+    use crate::fleet::{Chosen, MachineKey, OpState};
+    use crate::pool::{MachinePhase, Observed};
+    let folder = tempfile::tempdir().unwrap();
+    let script = "echo $$ >> pids; exec sleep 1000";
+    let config = pool_config(shell_fleet(folder.path(), 0, script, PATIENT));
+    let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let fleet = from_config("main", &config, &Metrics::new()).unwrap();
+    let control = fleet.control();
+    let listing = start(fleet, &tasks, shutdown.clone());
+    let mut sight = control.observed();
+    let mut until = async |holds: &dyn Fn(&Observed) -> bool| {
+        let seen = sight.wait_for(|seen| seen.as_deref().is_some_and(holds));
+        let seen = tokio::time::timeout(PATIENT, seen).await.unwrap().unwrap();
+        seen.clone().unwrap()
+    };
+    let empty = until(&|_| true).await;
+    assert_eq!(empty.capacity, 0);
+    let op = control.grow_to(2, &empty.version).await.unwrap();
+    let two = until(&|seen| seen.machines.len() == 2).await;
+    assert_eq!(control.poll(&op).await.unwrap(), OpState::Done);
+    let late = control.grow_to(3, &empty.version).await.unwrap_err();
+    assert_eq!(late.kind(), "conflict");
+    let lower = control.grow_to(1, &two.version).await.unwrap_err();
+    assert!(
+        lower.to_string().contains("remove chosen machines"),
+        "{lower}"
+    );
+
+    let first = Chosen::new([MachineKey::from(&two.machines[0])]).unwrap();
+    control.stop(&first).await.unwrap();
+    let stopped = until(&|seen| seen.machines[0].phase == MachinePhase::Deallocated).await;
+    assert_eq!(stopped.capacity, 2, "a machine that is off keeps its place");
+    assert_eq!(listing.borrow().len(), 1);
+    control.start(&first).await.unwrap();
+    until(&|seen| seen.machines[0].phase == MachinePhase::Running).await;
+    control.remove(&first).await.unwrap();
+    let one = until(&|seen| seen.machines.len() == 1).await;
+    assert_eq!(&*one.machines[0].id.name, "main-2");
+    assert_eq!(control.remove(&first).await.unwrap_err().kind(), "conflict");
+
+    control.grow_to(2, &one.version).await.unwrap();
+    let again = until(&|seen| seen.machines.len() == 2).await;
+    assert_eq!(&*again.machines[0].id.name, "main-1");
+    assert_ne!(again.machines[0].generation, two.machines[0].generation);
+    assert_eq!(control.remove(&first).await.unwrap_err().kind(), "conflict");
+    shutdown.cancel();
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!(
+        control.remove(&first).await.unwrap_err().kind(),
+        "transient"
+    );
+}

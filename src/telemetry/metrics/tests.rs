@@ -81,6 +81,8 @@ fn counted() -> Metrics {
     metrics.count_bytes(Protocol::Jupyter, 10, 20);
     metrics.count_hub_poll(true);
     metrics.count_load_probe(true);
+    metrics.count_fleet_look("main", "ok");
+    metrics.count_fleet_command("main", "grow", "throttled");
     metrics.count_moved_login("moved");
     metrics.count_probe(Protocol::Ssh, false);
     metrics.set_audit_lost(3);

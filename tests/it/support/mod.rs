@@ -1,5 +1,7 @@
 //! What the tests share: a world of keys and folders, instances, the gate, clients, and ways to wait.
 
+pub mod arm;
+pub mod azure;
 pub mod client;
 pub mod gate;
 pub mod http;
