@@ -168,11 +168,12 @@ impl<L: Look> Looking<L> {
                 tracing::warn!(pool = %self.shape.pool, hindrance, "the fleet is not resized");
             }
         }
-        self.published.sight.send_replace(Some(Arc::new(observed)));
         listing.send_if_modified(|listed| {
             let is_new = before.is_none() || *listed != instances;
             *listed = instances;
             is_new
         });
+        // Last: whoever sees it finds the listing done.
+        self.published.sight.send_replace(Some(Arc::new(observed)));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use poolgate::config::AzureCredential;
 use poolgate::fleet::{Op, OpState};
 use poolgate::pool::MachinePhase;
 
@@ -224,8 +225,18 @@ async fn a_next_page_elsewhere_gets_no_token() {
     let arm = Arm::start(Mode::Uniform).await;
     let pool = Pool::start(&arm);
     pool.grown_to(3).await;
+    let listed = || arm.count("pool/virtualMachines");
     arm.with(|state| state.next_host = "evil.example");
-    looked_at(&arm, 1).await;
+    let before = listed();
+    // The first listing from here on may have been asked for before.
+    let met = async {
+        while listed() < before + 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // A look that is sent elsewhere is followed by a pause: the second may not come in this test's time.
+    let _ = tokio::time::timeout(Duration::from_secs(5), met).await;
+    assert!(listed() > before, "it was not looked at");
     assert_eq!(pool.listing.borrow().len(), 3);
     assert!(
         !pool
@@ -301,6 +312,40 @@ async fn the_fifth_write_of_a_minute_waits() {
     assert!(
         beyond.to_string().contains("scaling.max, which is 9"),
         "{beyond}"
+    );
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_principal_is_let_in_by_its_secret_alone() {
+    let arm = Arm::start(Mode::Flexible).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let principal = || AzureCredential::ServicePrincipal {
+        tenant_id: "22222222-2222-3333-4444-555555555555".into(),
+        client_id: "33333333-2222-3333-4444-555555555555".into(),
+        client_secret_file: file.clone(),
+    };
+    std::fs::write(&file, "wrong\n").unwrap();
+    let pool = Pool::start_as(&arm, principal());
+    let asked = async {
+        while arm.count("/oauth2/v2.0/token") == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), asked)
+        .await
+        .expect("no token is asked for");
+    pool.stop().await;
+    assert_eq!(arm.count("GET "), 0, "nothing is asked without a token");
+
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let pool = Pool::start_as(&arm, principal());
+    pool.until("seen", |_| true).await;
+    let hosts = pool.hosts.lock().unwrap().clone();
+    assert!(
+        hosts.iter().any(|host| host == "login.microsoftonline.com"),
+        "{hosts:?}"
     );
     pool.stop().await;
 }

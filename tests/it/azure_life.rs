@@ -49,7 +49,10 @@ async fn live(mode: Mode) {
     assert_eq!(pool.end_of(&op).await, OpState::Done);
     pool.until_listed(2).await;
 
-    // A number that comes free is given again, to another machine.
+    // A number that comes free is given again, to another machine; so it is to a gate that was restarted meanwhile.
+    pool.stop().await;
+    let pool = Pool::start_through(&arm, prism.address);
+    let control = &pool.control;
     let again = pool.grown_to(3).await;
     let reborn = again
         .machines

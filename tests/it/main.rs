@@ -29,6 +29,7 @@ mod config_faults;
 mod demo;
 mod doctor;
 mod factors;
+mod fleet_command;
 mod floods;
 mod forwarding;
 mod h2_floods;

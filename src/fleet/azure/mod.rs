@@ -151,7 +151,7 @@ impl ScaleSetView {
             (_, true) => self.client.list(Call::ListInterfaces, "").await?,
             (_, false) => self.client.list(Call::ListSetInterfaces, "").await?,
         };
-        let machines = sight::machines(&self.pool, &set, &entries, &interfaces);
+        let machines = sight::machines(&self.pool, &set, &entries, &interfaces)?;
         Ok((set, machines))
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::wire::{Entry, Interface, ScaleSet, is};
+use crate::fleet::FleetFault;
 use crate::pool::{InstanceId, Machine, MachinePhase};
 
 /// A machine, and what Azure calls it in commands.
@@ -18,12 +19,15 @@ pub(super) struct Sighted {
 }
 
 /// `interfaces` may lack those of machines that are off.
+///
+/// # Errors
+/// A machine that may hold people is listed without what tells it from its successor.
 pub(super) fn machines(
     pool: &Arc<str>,
     set: &ScaleSet,
     entries: &[Entry],
     interfaces: &[Interface],
-) -> Vec<Sighted> {
+) -> Result<Vec<Sighted>, FleetFault> {
     let addresses = addresses(interfaces);
     let is_flexible = set.is_flexible();
     let sighted = entries.iter().map(|entry| {
@@ -49,10 +53,15 @@ pub(super) fn machines(
             is_protected: protection
                 .is_some_and(|one| one.protect_from_scale_in || one.protect_from_scale_set_actions),
             is_latest_model: properties.latest_model_applied.unwrap_or(true),
-            // Nobody is sent to a machine that cannot be told from its successor.
-            address: address.filter(|_| known.is_some()).cloned(),
+            address: address.cloned(),
         };
-        handle.map(|handle| Sighted { machine, handle })
+        if known.is_none() && machine.phase.is_on() {
+            let name = &entry.name;
+            return Some(Err(FleetFault::Transient(format!(
+                "Azure lists {name:?} without its vmId"
+            ))));
+        }
+        handle.map(|handle| Ok(Sighted { machine, handle }))
     });
     sighted.flatten().collect()
 }

@@ -1,6 +1,5 @@
-//! The provider against small shell programs, and against the worked example with its cloud replaced.
+//! The provider against small shell programs; the worked example is run in `tests/it`.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -188,81 +187,4 @@ async fn names_and_addresses_of_a_program_are_checked() {
         assert!(read(name, address).is_err(), "{name:?} {address:?}");
     }
     assert!(answers::listing(&pool, b"{\"machines\":[],\"machine\":[]}").is_err());
-}
-
-/// The script of the documentation with a stand-in for `lxc`, whose machines are files.
-#[tokio::test]
-async fn the_worked_example_keeps_the_contract() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let has_jq = std::process::Command::new("jq")
-        .arg("--version")
-        .output()
-        .is_ok();
-    if !has_jq {
-        eprintln!("skipped: no jq, which the script needs");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let stand_in = folder.path().join("lxc");
-    std::fs::copy(root.join("tests/fixtures/lxc"), &stand_in).unwrap();
-    std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let script = root
-        .join("deploy/fleet/lxd.sh")
-        .to_string_lossy()
-        .into_owned();
-    let state = folder.path().join("state").to_string_lossy().into_owned();
-    let words = [
-        "env",
-        &format!("LXC={}", stand_in.display()),
-        &format!("STAND_IN={state}"),
-        "bash",
-        &script,
-        "lab",
-        "jammy",
-    ];
-    let running = Running::start(of_command(words.map(String::from).to_vec(), PATIENT));
-    let seen = running.until(|_| true).await;
-    running.control.grow_to(2, &seen.version).await.unwrap();
-    let seen = running.until(|seen| seen.machines.len() == 2).await;
-    running
-        .until(|seen| seen.machines.iter().all(|one| one.address.is_some()))
-        .await;
-    let all = || Chosen::new(seen.machines.iter().map(MachineKey::from)).unwrap();
-    let op = running.control.stop(&all()).await.unwrap();
-    running
-        .until(|seen| {
-            seen.machines
-                .iter()
-                .all(|one| one.phase == MachinePhase::Deallocated)
-        })
-        .await;
-    assert_eq!(running.control.poll(&op).await.unwrap(), OpState::Done);
-    running.control.start(&all()).await.unwrap();
-    running
-        .until(|seen| {
-            seen.machines
-                .iter()
-                .all(|one| one.phase == MachinePhase::Running)
-        })
-        .await;
-    running.control.remove(&all()).await.unwrap();
-    running.until(|seen| seen.machines.is_empty()).await;
-    running.stop().await;
-}
-
-#[test]
-fn the_scripts_are_sound() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let scripts = ["deploy/fleet/lxd.sh", "tests/fixtures/lxc"].map(|script| root.join(script));
-    match std::process::Command::new("shellcheck")
-        .args(scripts)
-        .output()
-    {
-        Ok(told) => assert!(
-            told.status.success(),
-            "{}",
-            String::from_utf8_lossy(&told.stdout)
-        ),
-        Err(_) => eprintln!("skipped: no shellcheck"),
-    }
 }

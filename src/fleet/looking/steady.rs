@@ -1,8 +1,9 @@
 //! What is believed of a look. Pure: looks go in, one after the other.
 //!
 //! Listings of clouds lag, page and err. A machine that one look leaves out may hold people, so it counts as gone only when a
-//! second look leaves it out as well, unless it was on its way out. A fleet that says it holds machines but lists none, or
-//! one machine twice, contradicts itself: such a look is no look.
+//! second look leaves it out as well, unless it was on its way out. One that ran does not lose its address, and is off only
+//! when the cloud says so, not when it does not say. A fleet that says it holds machines but lists none, or one machine twice,
+//! contradicts itself: such a look is no look.
 
 use std::collections::BTreeSet;
 
@@ -33,6 +34,13 @@ impl Steady {
             let what = "the cloud lists two machines under one name";
             return Err(FleetFault::Transient(what.into()));
         }
+        for machine in &mut seen.machines {
+            let is_same =
+                |old: &&Machine| old.id == machine.id && old.generation == machine.generation;
+            if let Some(old) = self.machines.iter().find(is_same) {
+                remember(old, machine);
+            }
+        }
         let missing = self.machines.iter().filter(|old| {
             let is_same = |one: &&Machine| one.id == old.id;
             seen.machines.iter().find(is_same).is_none() && old.phase != MachinePhase::Deleting
@@ -47,6 +55,18 @@ impl Steady {
         seen.machines.sort_by(|a, b| a.id.cmp(&b.id));
         self.machines.clone_from(&seen.machines);
         Ok(seen)
+    }
+}
+
+/// Fills in what a look at the same machine left out.
+fn remember(old: &Machine, machine: &mut Machine) {
+    if machine.address.is_none() {
+        machine.address.clone_from(&old.address);
+    }
+    // Nothing that ran is being created; what failed and is off is told to be off.
+    let says_nothing = matches!(machine.phase, MachinePhase::Creating | MachinePhase::Failed);
+    if old.phase == MachinePhase::Running && says_nothing {
+        machine.phase = old.phase;
     }
 }
 
@@ -133,5 +153,23 @@ mod tests {
         let seen = steady.believe(next).unwrap();
         assert_eq!(seen.machines.len(), 1);
         assert_eq!(seen.machines[0].generation, 2);
+    }
+
+    #[test]
+    fn what_ran_is_off_only_when_the_cloud_says_so() {
+        let mut steady = Steady::default();
+        steady.believe(look(1, &["a"])).unwrap();
+        let mut vague = look(1, &["a"]);
+        vague.machines[0].address = None;
+        vague.machines[0].phase = MachinePhase::Failed;
+        let seen = steady.believe(vague.clone()).unwrap();
+        assert_eq!(seen, look(1, &["a"]));
+        let mut off = vague.clone();
+        off.machines[0].phase = MachinePhase::Stopped;
+        let seen = steady.believe(off).unwrap();
+        assert_eq!(seen.machines[0].phase, MachinePhase::Stopped);
+        vague.machines[0].generation = 2;
+        let seen = steady.believe(vague.clone()).unwrap();
+        assert_eq!(seen, vague, "another machine is what it is said to be");
     }
 }

@@ -270,13 +270,6 @@ impl Crew {
     }
 
     fn publish(&mut self, listing: &watch::Sender<Vec<Instance>>) {
-        self.sight.send_replace(Some(Arc::new(Observed {
-            capacity: self.capacity(),
-            version: self.changes.to_string(),
-            machines: self.members.values().map(Member::machine).collect(),
-            hindrances: Vec::new(),
-            at: SystemTime::now(),
-        })));
         let on = self.members.values().filter(|member| member.phase.is_on());
         let on: Vec<_> = on.map(|member| member.process.instance.clone()).collect();
         let is_first = !std::mem::replace(&mut self.is_listed, true);
@@ -285,6 +278,14 @@ impl Crew {
             *listed = on;
             is_new
         });
+        // Last: whoever sees it finds the listing done.
+        self.sight.send_replace(Some(Arc::new(Observed {
+            capacity: self.capacity(),
+            version: self.changes.to_string(),
+            machines: self.members.values().map(Member::machine).collect(),
+            hindrances: Vec::new(),
+            at: SystemTime::now(),
+        })));
     }
 }
 

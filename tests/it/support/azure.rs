@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use poolgate::config::{Config, FleetConfig};
+use poolgate::config::{AzureCredential, Config, FleetConfig};
 use poolgate::fleet::azure::AzureFleet;
 use poolgate::fleet::azure::transport::Transport;
-use poolgate::fleet::{Chosen, Fleet, FleetControl, MachineKey, Op, OpState};
+use poolgate::fleet::{Chosen, Fleet, FleetControl, FleetFault, MachineKey, Op, OpState};
 use poolgate::pool::{Instance, Machine, Observed};
 use poolgate::telemetry::metrics::Metrics;
 use tokio::sync::watch;
@@ -50,8 +50,17 @@ impl Pool {
         Self::start_through(arm, arm.address)
     }
 
+    /// Directly at the fake, as somebody other than the machine's own identity.
+    pub fn start_as(arm: &Arm, credential: AzureCredential) -> Self {
+        Self::build(arm, arm.address, Some(credential))
+    }
+
     /// The description that `validator` goes by knows nothing of operations, tokens and standby pools: these pass it by.
     pub fn start_through(arm: &Arm, validator: SocketAddr) -> Self {
+        Self::build(arm, validator, None)
+    }
+
+    fn build(arm: &Arm, validator: SocketAddr, credential: Option<AzureCredential>) -> Self {
         let hosts = Arc::new(Mutex::new(Vec::new()));
         let (seen, fake) = (hosts.clone(), arm.address);
         let reroute = move |uri: &http::Uri| {
@@ -75,6 +84,7 @@ impl Pool {
         };
         let mut fleet = fleet.clone();
         fleet.interval = Duration::from_millis(50);
+        fleet.credential = credential.unwrap_or(fleet.credential);
         let fleet = AzureFleet::over(transport, "main", pool, &fleet, &Metrics::new()).unwrap();
         let control = fleet.control();
         let (sender, listing) = watch::channel(Vec::new());
@@ -125,8 +135,19 @@ impl Pool {
 
     /// Grows to `capacity` and waits until that many are on and have addresses.
     pub async fn grown_to(&self, capacity: u32) -> Arc<Observed> {
-        let seen = self.until("seen", |_| true).await;
-        let op = self.control.grow_to(capacity, &seen.version).await.unwrap();
+        let mut sight = self.control.observed();
+        let op = loop {
+            let seen = sight.borrow_and_update().clone();
+            let version = seen.map(|seen| seen.version.clone()).unwrap_or_default();
+            match self.control.grow_to(capacity, &version).await {
+                Ok(op) => break op,
+                // Decided on an old look, or before the first: look again.
+                Err(FleetFault::Conflict(_) | FleetFault::Transient(_)) => {
+                    sight.changed().await.unwrap();
+                }
+                Err(fault) => panic!("{fault}"),
+            }
+        };
         assert_eq!(self.end_of(&op).await, OpState::Done);
         let count = capacity as usize;
         self.until_listed(count).await;

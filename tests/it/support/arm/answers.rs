@@ -13,7 +13,14 @@ const PAGE: usize = 2;
 pub fn answer(state: &mut State, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
     let path = head.uri.path().to_ascii_lowercase();
     let query = head.uri.query().unwrap_or_default();
-    if path.ends_with("/oauth2/token") || path.ends_with("/oauth2/v2.0/token") {
+    let is_form = path.ends_with("/oauth2/v2.0/token");
+    if is_form && !String::from_utf8_lossy(body).contains("client_secret=hunter2") {
+        return json_text(
+            401,
+            "{\"error\":\"invalid_client\",\"error_description\":\"no such secret\"}",
+        );
+    }
+    if path.ends_with("/oauth2/token") || is_form {
         let token = json!({ "access_token": "token-of-the-test", "expires_on": "4102444800", "expires_in": 3600,
             "resource": "https://management.azure.com", "token_type": "Bearer" });
         return json_text(200, &token.to_string());
