@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_goes_to_the_resource_manager_alone() {
+    fn a_token_goes_to_azure_alone() {
         let good = [
             "https://management.azure.com/subscriptions?x=1",
             "https://westus2.management.azure.com/subscriptions",

@@ -42,8 +42,8 @@ impl Steady {
             }
         }
         let missing = self.machines.iter().filter(|old| {
-            let is_same = |one: &&Machine| one.id == old.id;
-            seen.machines.iter().find(is_same).is_none() && old.phase != MachinePhase::Deleting
+            let is_listed = seen.machines.iter().any(|one| one.id == old.id);
+            !is_listed && old.phase != MachinePhase::Deleting
         });
         let key = |one: &Machine| (one.id.name.to_string(), one.generation);
         let kept: Vec<_> = missing

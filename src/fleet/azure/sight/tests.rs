@@ -58,7 +58,7 @@ fn every_state_has_its_phase() {
 }
 
 #[test]
-fn a_machine_is_known_by_its_vm_id() {
+fn a_machine_is_known_by_the_id_of_its_own() {
     let pool = Arc::from("main");
     let interfaces: Vec<Interface> = serde_json::from_value(json!([
         { "properties": { "primary": false, "virtualMachine": { "id": "/s/DSVM/virtualMachines/3" },
