@@ -1,4 +1,4 @@
-//! A scale set's whole life, validated in both directions by Prism against Azure's published description: from nothing, up,
+//! A scale set's whole life, rivals included, validated in both directions by Prism against Azure's published description: from nothing, up,
 //! off and on again, down machine by machine, to nothing; in a Uniform set and in a Flexible one.
 
 use poolgate::fleet::OpState;
@@ -12,8 +12,16 @@ async fn live(mode: Mode) {
     let Some(prism) = Prism::start(&arm).await else {
         return;
     };
+    let rivals = |are_on: bool| {
+        arm.with(|state| (state.has_autoscale, state.has_repairs) = (are_on, are_on));
+    };
+    rivals(true);
     let pool = Pool::start_through(&arm, prism.address);
     let control = &pool.control;
+    pool.until("rivals", |seen| seen.hindrances.len() == 2)
+        .await;
+    rivals(false);
+    pool.until("alone", |seen| seen.hindrances.is_empty()).await;
     let empty = pool.until("seen through the validator", |_| true).await;
     assert_eq!(
         (empty.capacity, empty.machines.len()),
