@@ -7,20 +7,22 @@ use poolgate::pool::MachinePhase;
 use crate::support::arm::{Arm, Mode};
 use crate::support::azure::{Pool, Prism, chosen};
 
+/// An autoscale setting and automatic repairs, on or off.
+fn set_rivals(arm: &Arm, are_on: bool) {
+    arm.with(|state| (state.has_autoscale, state.has_repairs) = (are_on, are_on));
+}
+
 async fn live(mode: Mode) {
     let arm = Arm::start(mode).await;
     let Some(prism) = Prism::start(&arm).await else {
         return;
     };
-    let rivals = |are_on: bool| {
-        arm.with(|state| (state.has_autoscale, state.has_repairs) = (are_on, are_on));
-    };
-    rivals(true);
+    set_rivals(&arm, true);
     let pool = Pool::start_through(&arm, prism.address);
     let control = &pool.control;
     pool.until("rivals", |seen| seen.hindrances.len() == 2)
         .await;
-    rivals(false);
+    set_rivals(&arm, false);
     pool.until("alone", |seen| seen.hindrances.is_empty()).await;
     let empty = pool.until("seen through the validator", |_| true).await;
     assert_eq!(
