@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{demo, play, serve};
+use super::{demo, play, serve, simulate};
 use crate::config::parse_duration;
 
 /// The front door of a shared pool of data-science machines.
@@ -39,6 +39,8 @@ pub enum Command {
     Queue(ShowArgs),
     /// Say why something is as it is
     Explain(ExplainArgs),
+    /// Play logins against a configuration: machine-hours, waits and cost, beside what others would make of it
+    Simulate(simulate::Args),
     /// Print the gate's own host keys as people need them: known_hosts lines, SSHFP records, fingerprints
     HostKeys(HostKeysArgs),
     /// Show a line in the terminals of people's ssh sessions, and a page in their browsers
@@ -204,6 +206,8 @@ mod tests {
             "poolgate play x.cast --speed 2 --idle-max 2s",
             "poolgate explain idle vm1 -o json",
             "poolgate explain idle main/vm1",
+            "poolgate simulate --generate diurnal --seed 3 -o json",
+            "poolgate simulate --trace audit.jsonl -c x.toml --against y.toml --chart z.svg",
             "poolgate healthcheck",
             "poolgate host-keys --host gate.example:2222 -o sshfp",
             "poolgate completions bash",

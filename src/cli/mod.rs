@@ -17,6 +17,7 @@ mod print;
 mod queue;
 pub mod serve;
 mod sessions;
+pub mod simulate;
 mod status;
 mod table;
 
@@ -104,6 +105,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Sessions(args) => sessions::run(&args).await,
         Command::Queue(args) => queue::run(&args).await,
         Command::Explain(args) => explain::run(&args).await,
+        Command::Simulate(args) => simulate::run(&args),
         Command::HostKeys(args) => host_keys::run(&args),
         Command::Notify(args) => notify::run(&args).await,
         Command::Play(args) => play::run(&args).await,

@@ -15,6 +15,7 @@ mod policy;
 mod pools;
 mod raw;
 mod recording;
+mod scaling;
 pub mod secret;
 mod source;
 mod ssh_auth;
@@ -37,6 +38,7 @@ pub use clouds::{AzureCloud, AzureCredential, AzureFleet, CommandFleet};
 pub use faults::{Fault, Faults, Place};
 pub use load::{LoadConfig, LoadSource};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
+pub use scaling::{ExceptionConfig, PhaseConfig, ReservationConfig, ReservedAt, ScalingConfig};
 pub use units::{parse_duration, show_size};
 
 /// Where the configuration is looked for when nobody says.
@@ -468,14 +470,6 @@ pub struct ProcessFleet {
     pub state_dir: PathBuf,
     /// After a polite stop, how long until a process is killed.
     pub stop_timeout: Duration,
-}
-
-#[derive(Clone, Debug)]
-pub struct ScalingConfig {
-    pub min: u32,
-    pub max: u32,
-    pub headroom: Headroom,
-    pub idle: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,12 +11,12 @@ use super::load;
 use super::policy;
 use super::raw::Section;
 use super::recording;
+use super::scaling;
 use super::units::duration;
 use super::validate::seconds;
 use super::values::{boolean, host, number, path, port, port_or_off, shown, text, word};
 use super::{
-    ClientAddressConfig, Headroom, HealthConfig, InstanceHostKeys, Placement, PoolConfig,
-    PoolHosts, ScalingConfig,
+    ClientAddressConfig, HealthConfig, InstanceHostKeys, Placement, PoolConfig, PoolHosts,
 };
 
 /// All pools; `None` where a fault leaves one without what it needs.
@@ -157,7 +157,7 @@ fn pool(
     let recording = recording::recording(section.section("recording"), recordings);
     let health = health(section.section("health"));
     let load = load::load(section.section("load"));
-    let scaling = scaling(section.section("scaling"));
+    let scaling = scaling::scaling(section.section("scaling"));
     let mut fleet_section = section.section("fleet");
     let instances = state_dir.join("instances").join(name);
     let fleet = fleets::fleet(&mut fleet_section, &instances);
@@ -234,49 +234,4 @@ fn health(mut section: Section<'_>) -> HealthConfig {
     };
     section.finish();
     config
-}
-
-fn scaling(mut section: Section<'_>) -> ScalingConfig {
-    let config = ScalingConfig {
-        min: section.get_or("min", 0, number(0..=10_000)),
-        max: section.get_or("max", 20, number(1..=10_000)),
-        headroom: section.get_or("headroom", Headroom::Seats(2), headroom),
-        idle: section.get_or(
-            "idle",
-            seconds(900),
-            duration(seconds(60)..=seconds(7 * 24 * 3600)),
-        ),
-    };
-    if config.min > config.max {
-        let (min, max) = (config.min, config.max);
-        section.fault(
-            "min",
-            format!("is {min}, above max ({max}); write at most {max}, or raise max"),
-        );
-    }
-    section.finish();
-    config
-}
-
-/// `"2 seats"` or `"20%"`.
-fn headroom(value: &Value) -> Result<Headroom, String> {
-    let text = match &value.kind {
-        ValueKind::String(text) => text.trim(),
-        _ => "",
-    };
-    let seats = text
-        .strip_suffix("seats")
-        .or_else(|| text.strip_suffix("seat"));
-    let seats = seats.and_then(|number| number.trim_end().parse().ok());
-    let percent = text
-        .strip_suffix('%')
-        .and_then(|number| number.trim_end().parse().ok());
-    match (seats, percent) {
-        (Some(seats), _) if seats <= 1_000_000 => Ok(Headroom::Seats(seats)),
-        (_, Some(percent)) if percent <= 100 => Ok(Headroom::Percent(percent)),
-        _ => Err(format!(
-            "is {}; write seats or a share of all seats up to 100%, such as \"2 seats\" or \"20%\"",
-            shown(value)
-        )),
-    }
 }

@@ -154,6 +154,7 @@ fn pool(folder: &Folder, choices: Choices) -> PoolConfig {
             max: choices.instances,
             headroom: Headroom::Seats(0),
             idle: Duration::from_secs(900),
+            ..ScalingConfig::default()
         },
         fleet: FleetConfig::Process(ProcessFleet {
             count: choices.instances,

@@ -70,9 +70,9 @@ impl MachinePhase {
         }
     }
 
-    /// Whether its hours are charged. One that failed may be, so it counts until it is gone.
+    /// Whether its hours are charged. One that is being made or failed may be, so it counts.
     pub fn is_billed(self) -> bool {
-        !matches!(self, Self::Creating | Self::Deallocated)
+        !matches!(self, Self::Deallocated | Self::Deleting)
     }
 
     /// Whether it can hold people: one that is going away still may.

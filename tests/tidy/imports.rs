@@ -30,7 +30,10 @@ const fn pure(name: &'static str, may_use: &'static [&'static str]) -> Room {
 /// The longest name that fits is a file's room; `*` is everything.
 const ROOMS: &[Room] = &[
     pure("pool", &[]),
+    // Both use `jiff`, a library of pure functions; the time zone comes from config, which looks it up.
     pure("scaling", &["pool"]),
+    pure("simulate", &["pool", "scaling"]),
+    room("scaling::settings", &["scaling", "pool", "config"]),
     pure("ssh::wire", &[]),
     room(
         "scaling::controller",

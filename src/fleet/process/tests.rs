@@ -41,6 +41,7 @@ pub fn pool_config(fleet: FleetConfig) -> PoolConfig {
             max: 3,
             headroom: Headroom::Seats(2),
             idle: Duration::from_secs(900),
+            ..ScalingConfig::default()
         },
     }
 }

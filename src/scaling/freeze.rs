@@ -1,0 +1,61 @@
+//! When not to act: what is known may be old, untrue, or too bad to be believed.
+//!
+//! When blind, nothing is changed; when only the time or the counts are in doubt, nobody's machine is taken away.
+
+use super::policy::Situation;
+use super::supply::Role;
+
+/// Above this share of machines that should serve and do not, the fault is not in the machines.
+const UNREADY_PERCENT_MAX: u32 = 45;
+/// One or two machines of a small pool may well be ill.
+const UNREADY_MIN: u32 = 4;
+/// How long this process must have counted sessions before a count of none is believed.
+pub(super) const WARM_UP_S: u64 = 300;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Freeze {
+    /// Nothing is done.
+    All(String),
+    /// Nothing is drained or removed.
+    Less(String),
+}
+
+impl Freeze {
+    pub fn into_reason(self) -> String {
+        match self {
+            Self::All(reason) | Self::Less(reason) => reason,
+        }
+    }
+}
+
+pub(super) fn judge(situation: &Situation<'_>) -> Option<Freeze> {
+    let facts = situation.facts;
+    if facts.listing_age > situation.config.stale_after {
+        let age_s = facts.listing_age.as_secs();
+        let what = format!("nothing is changed: the cloud's listing is {age_s} s old");
+        return Some(Freeze::All(what));
+    }
+    if let Some(contradiction) = &facts.contradiction {
+        return Some(Freeze::All(format!("nothing is changed: {contradiction}")));
+    }
+    let unready = situation.supply.count(Role::Sick) + situation.supply.count(Role::Failed);
+    let should_serve = unready + situation.supply.in_service();
+    if unready >= UNREADY_MIN && unready * 100 > should_serve * UNREADY_PERCENT_MAX {
+        let what = format!(
+            "nothing is changed: {unready} of {should_serve} machines that should take logins do not"
+        );
+        return Some(Freeze::All(what));
+    }
+    if let Some(jump) = situation.history.doubts_clock(situation.now) {
+        let what = format!(
+            "nothing is drained: the clock jumped by {} s",
+            jump.as_secs()
+        );
+        return Some(Freeze::Less(what));
+    }
+    if facts.counted_for.as_secs() < WARM_UP_S {
+        let what = "nothing is drained: sessions have been counted for less than 5 minutes";
+        return Some(Freeze::Less(what.to_owned()));
+    }
+    None
+}

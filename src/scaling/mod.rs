@@ -1,0 +1,28 @@
+//! How big a pool should be: from facts to a plan, in words and by exact instance, as pure functions.
+//!
+//! Deliberately absent: clouds, clocks, files and configuration. `policy::plan` proposes, `lint` refuses what is unsafe
+//! whatever proposed it, and whoever carries a plan out (the controller, the simulator) tells `History` what happened.
+
+pub mod cost;
+mod demand;
+pub mod facts;
+mod freeze;
+mod grow;
+pub mod history;
+pub mod lint;
+pub mod listing;
+pub mod plan;
+pub mod policy;
+pub mod schedule;
+pub mod settings;
+mod shrink;
+mod supply;
+#[cfg(test)]
+mod tests;
+mod tracks;
+
+pub use facts::{Decider, Facts, InstanceFacts, Occupancy};
+pub use history::History;
+pub use plan::{Action, Plan, Step};
+pub use policy::{PolicyConfig, plan};
+pub use schedule::{Bounds, Headroom, Schedule};

@@ -1,0 +1,135 @@
+//! The way out of too many machines: drain by exact name what has been too much for a while, remove what has drained.
+//!
+//! Nobody's session ends for it. A machine is given up only if what was needed within the stabilisation time fits into the
+//! others, so that nothing asks for it again at once.
+
+use super::facts::{Decider, InstanceFacts, Occupancy};
+use super::plan::Action;
+use super::policy::{Draft, Situation};
+use super::supply::Role;
+
+/// Nobody new onto machines that are about to go or do not work; those that nobody is on are deleted.
+pub(super) fn rescue(situation: &Situation<'_>, draft: &mut Draft) {
+    for one in situation.supply.with(Role::Leaving) {
+        if is_open(one) {
+            let id = one.machine.id.clone();
+            draft.step(Action::Drain(id), "the cloud takes it away");
+        }
+    }
+}
+
+pub(super) fn shrink(situation: &Situation<'_>, draft: &mut Draft) {
+    repair(situation, draft);
+    drain(situation, draft);
+    if draft.steps.is_empty() && !situation.is_throttled() {
+        remove(situation, draft);
+    }
+}
+
+/// Machines that never came up or have been down for long are as good as not there.
+fn repair(situation: &Situation<'_>, draft: &mut Draft) {
+    let is_old = |one: &&InstanceFacts| {
+        let down = situation.history.down_for(&one.machine, situation.now);
+        down > situation.config.boot_timeout
+    };
+    let failed = situation.supply.with(Role::Failed);
+    let sick = situation.supply.with(Role::Sick).filter(is_old);
+    let words = [
+        "it took no login in the time a boot may take",
+        "it has taken no logins for longer than a boot may take",
+    ];
+    let failed = failed.map(|one| (one, words[0]));
+    for (one, why) in failed.chain(sick.map(|one| (one, words[1]))) {
+        let is_free = one.is_empty() && one.hold(situation.now.wall).is_none();
+        if is_free && is_open(one) {
+            draft.step(Action::Drain(one.machine.id.clone()), why);
+        }
+    }
+}
+
+fn drain(situation: &Situation<'_>, draft: &mut Draft) {
+    if situation.supply.count(Role::Booting) > 0 || situation.supply.requested > 0 {
+        return;
+    }
+    let draining = situation.supply.count(Role::Draining);
+    let there = situation.supply.in_service().saturating_add(draining);
+    let mut surplus = there.saturating_sub(draft.desired).saturating_sub(draining);
+    let over_max = situation.supply.in_service() > situation.bounds.max;
+    let cools = situation
+        .history
+        .grew_within(situation.config.cool_down, situation.now);
+    if surplus == 0 || (cools && !over_max) {
+        return;
+    }
+    let busy = situation.supply.with(Role::Draining);
+    let mut busy = u32::try_from(busy.filter(|one| !one.is_empty()).count()).unwrap_or(u32::MAX);
+    let mut free = situation.supply.free();
+    let mut left = situation.supply.in_service();
+    let wanted = situation.peak().free;
+    for one in victims(situation) {
+        let fits = free.saturating_sub(one.free()) >= wanted;
+        let is_in_use = !one.is_empty();
+        let waits = is_in_use && busy >= situation.config.drain_max;
+        if surplus == 0 || left <= situation.bounds.min {
+            return;
+        }
+        if waits || !(fits || over_max) {
+            continue;
+        }
+        let seats = one.seats();
+        let others = there.saturating_sub(1);
+        let reason = match is_in_use {
+            false => "nobody has been on it for the idle time".to_owned(),
+            true => format!("its {seats} people and all others fit into {others} machines"),
+        };
+        draft.step(Action::Drain(one.machine.id.clone()), reason);
+        busy = busy.saturating_add(u32::from(is_in_use));
+        free = free.saturating_sub(one.free());
+        left = left.saturating_sub(1);
+        surplus = surplus.saturating_sub(1);
+    }
+}
+
+/// Those that may be given up, the one that costs people least first.
+fn victims<'a>(situation: &Situation<'a>) -> Vec<&'a InstanceFacts> {
+    let idle = |one: &InstanceFacts| situation.history.empty_for(&one.machine, situation.now);
+    let may_go = |one: &&InstanceFacts| {
+        one.occupancy != Occupancy::Unknown
+            && one.hold(situation.now.wall).is_none()
+            && (!one.is_empty() || idle(one) >= situation.config.idle)
+    };
+    let mut victims: Vec<_> = situation
+        .supply
+        .with(Role::Serving)
+        .filter(may_go)
+        .collect();
+    victims.sort_by_key(|one| {
+        let machine = &one.machine;
+        let fate = (one.seats(), machine.is_latest_model, !machine.is_spot);
+        (fate, machine.created, &machine.id)
+    });
+    victims
+}
+
+/// In one order, what earlier plans have drained and nobody is on.
+fn remove(situation: &Situation<'_>, draft: &mut Draft) {
+    let roles = [Role::Draining, Role::Sick, Role::Failed];
+    let drained = roles
+        .into_iter()
+        .flat_map(|role| situation.supply.with(role));
+    let drained = drained.filter(|one| {
+        let never_used = one.occupancy == Occupancy::Outside;
+        let is_drained = one.decided_by == Decider::Policy || never_used;
+        one.is_empty() && is_drained && one.hold(situation.now.wall).is_none()
+    });
+    let ids: Vec<_> = drained.map(|one| one.machine.id.clone()).collect();
+    if !ids.is_empty() {
+        let reason = "they are drained, and nobody is on them";
+        draft.step(Action::Remove(ids), reason);
+    }
+}
+
+/// Whether people may still be sent there.
+fn is_open(one: &InstanceFacts) -> bool {
+    one.decided_by == Decider::Nobody && one.occupancy != Occupancy::Outside
+}

@@ -1,0 +1,306 @@
+//! The controller's part of the virtual world: a listing becomes facts, facts a plan, and a plan that is safe orders.
+//!
+//! In the order the real one has: believe the listing or not, look at the pool, plan, lint, carry out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use crate::pool::{
+    AdminState, Health, Instance, InstanceId, Machine, MachinePhase, PlacementPolicy, SessionId,
+    Snapshot,
+};
+use crate::scaling::facts::{Remarks, views};
+use crate::scaling::listing::Missing;
+use crate::scaling::{Action, Facts, InstanceFacts, Plan, lint};
+
+use super::outcome::Sample;
+use super::world::{Event, TICK, World};
+
+/// What a controller knows beside listing and pool. All but `throttled_until` is written down and survives its restart.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    pub drained: BTreeSet<InstanceId>,
+    pub removed: BTreeSet<InstanceId>,
+    pub leaves_at: BTreeMap<InstanceId, SystemTime>,
+    /// What operators decided.
+    pub decided: BTreeMap<InstanceId, AdminState>,
+    pub keep_until: BTreeMap<InstanceId, SystemTime>,
+    /// Machines as they were last believed to be.
+    believed: Vec<Machine>,
+    pub contradiction: Option<String>,
+    pub throttled_until: Duration,
+    /// Faults of listings, and until when.
+    pub stale_until: Duration,
+    pub lists_nothing_until: Duration,
+    pub lists_half_until: Duration,
+    pub started: Option<Duration>,
+    placement: Option<PlacementPolicy>,
+}
+
+impl World<'_> {
+    pub fn tick(&mut self) {
+        let now = self.now();
+        self.pool.expire(now);
+        self.take_listing();
+        self.probe_all();
+        self.serve();
+        let snapshot = self.pool.snapshot();
+        let facts = self.facts(&snapshot);
+        self.ledger
+            .observe(&facts.instances, snapshot.sessions.iter(), now.instant);
+        let plan = self.mind.decide(&facts, &self.settings.policy, now);
+        self.carry_out(&plan, &facts);
+        self.sample(&facts);
+    }
+
+    /// Probes run all the time; only what they change is of interest.
+    fn probe_all(&mut self) {
+        let snapshot = self.pool.snapshot();
+        let views = snapshot.instances_of(&self.pool_name);
+        let changed = views.filter_map(|view| {
+            let id = InstanceId {
+                pool: view.pool.clone(),
+                name: view.name.clone(),
+            };
+            let answers = self.cloud.units.get(&id).is_some_and(|unit| unit.answers);
+            let is_right = match answers {
+                true => view.health == Health::Up,
+                false => view.health == Health::Down,
+            };
+            (!is_right).then_some((id, answers))
+        });
+        let changed: Vec<_> = changed.collect();
+        for (id, answers) in changed {
+            self.probe(&id, answers);
+        }
+    }
+
+    /// What the cloud says is compared with what answers, before the pool hears of it.
+    fn take_listing(&mut self) {
+        if self.at >= self.control.stale_until {
+            self.cloud.list(self.at);
+        }
+        let mut listing = self.cloud.listing.clone();
+        if self.at < self.control.lists_nothing_until {
+            listing.clear();
+        }
+        if self.at < self.control.lists_half_until {
+            listing.truncate(listing.len() / 2);
+        }
+        let listed: BTreeSet<_> = listing.iter().map(|machine| machine.id.clone()).collect();
+        let snapshot = self.pool.snapshot();
+        let views = views(&snapshot, &self.pool_name);
+        let lacks = self.control.believed.iter();
+        let lacks = lacks.filter(|machine| !listed.contains(&machine.id));
+        let lacks = lacks.map(|machine| Missing {
+            id: machine.id.clone(),
+            is_expected: self.control.removed.contains(&machine.id)
+                || self.control.leaves_at.contains_key(&machine.id),
+            answers: views
+                .get(&*machine.id.name)
+                .is_some_and(|view| view.health == Health::Up),
+        });
+        let verdict = self.absences.judge(&lacks.collect::<Vec<_>>());
+        let kept = self.control.believed.iter();
+        let kept = kept.filter(|machine| verdict.kept.contains(&machine.id));
+        listing.extend(kept.cloned());
+        self.control.contradiction = verdict.contradiction;
+        let is_there = |phase| !matches!(phase, MachinePhase::Creating | MachinePhase::Deleting);
+        let routed = listing.iter().filter(|machine| is_there(machine.phase));
+        let instances = routed.map(|machine| self.instance(machine)).collect();
+        self.control.believed = listing;
+        let lost = self.pool.sync_instances("main", instances, self.now());
+        self.restore_decisions();
+        self.note_lost(&lost);
+        self.lose(&lost);
+    }
+
+    /// A machine that comes back to the listing is what had been decided about it.
+    fn restore_decisions(&mut self) {
+        for (id, state) in &self.control.decided {
+            self.pool.set_admin_state(id, *state);
+        }
+        for id in &self.control.drained {
+            if !self.control.decided.contains_key(id) {
+                self.pool.set_admin_state(id, AdminState::Draining);
+            }
+        }
+    }
+
+    /// A session may end only because its machine has.
+    fn note_lost(&mut self, lost: &[SessionId]) {
+        let count = u32::try_from(lost.len()).unwrap_or(u32::MAX);
+        self.outcome.score.losses += count;
+    }
+
+    fn instance(&self, machine: &Machine) -> Instance {
+        Instance {
+            id: machine.id.clone(),
+            address: "192.0.2.1".to_owned(),
+            ssh_port: 22,
+            jupyter_port: Some(8000),
+            capacity: self.settings.capacity,
+            generation: 1,
+        }
+    }
+
+    fn facts(&self, snapshot: &Snapshot) -> Facts {
+        let views = views(snapshot, &self.pool_name);
+        let remarks = |id: &InstanceId| Remarks {
+            is_drained_by_policy: self.control.drained.contains(id),
+            leaves_at: self.control.leaves_at.get(id).copied(),
+            keep_until: self.control.keep_until.get(id).copied(),
+            busy_with: None,
+        };
+        let instances = self.control.believed.iter().map(|machine| {
+            let view = views.get(&*machine.id.name).copied();
+            let mut machine = machine.clone();
+            // An order to delete is known before the next listing shows it.
+            if self.control.removed.contains(&machine.id) {
+                machine.phase = MachinePhase::Deleting;
+            }
+            let remarks = remarks(&machine.id);
+            InstanceFacts::join(machine, view, remarks, self.settings.capacity)
+        });
+        let believed: BTreeSet<_> = self.control.believed.iter().map(|one| &one.id).collect();
+        let requested = |id: &&InstanceId| !believed.contains(id);
+        let requested = self.cloud.units.keys().filter(requested).count();
+        let counted = self.at - self.control.started.unwrap_or_default();
+        let base = self.settings.clock.instant;
+        Facts {
+            pool: self.pool_name.clone(),
+            instances: instances.collect(),
+            waiting: u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
+            requested: u32::try_from(requested).unwrap_or(u32::MAX),
+            capacity: self.settings.capacity,
+            listing_age: self.at - self.cloud.listed,
+            contradiction: self.control.contradiction.clone(),
+            counted_for: match self.control.started {
+                None => Duration::MAX,
+                Some(_) => counted,
+            },
+            writes_after: Some(base + self.control.throttled_until),
+        }
+    }
+
+    fn carry_out(&mut self, plan: &Plan, facts: &Facts) {
+        let now = self.now();
+        if self.control.placement != Some(plan.placement) {
+            self.control.placement = Some(plan.placement);
+            self.set_placement(plan.placement);
+        }
+        if self.mind.is_careful() {
+            let (_, bounds) = self.settings.policy.schedule.at(now.wall);
+            if plan.desired < bounds.min || plan.desired > bounds.max {
+                self.violated(format!("{} machines are aimed at", plan.desired));
+            }
+            let checked = lint::check(plan, facts, &self.settings.policy, now);
+            if let Err(faults) = checked {
+                self.outcome.refused_plans += 1;
+                let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+                let what = format!("refused: {}", faults.join("; "));
+                self.outcome.story.push((self.at, what));
+                return;
+            }
+        }
+        for step in &plan.steps {
+            self.outcome.story.push((self.at, step.to_string()));
+            self.act(&step.action);
+        }
+        if let super::Mind::Policy(history) = &mut self.mind {
+            history.executed(plan, now);
+        }
+        if plan
+            .steps
+            .iter()
+            .any(|step| matches!(step.action, Action::Undrain(_)))
+        {
+            self.serve();
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Undrain(id) => {
+                self.control.drained.remove(id);
+                self.pool.set_admin_state(id, AdminState::Ready);
+            }
+            Action::Drain(id) => {
+                self.control.drained.insert(id.clone());
+                self.pool.set_admin_state(id, AdminState::Draining);
+            }
+            Action::Grow { by } => {
+                self.cloud.writes += 1;
+                for _ in 0..*by {
+                    self.create();
+                }
+            }
+            Action::Start(_) => self.cloud.writes += 1,
+            Action::Remove(ids) => {
+                self.cloud.writes += 1;
+                for id in ids {
+                    self.remove(id);
+                }
+            }
+        }
+    }
+
+    fn create(&mut self) {
+        let fate = self.settings.faults.fate(&mut self.dice);
+        let wall = self.now().wall;
+        let id = self.cloud.grow(&self.pool_name, wall, self.at, fate);
+        let boot_s = self.settings.boot.as_secs_f64();
+        let takes = self.dice.normal(boot_s, boot_s / 6.0).max(boot_s / 3.0);
+        let up = self.at + Duration::from_secs_f64(takes);
+        self.schedule(up, Event::Boot(id));
+    }
+
+    /// The rule above all: nobody is on it.
+    fn remove(&mut self, id: &InstanceId) {
+        let snapshot = self.pool.snapshot();
+        let sessions: Vec<SessionId> = snapshot.sessions_on(id).map(|one| one.id).collect();
+        self.outcome.score.kills += u32::try_from(sessions.len()).unwrap_or(u32::MAX);
+        if self.control.removed.contains(id) {
+            self.violated(format!("{id} is removed a second time"));
+        }
+        self.control.removed.insert(id.clone());
+        // Rivals delete what is not drained; nobody is sent there any more.
+        self.pool.set_admin_state(id, AdminState::Draining);
+        for session in &sessions {
+            self.pool.end_session(*session, self.now());
+        }
+        self.lose(&sessions);
+        self.take_away(id);
+    }
+
+    pub fn violated(&mut self, what: String) {
+        let at = self.at.as_secs();
+        self.outcome.violations.push(format!("{at} s: {what}"));
+    }
+
+    fn sample(&mut self, facts: &Facts) {
+        let billed = self.cloud.count(|unit| unit.machine.phase.is_billed());
+        let score = &mut self.outcome.score;
+        score.machines_max = score.machines_max.max(billed);
+        let people = u32::try_from(self.seated.len()).unwrap_or(u32::MAX);
+        let is_due = self
+            .outcome
+            .samples
+            .last()
+            .is_none_or(|last| self.at - last.at >= TICK.saturating_mul(8));
+        if is_due {
+            self.outcome.samples.push(Sample {
+                at: self.at,
+                people,
+                waiting: facts.waiting,
+                seats: billed * self.settings.capacity,
+            });
+        }
+        // A name that is gone from the cloud is gone from the notes as well.
+        let is_known = |id: &InstanceId| self.cloud.units.contains_key(id);
+        self.control.removed.retain(is_known);
+        self.control.drained.retain(is_known);
+        self.control.leaves_at.retain(|id, _| is_known(id));
+        self.control.decided.retain(|id, _| is_known(id));
+    }
+}

@@ -1,0 +1,81 @@
+//! Everything goes wrong, over and over, and nobody's session ends for it.
+//!
+//! `POOLGATE_SIM_SEED=7` plays one seed and tells its story; `POOLGATE_SIM_HOURS=24` makes each run longer.
+
+use std::env;
+use std::time::Duration;
+
+use super::*;
+use crate::pool::Protocol;
+use crate::simulate::dice::Dice;
+
+const SEEDS: u64 = 256;
+
+#[test]
+fn whatever_goes_wrong_nobody_is_cut_off() {
+    let chosen: Option<u64> = number("POOLGATE_SIM_SEED");
+    let seeds = chosen.map_or(0..SEEDS, |seed| seed..seed + 1);
+    let mut events = 0;
+    let mut losses = 0;
+    for seed in seeds {
+        let outcome = play(seed);
+        if chosen.is_some() {
+            for (at, what) in &outcome.story {
+                println!("{:>8.0} s  {what}", at.as_secs_f64());
+            }
+        }
+        let again = format!("play it again with POOLGATE_SIM_SEED={seed}");
+        assert_eq!(outcome.violations, Vec::<String>::new(), "{again}");
+        assert_eq!(outcome.refused_plans, 0, "{again}");
+        assert_eq!(outcome.score.kills, 0, "{again}");
+        events += outcome.events;
+        losses += outcome.score.losses;
+    }
+    assert!(events > 100 && (chosen.is_some() || losses > 0));
+    if chosen.is_some() {
+        println!("{events} events, {losses} sessions lost to evictions");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests chooses")]
+fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
+    env::var(name).ok()?.parse().ok()
+}
+
+fn play(seed: u64) -> Outcome {
+    let mut dice = Dice::new(seed);
+    let trace = crowd(&mut dice, number("POOLGATE_SIM_HOURS").unwrap_or(5));
+    let mut settings = settings(&trace, seed);
+    let bounds = &mut settings.policy.schedule.base;
+    bounds.min = u32::try_from(dice.below(3)).unwrap();
+    bounds.max = 6 + u32::try_from(dice.below(6)).unwrap();
+    bounds.placement = [
+        PlacementPolicy::Auto,
+        PlacementPolicy::Pack,
+        PlacementPolicy::Spread,
+    ][usize::try_from(dice.below(3)).unwrap()];
+    settings.capacity = 2 + u32::try_from(dice.below(4)).unwrap();
+    settings.faults = Faults::plenty();
+    settings.is_checked = true;
+    run(&trace, &settings, Mind::policy())
+}
+
+/// People who come in waves.
+fn crowd(dice: &mut Dice, hours: u64) -> Trace {
+    let mut visits = Vec::new();
+    let end = 3600.0 * hours as f64;
+    let mut at = 0.0;
+    while at < end {
+        at += dice.exponential(600.0);
+        for _ in 0..1 + dice.below(6) {
+            visits.push(Visit {
+                user: format!("p{}", dice.below(60)).into(),
+                start: Duration::from_secs_f64(at),
+                length: Duration::from_secs_f64(dice.tail(300.0, 1.2).min(end)),
+                protocol: Protocol::ALL[usize::try_from(dice.below(2)).unwrap()],
+            });
+        }
+    }
+    let begins = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_774_224_000);
+    Trace::new(begins, visits)
+}
