@@ -113,7 +113,7 @@ impl App {
             app.serve_ssh(door);
         }
         if let Some(door) = https {
-            app.serve_https(door);
+            app.serve_https(door)?;
         }
         app.services.close();
         Ok(app)

@@ -1,7 +1,6 @@
 //! The head of a request after the HTTP library has read it: validation, pins, cookies, headers on their way in and out;
 //! and the reading along for two lengths, on the bytes themselves.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
 use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
@@ -84,7 +83,7 @@ fn request(head: Parts, target: &Target) {
     toward_instance(
         &mut sent,
         &target.host,
-        IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        Some(&HeaderValue::from_static("192.0.2.7")),
     );
     for (name, only) in [
         ("host", target.host.as_bytes()),

@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 
 use super::{App, state_dir};
 use crate::config::{Config, HttpsConfig, SshConfig};
 use crate::https;
 use crate::net::accept::{self, Bounds, Limits, Permit};
 use crate::net::bind as sockets;
+use crate::net::lanes::Lanes;
 use crate::pool::Protocol;
 use crate::ssh::front::SshFront;
 
@@ -25,6 +27,8 @@ pub(super) struct Door<F> {
     /// Without TLS: they only say where to go. Their connections count among the door's.
     redirects: Vec<TcpListener>,
     limits: Arc<Limits>,
+    /// `None` is one for each core; of https alone.
+    threads: Option<usize>,
 }
 
 impl App {
@@ -55,6 +59,7 @@ impl App {
             listeners,
             redirects: Vec::new(),
             limits,
+            threads: None,
         })
     }
 
@@ -89,52 +94,74 @@ impl App {
             listeners,
             redirects,
             limits,
+            threads: https.threads,
         })
     }
 
     pub(super) fn serve_ssh(&self, door: Door<SshFront>) {
         let front = door.front;
-        self.accept(door.listeners, &door.limits, move |stream, peer, permit| {
-            front.clone().serve(stream, peer, permit)
-        });
+        let serve = move |stream, peer, permit| front.clone().serve(stream, peer, permit);
+        self.accept(door.listeners, &door.limits, &Handle::current(), serve);
     }
 
-    pub(super) fn serve_https(&mut self, door: Door<https::Front>) {
+    pub(super) fn serve_https(&mut self, door: Door<https::Front>) -> Result<()> {
         let (front, shutdown) = (door.front, self.shutdown.clone());
+        let lanes = Lanes::start(door.threads, &shutdown.ending);
+        let lanes = lanes.context("cannot start the threads of https")?;
         self.https = Some(front.clone());
         let sweeping = front.clone().sweep(shutdown.ending.clone());
         self.services.spawn(sweeping);
         let keeping = front.clone().keep_certificates(shutdown.ending.clone());
         self.services.spawn(keeping);
         let (of_redirects, closing) = (front.clone(), shutdown.closing.clone());
-        self.accept(door.listeners, &door.limits, move |stream, peer, permit| {
-            let (front, shutdown) = (front.clone(), shutdown.clone());
+        let (on_lanes, accepting) = (lanes.clone(), lanes.first());
+        let serve = move |stream, peer, permit| {
+            let (front, shutdown, lanes) = (front.clone(), shutdown.clone(), on_lanes.clone());
             async move {
-                // Tunnels outlive the end of accepting; the end of the gate they do not.
-                let serving = front.serve_connection(stream, peer, shutdown.closing);
-                shutdown.ending.run_until_cancelled(serving).await;
-                drop(permit);
+                let connections = shutdown.connections.clone();
+                let serve = move |stream| async move {
+                    // Tunnels outlive the end of accepting; the end of the gate they do not.
+                    let serving = front.serve_connection(stream, peer, shutdown.closing);
+                    shutdown.ending.run_until_cancelled(serving).await;
+                    drop(permit);
+                };
+                lanes.carry(stream, &connections, serve).await;
             }
-        });
-        self.accept(door.redirects, &door.limits, move |stream, peer, permit| {
+        };
+        self.accept(door.listeners, &door.limits, accepting, serve);
+        let redirect = move |stream, peer, permit| {
             let (front, closing) = (of_redirects.clone(), closing.clone());
             async move {
                 front.serve_redirect(stream, peer, closing).await;
                 drop(permit);
             }
-        });
+        };
+        self.accept(door.redirects, &door.limits, &Handle::current(), redirect);
+        Ok(())
     }
 
-    /// Accepts on each of these until the gate closes.
-    fn accept<F, T>(&self, listeners: Vec<TcpListener>, limits: &Arc<Limits>, connect: F)
-    where
+    /// Accepts on each of these until the gate closes, with tasks of this runtime.
+    fn accept<F, T>(
+        &self,
+        listeners: Vec<TcpListener>,
+        limits: &Arc<Limits>,
+        runtime: &Handle,
+        connect: F,
+    ) where
         F: Fn(TcpStream, SocketAddr, Permit) -> T + Clone + Send + Sync + 'static,
         T: Future<Output = ()> + Send + 'static,
     {
         for listener in listeners {
             let (limits, shutdown) = (limits.clone(), self.shutdown.clone());
-            let accepting = accept::serve(listener, limits, shutdown, connect.clone());
-            self.services.spawn(accepting);
+            let (connect, moved) = (connect.clone(), listener.into_std());
+            let accepting = async move {
+                // Events of a socket come to the thread it is registered with.
+                match moved.and_then(TcpListener::from_std) {
+                    Ok(listener) => accept::serve(listener, limits, shutdown, connect).await,
+                    Err(failed) => tracing::error!(%failed, "a listener was lost between threads"),
+                }
+            };
+            self.services.spawn_on(accepting, runtime);
         }
     }
 }

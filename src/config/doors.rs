@@ -11,7 +11,7 @@ use super::raw::Section;
 use super::ssh_auth::ssh_auth;
 use super::units::{duration, duration_or_off, size};
 use super::validate::seconds;
-use super::values::{listen_address, number, path, path_or_off, text, word};
+use super::values::{listen_address, number, path, path_or_off, text, threads_or_auto, word};
 use super::{AccessLogConfig, AccessLogFormat, HttpsConfig, PoolHosts, SshConfig};
 
 const HOUR: u64 = 3600;
@@ -222,6 +222,7 @@ pub(super) fn https(
     // A browser opens a handful, and a campus sits behind one address.
     let max_connections_per_source =
         section.get_or("max_connections_per_source", 1024, number(1..=1_000_000));
+    let threads = section.get_or("threads", None, threads_or_auto);
     let proxy_protocol_from = proxies(&mut section);
     let minutes = || seconds(1)..=seconds(600);
     let handshake_timeout = section.get_or("handshake_timeout", seconds(10), duration(minutes()));
@@ -256,6 +257,7 @@ pub(super) fn https(
         redirect,
         max_connections,
         max_connections_per_source,
+        threads,
         proxy_protocol_from,
         handshake_timeout,
         idle_timeout,

@@ -86,6 +86,12 @@ fn of_https(https: &HttpsConfig) -> Vec<Limit> {
             "max_connections_per_source",
             https.max_connections_per_source.to_string(),
         ),
+        (
+            "threads",
+            https
+                .threads
+                .map_or("auto".to_owned(), |count| count.to_string()),
+        ),
         ("handshake_timeout", show_duration(https.handshake_timeout)),
         ("idle_timeout", show_duration(https.idle_timeout)),
         ("answer_timeout", show_duration(https.answer_timeout)),

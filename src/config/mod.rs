@@ -240,6 +240,8 @@ pub struct HttpsConfig {
     pub redirect: RedirectConfig,
     pub max_connections: usize,
     pub max_connections_per_source: usize,
+    /// That serve browsers; `None` is one for each core.
+    pub threads: Option<usize>,
     /// Proxies whose PROXY header is believed, and demanded.
     pub proxy_protocol_from: Vec<IpNet>,
     /// From accept to the end of the TLS handshake.

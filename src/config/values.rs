@@ -89,6 +89,16 @@ pub(super) fn port_or_off(value: &Value) -> Result<Option<u16>, String> {
     }
 }
 
+/// How many threads share a work; `None` is "auto".
+pub(super) fn threads_or_auto(value: &Value) -> Result<Option<usize>, String> {
+    match &value.kind {
+        ValueKind::String(text) if text == "auto" => Ok(None),
+        _ => number(1..=256)(value).map(Some).map_err(|message| {
+            message.replace("write a whole number", "write \"auto\" or a whole number")
+        }),
+    }
+}
+
 /// An address and port to listen on.
 pub(super) fn listen_address(value: &Value) -> Result<SocketAddr, String> {
     let write = "write an IP address and a port, such as \"0.0.0.0:22\" or \"[::]:443\"";

@@ -109,6 +109,7 @@ fn https(folder: &Folder, listen: SocketAddr) -> HttpsConfig {
         },
         max_connections: 1000,
         max_connections_per_source: 1000,
+        threads: None,
         proxy_protocol_from: Vec::new(),
         handshake_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),

@@ -4,18 +4,19 @@
 //! proved it. What lets somebody in never does: the values of tokens and codes in an address are left out.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{REFERER, USER_AGENT};
+use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Response, Version};
+use http::{HeaderValue, Method, Response, Uri, Version};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::body::Body;
 use super::pin::Pin;
@@ -30,6 +31,8 @@ const KIND: Kind = Kind {
 };
 /// Of anything a client writes into a line.
 const MAX_TEXT_LEN: usize = 2000;
+/// Of a line, with the name of a browser in it.
+const USUAL_LEN: usize = 320;
 /// Names in a query whose values let somebody in.
 const SECRET: [&str; 10] = [
     "token",
@@ -50,35 +53,45 @@ pub struct AccessLog {
     format: AccessLogFormat,
 }
 
-/// A request whose answer has not ended.
+/// A request whose answer has not ended, as it came: most of what a line says is put into words only once it has.
 pub struct Entry {
     log: AccessLog,
     began: Instant,
-    line: Line,
-}
-
-#[derive(Serialize)]
-struct Line {
-    /// RFC 3339, UTC; when the request came.
-    time: String,
-    #[serde(skip)]
     at: Timestamp,
     peer: IpAddr,
     /// As proved; `None` for everybody else.
     user: Option<Arc<str>>,
-    method: String,
-    host: String,
-    target: String,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    host: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    status: u16,
+    bytes: u64,
+    /// `None` where the gate itself has answered.
+    instance: Option<InstanceId>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    /// RFC 3339, UTC; when the request came.
+    #[serde(serialize_with = "to_milliseconds")]
+    time: Timestamp,
+    peer: IpAddr,
+    user: Option<&'a str>,
+    method: &'a str,
+    host: Cow<'a, str>,
+    target: Cow<'a, str>,
     protocol: &'static str,
     status: u16,
     bytes: u64,
     duration_s: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pool: Option<Arc<str>>,
-    /// `None` where the gate itself has answered.
-    instance: Option<Arc<str>>,
-    referer: Option<String>,
-    user_agent: Option<String>,
+    pool: Option<&'a str>,
+    instance: Option<&'a str>,
+    referer: Option<Cow<'a, str>>,
+    user_agent: Option<Cow<'a, str>>,
 }
 
 impl AccessLog {
@@ -110,31 +123,22 @@ impl AccessLog {
     }
 
     pub fn begin(&self, head: &Parts, peer: IpAddr) -> Entry {
-        let at = Timestamp::now();
-        let text = |name| header(&head.headers, name);
-        let target = head.uri.path_and_query().map_or("*", |path| path.as_str());
-        let named = head.uri.authority().map(|host| host.as_str().to_owned());
-        let line = Line {
-            time: format!("{at:.3}"),
-            at,
-            peer: peer.to_canonical(),
-            user: None,
-            method: cut(head.method.as_str()).to_owned(),
-            host: text("host").or(named).unwrap_or_default(),
-            target: cut(&redacted(target)).to_owned(),
-            protocol: protocol(head.version),
-            status: 0,
-            bytes: 0,
-            duration_s: 0.0,
-            pool: None,
-            instance: None,
-            referer: text(REFERER.as_str()).map(|from| redacted(&from).into_owned()),
-            user_agent: text(USER_AGENT.as_str()),
-        };
+        let named = |name| head.headers.get(name).cloned();
         Entry {
             log: self.clone(),
             began: Instant::now(),
-            line,
+            at: Timestamp::now(),
+            peer: peer.to_canonical(),
+            user: None,
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            host: named(HOST),
+            referer: named(REFERER),
+            user_agent: named(USER_AGENT),
+            status: 0,
+            bytes: 0,
+            instance: None,
         }
     }
 }
@@ -142,65 +146,113 @@ impl AccessLog {
 impl Entry {
     /// Whose request it is, as the gate has signed it.
     pub fn of(&mut self, pin: Option<&Pin>) {
-        self.line.user = pin.and_then(|pin| pin.user.clone());
+        self.user = pin.and_then(|pin| pin.user.clone());
     }
 
     /// The answer, which is counted as it goes out. Whose answer it is stands in its extensions.
     pub fn follow(mut self, response: Response<Body>) -> Response<Body> {
-        self.line.status = response.status().as_u16();
-        if let Some(id) = response.extensions().get::<InstanceId>() {
-            self.line.pool = Some(id.pool.clone());
-            self.line.instance = Some(id.name.clone());
-        }
+        self.status = response.status().as_u16();
+        self.instance = response.extensions().get::<InstanceId>().cloned();
         response.map(|body| Body::Logged(Box::new(body), Box::new(self)))
     }
 
     pub fn count(&mut self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.line.bytes = self.line.bytes.saturating_add(bytes);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn line(&self) -> Line<'_> {
+        let uri = &self.uri;
+        let target = uri.path_and_query().map_or("*", |path| path.as_str());
+        let authority = uri.authority().map(|host| Cow::Borrowed(host.as_str()));
+        let place = self.instance.as_ref();
+        Line {
+            time: self.at,
+            peer: self.peer,
+            user: self.user.as_deref(),
+            method: cut(self.method.as_str()),
+            host: text(self.host.as_ref()).or(authority).unwrap_or_default(),
+            target: cut_cow(redacted(target)),
+            protocol: protocol(self.version),
+            status: self.status,
+            bytes: self.bytes,
+            duration_s: round(self.began.elapsed()),
+            pool: place.map(|id| &*id.pool),
+            instance: place.map(|id| &*id.name),
+            referer: text(self.referer.as_ref()).map(|from| match from {
+                Cow::Borrowed(from) => redacted(from),
+                Cow::Owned(from) => Cow::Owned(redacted(&from).into_owned()),
+            }),
+            user_agent: text(self.user_agent.as_ref()),
+        }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.line.duration_s = round(self.began.elapsed());
+        let line = self.line();
         self.log.lines.write(match self.log.format {
-            AccessLogFormat::Json => serde_json::to_string(&self.line).map(|line| line + "\n"),
-            AccessLogFormat::Combined => Ok(combined(&self.line)),
+            AccessLogFormat::Json => serde_json::to_string(&line).map(|line| line + "\n"),
+            AccessLogFormat::Combined => Ok(combined(&line)),
         });
     }
 }
 
-fn combined(line: &Line) -> String {
-    let dash = |text: Option<&str>| escaped(text.filter(|text| !text.is_empty()).unwrap_or("-"));
-    let user = dash(line.user.as_deref()).replace(' ', "\\x20");
-    format!(
-        "{} - {user} [{}] \"{} {} {}\" {} {} \"{}\" \"{}\"\n",
-        line.peer,
-        line.at.strftime("%d/%b/%Y:%H:%M:%S +0000"),
-        escaped(&line.method),
-        escaped(&line.target),
-        line.protocol,
-        line.status,
-        line.bytes,
-        dash(line.referer.as_deref()),
-        dash(line.user_agent.as_deref()),
-    )
+fn combined(line: &Line<'_>) -> String {
+    let mut text = String::with_capacity(USUAL_LEN);
+    let user = line.user.filter(|name| !name.is_empty()).unwrap_or("-");
+    // Writing to a String does not fail.
+    let _ = write!(text, "{} - ", line.peer);
+    push_escaped(&mut text, user, b" ");
+    text.push_str(" [");
+    push_time(&mut text, line.time);
+    text.push_str("] \"");
+    push_escaped(&mut text, line.method, b"");
+    text.push(' ');
+    push_escaped(&mut text, &line.target, b"");
+    let _ = write!(text, " {}\" {} {}", line.protocol, line.status, line.bytes);
+    for field in [&line.referer, &line.user_agent] {
+        let field = field.as_deref().filter(|text| !text.is_empty());
+        text.push_str(" \"");
+        push_escaped(&mut text, field.unwrap_or("-"), b"");
+        text.push('"');
+    }
+    text.push('\n');
+    text
 }
 
-/// Nothing a client writes can end a field or a line.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
+/// To the second, and so put into words once a second.
+fn push_time(out: &mut String, time: Timestamp) {
+    thread_local! {
+        static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    LAST.with_borrow_mut(|(second, words)| {
+        if *second != time.as_second() {
+            *second = time.as_second();
+            *words = time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
+        }
+        out.push_str(words);
+    });
+}
+
+/// Nothing a client writes can end a field or a line; `also` is escaped too.
+fn push_escaped(out: &mut String, text: &str, also: &[u8]) {
+    let is_plain = |byte: &u8| {
+        (b' '..0x7f).contains(byte) && *byte != b'"' && *byte != b'\\' && !also.contains(byte)
+    };
+    if text.as_bytes().iter().all(is_plain) {
+        return out.push_str(text);
+    }
     for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
-                // Writing to a String does not fail.
-                let _ = write!(escaped, "\\x{byte:02X}");
-            }
-            byte => escaped.push(char::from(byte)),
+        match is_plain(&byte) {
+            true => out.push(char::from(byte)),
+            false => drop(write!(out, "\\x{byte:02X}")),
         }
     }
-    escaped
+}
+
+fn to_milliseconds<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{time:.3}"))
 }
 
 /// The address without the values that let somebody in; parts of it are matched as a server reads them.
@@ -225,19 +277,20 @@ fn redacted(target: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{path}?{}", parts.join("&")))
 }
 
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    let value = headers.get(name)?;
-    Some(cut(&String::from_utf8_lossy(value.as_bytes())).to_owned())
+fn text(value: Option<&HeaderValue>) -> Option<Cow<'_, str>> {
+    Some(cut_cow(String::from_utf8_lossy(value?.as_bytes())))
+}
+
+fn cut_cow(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
+        Cow::Owned(text) => Cow::Owned(cut(&text).to_owned()),
+    }
 }
 
 fn cut(text: &str) -> &str {
-    let end = text
-        .char_indices()
-        .map(|(at, _)| at)
-        .chain([text.len()])
-        .take_while(|at| *at <= MAX_TEXT_LEN)
-        .last();
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
+    let end = text.floor_char_boundary(MAX_TEXT_LEN);
+    text.get(..end).unwrap_or_default()
 }
 
 fn protocol(version: Version) -> &'static str {
@@ -274,10 +327,9 @@ mod tests {
 
     #[test]
     fn nothing_a_client_writes_ends_a_field_or_a_line() {
-        assert_eq!(
-            escaped("a\"b\\c\nd\u{7f}é "),
-            "a\\x22b\\x5Cc\\x0Ad\\x7F\\xC3\\xA9 "
-        );
+        let mut text = String::new();
+        push_escaped(&mut text, "a\"b\\c\nd\u{7f}é ", b"");
+        assert_eq!(text, "a\\x22b\\x5Cc\\x0Ad\\x7F\\xC3\\xA9 ");
         assert_eq!(cut(&"é".repeat(3000)).len(), MAX_TEXT_LEN);
         assert_eq!(cut("short"), "short");
     }
@@ -285,11 +337,10 @@ mod tests {
     #[test]
     fn lines_are_as_apache_and_nginx_write_them() {
         let line = Line {
-            time: String::new(),
-            at: "2026-11-23T18:05:09Z".parse().unwrap(),
+            time: "2026-11-23T18:05:09Z".parse().unwrap(),
             peer: IpAddr::from([192, 0, 2, 7]),
-            user: Some("al ice".into()),
-            method: "GET".into(),
+            user: Some("al ice"),
+            method: "GET",
             host: "pool.example".into(),
             target: "/hub/home".into(),
             protocol: "HTTP/2.0",

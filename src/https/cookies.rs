@@ -3,8 +3,10 @@
 //! Browsers over HTTP/2 send a cookie header in crumbs, which tornado does not join: they are joined here with "; "
 //! (RFC 9113 8.2.3).
 
+use bytes::Bytes;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
+use memchr::memchr_iter;
 
 /// The hub's own login cookie; a hub that cannot read it clears it.
 pub const HUB_LOGIN: &str = "jupyterhub-hub-login";
@@ -17,11 +19,7 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item =
         .get_all(COOKIE)
         .iter()
         .flat_map(|value| pairs(value.as_bytes()))
-        .filter_map(move |pair| {
-            let at = pair.iter().position(|byte| *byte == b'=')?;
-            let (key, value) = pair.split_at_checked(at)?;
-            (key == name.as_bytes()).then(|| value.get(1..)).flatten()
-        })
+        .filter_map(move |pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// What an instance may see: one `Cookie` header, without the gate's own cookies.
@@ -31,7 +29,8 @@ pub fn strip_own_and_join(headers: &mut HeaderMap) {
     if lines.next().is_none() && !pairs(first.as_bytes()).any(is_own) {
         return;
     }
-    let mut joined = Vec::new();
+    let lines = headers.get_all(COOKIE).iter();
+    let mut joined = Vec::with_capacity(lines.map(|line| line.len().saturating_add(2)).sum());
     for line in headers.get_all(COOKIE) {
         for pair in pairs(line.as_bytes()).filter(|pair| !pair.is_empty() && !is_own(pair)) {
             if !joined.is_empty() {
@@ -42,7 +41,7 @@ pub fn strip_own_and_join(headers: &mut HeaderMap) {
     }
     headers.remove(COOKIE);
     if !joined.is_empty()
-        && let Ok(value) = HeaderValue::from_bytes(&joined)
+        && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(joined))
     {
         headers.insert(COOKIE, value);
     }
@@ -122,7 +121,13 @@ pub fn set_cookie_parts(line: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
+    let ends = memchr_iter(b';', line).chain([line.len()]);
+    let pair = move |start: &mut usize, end: usize| {
+        let pair = line.get(*start..end).unwrap_or_default();
+        *start = end.saturating_add(1);
+        Some(pair.trim_ascii())
+    };
+    ends.scan(0, pair)
 }
 
 fn is_own(pair: &[u8]) -> bool {

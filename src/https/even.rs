@@ -5,23 +5,19 @@
 
 use std::time::{Duration, Instant};
 
-use http::Response;
+use http::StatusCode;
 
-use super::body::Body;
 use super::classify::Kind;
 
 /// Far above what one more request to a hub takes, and short for somebody who mistyped. Hubs that check passwords slowly
 /// on purpose (PAM: 2 s) answer after a multiple of it.
 const STEP: Duration = Duration::from_millis(500);
 
-/// The same answer; to a login form that lets nobody in, a whole number of steps after it came.
-pub async fn answer(kind: Kind, answering: impl Future<Output = Response<Body>>) -> Response<Body> {
-    let began = Instant::now();
-    let response = answering.await;
-    if kind == Kind::LoginPost && !response.status().is_redirection() {
+/// Where this answers a login form that lets nobody in: returns a whole number of steps after it came.
+pub async fn wait(kind: Kind, began: Instant, status: StatusCode) {
+    if kind == Kind::LoginPost && !status.is_redirection() {
         tokio::time::sleep(rest_of_step(began.elapsed())).await;
     }
-    response
 }
 
 fn rest_of_step(elapsed: Duration) -> Duration {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
@@ -12,6 +13,9 @@ use hyper::{Method, Request, Response};
 use super::body::Upload;
 use super::instance_pool::{InstancePool, Lease};
 use crate::pool::Instance;
+
+/// A connection that was used a moment ago is not the one an instance closes because nobody uses it.
+const BUSY_LIMIT: Duration = Duration::from_millis(500);
 
 pub enum Failed {
     /// The instance was never reached; here is the request, unread.
@@ -34,7 +38,8 @@ pub async fn send(
     mut request: Request<Upload>,
 ) -> Result<Answered, Failed> {
     if let Some(mut lease) = pool.take_idle(instance) {
-        let again = may_repeat(&request).then(|| copy(&request));
+        let may_be_closing = lease.idle >= BUSY_LIMIT && may_repeat(&request);
+        let again = may_be_closing.then(|| copy(&request));
         match lease.sender.try_send_request(request).await {
             Ok(response) => return Ok((response, lease)),
             Err(mut failed) => match (failed.take_message(), again) {
@@ -44,7 +49,8 @@ pub async fn send(
             },
         }
     }
-    let dialed = pool.dial(instance).await;
+    // Boxed, because a request holds room for the largest of what it may wait for, and few of them dial.
+    let dialed = Box::pin(pool.dial(instance)).await;
     send_on(dialed, request).await
 }
 
@@ -54,7 +60,7 @@ pub async fn send_alone(
     instance: &Arc<Instance>,
     request: Request<Upload>,
 ) -> Result<Answered, Failed> {
-    let dialed = pool.dial_alone(instance).await;
+    let dialed = Box::pin(pool.dial_alone(instance)).await;
     send_on(dialed, request).await
 }
 

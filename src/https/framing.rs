@@ -3,6 +3,8 @@
 //! The HTTP library drops the length of such a request and goes on (RFC 9112 6.1 allows it), so nobody above can tell.
 //! This changes no byte and decides nothing about framing: where it loses the thread it stops watching.
 
+use memchr::memchr;
+
 /// The longest line start that matters: a header name, and a length of 20 digits.
 const LINE_KEPT: usize = 64;
 
@@ -58,13 +60,14 @@ impl Watch {
                     bytes.get(len..).unwrap_or_default()
                 }
                 State::Head | State::ChunkSize | State::Trailers => {
-                    let (start, rest, is_whole) = match bytes.iter().position(|b| *b == b'\n') {
+                    let (start, rest, is_whole) = match memchr(b'\n', bytes) {
                         Some(at) => (bytes.get(..at), bytes.get(at.saturating_add(1)..), true),
                         None => (Some(bytes), None, false),
                     };
                     let room = LINE_KEPT.saturating_sub(self.line.len());
+                    let start = start.unwrap_or_default();
                     self.line
-                        .extend(start.unwrap_or_default().iter().take(room));
+                        .extend_from_slice(start.get(..room).unwrap_or(start));
                     if is_whole {
                         conflict |= self.end_line();
                         self.line.clear();

@@ -3,59 +3,46 @@
 //! `X-Scheme` is what tornado reads first: with it alone do a hub's cookies become `Secure` behind its own proxy.
 //! `Host`, `Origin`, `Referer` and `Location` are left alone.
 
-use std::net::IpAddr;
-
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use super::cookies;
 
-/// RFC 9110 7.6.1, and those in practice treated the same.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const SCHEME: HeaderName = HeaderName::from_static("x-scheme");
 
-/// Rewrites a request's headers for an instance. `host` replaces whatever was there.
-pub fn toward_instance(headers: &mut HeaderMap, host: &HeaderValue, peer: IpAddr) {
-    strip_hop_by_hop(headers);
+/// Rewrites a request's headers for an instance. `host` replaces whatever was there, `peer` is its address.
+pub fn toward_instance(headers: &mut HeaderMap, host: &HeaderValue, peer: Option<&HeaderValue>) {
     // The gate answers 100 itself, as soon as the instance wants the body.
-    headers.remove(header::EXPECT);
-    let spoofed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_spoofable(name))
-        .cloned()
-        .collect();
-    for name in spoofed {
-        headers.remove(name);
-    }
+    strip(headers, |name| {
+        *name == header::EXPECT || is_spoofable(name)
+    });
     cookies::strip_own_and_join(headers);
     headers.insert(header::HOST, host.clone());
-    headers.insert("x-forwarded-host", host.clone());
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
-    headers.insert("x-scheme", HeaderValue::from_static("https"));
-    if let Ok(peer) = HeaderValue::try_from(peer.to_canonical().to_string()) {
-        headers.insert("x-forwarded-for", peer.clone());
-        headers.insert("x-real-ip", peer);
+    headers.insert(FORWARDED_HOST, host.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+    headers.insert(SCHEME, HeaderValue::from_static("https"));
+    if let Some(peer) = peer {
+        headers.insert(FORWARDED_FOR, peer.clone());
+        headers.insert(REAL_IP, peer.clone());
     }
 }
 
 /// Rewrites an answer's headers for a person. `keep_logins`: see [`cookies::strip_set_cookies`].
 pub fn toward_client(headers: &mut HeaderMap, keep_logins: bool) {
-    strip_hop_by_hop(headers);
-    // Code on a person's server must not send other people's browsers to another address.
-    headers.remove(header::ALT_SVC);
-    // Nor say for how long this name is for https alone, which is the gate's to say.
-    headers.remove(header::STRICT_TRANSPORT_SECURITY);
+    // Code on a person's server must not send other people's browsers to another address, nor say for how long this name
+    // is for https alone, which is the gate's to say.
+    let is_ours =
+        |name: &HeaderName| *name == header::ALT_SVC || *name == header::STRICT_TRANSPORT_SECURITY;
+    strip(headers, is_ours);
     cookies::strip_set_cookies(headers, keep_logins);
 }
 
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+/// Takes out what ends at this hop, and what else is not to pass.
+fn strip(headers: &mut HeaderMap, is_refused: impl Fn(&HeaderName) -> bool) {
     let listed: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -65,12 +52,26 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         // `Connection: host` must not take away what the gate vouches for or what frames the body.
         .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH)
         .collect();
-    for name in listed {
+    let is_doomed = |name: &&HeaderName| is_hop_by_hop(name) || is_refused(name);
+    let named = headers.keys().filter(is_doomed).cloned();
+    let doomed: Vec<HeaderName> = named.chain(listed).collect();
+    for name in doomed {
         headers.remove(name);
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+}
+
+/// RFC 9110 7.6.1, and those in practice treated the same.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// What only a proxy may say, in any spelling that some gateway folds into it.
@@ -87,7 +88,7 @@ fn is_spoofable(name: &HeaderName) -> bool {
     if starts("x-forwarded") || is("forwarded") || is("x-real-ip") || is("x-scheme") {
         return true;
     }
-    name.contains('_') && (is("content-length") || is("transfer-encoding"))
+    name.as_bytes().contains(&b'_') && (is("content-length") || is("transfer-encoding"))
 }
 
 fn fold(byte: u8) -> u8 {
@@ -109,7 +110,8 @@ mod tests {
     fn sent(lines: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = map(lines);
         let host = HeaderValue::from_static("pool:8443");
-        toward_instance(&mut headers, &host, IpAddr::from([192, 0, 2, 7]));
+        let peer = HeaderValue::from_static("192.0.2.7");
+        toward_instance(&mut headers, &host, Some(&peer));
         headers
     }
 

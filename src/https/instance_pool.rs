@@ -12,6 +12,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
 
 use super::body::Upload;
 use super::stream::Guarded;
@@ -23,7 +24,7 @@ const IDLE_PER_INSTANCE: usize = 128;
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 pub struct InstancePool {
-    idle: Mutex<HashMap<InstanceId, Vec<Idle>>>,
+    idle: Mutex<HashMap<(Option<Id>, InstanceId), Vec<Idle>>>,
     connect_timeout: Duration,
     stall_timeout: Duration,
     /// By pool; those that are not in it are spoken to without TLS.
@@ -40,6 +41,10 @@ struct Idle {
 pub struct Lease {
     pub sender: SendRequest<Upload>,
     instance: Arc<Instance>,
+    /// For how long nobody had used it.
+    pub idle: Duration,
+    /// Where its task runs: asking from there wakes no other thread.
+    home: Option<Id>,
     pool: Option<Arc<InstancePool>>,
 }
 
@@ -59,15 +64,19 @@ impl InstancePool {
 
     /// An idle connection to this very machine, if there is a fresh one.
     pub fn take_idle(self: &Arc<Self>, instance: &Arc<Instance>) -> Option<Lease> {
+        let home = here();
         let mut table = self.table();
-        let idle = table.get_mut(&instance.id)?;
-        idle.retain(|entry| is_usable(entry, instance));
+        let idle = table.get_mut(&(home, instance.id.clone()))?;
+        let now = Instant::now();
         // The last one given back is the least likely to be closed by the other side in this moment.
-        let at = idle.iter().rposition(|entry| entry.sender.is_ready())?;
-        let sender = idle.swap_remove(at).sender;
+        let is_usable = |entry: &Idle| is_usable(entry, instance, now) && entry.sender.is_ready();
+        let at = idle.iter().rposition(is_usable)?;
+        let Idle { sender, since, .. } = idle.swap_remove(at);
         Some(Lease {
             sender,
             instance: instance.clone(),
+            idle: now.saturating_duration_since(since),
+            home,
             pool: Some(self.clone()),
         })
     }
@@ -109,6 +118,8 @@ impl InstancePool {
         Ok(Lease {
             sender,
             instance: instance.clone(),
+            idle: Duration::ZERO,
+            home: here(),
             pool: None,
         })
     }
@@ -136,7 +147,7 @@ impl InstancePool {
         });
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<InstanceId, Vec<Idle>>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<(Option<Id>, InstanceId), Vec<Idle>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,7 +160,9 @@ impl Lease {
             return;
         }
         let mut table = pool.table();
-        let idle = table.entry(self.instance.id.clone()).or_default();
+        let idle = table
+            .entry((self.home, self.instance.id.clone()))
+            .or_default();
         if idle.len() < IDLE_PER_INSTANCE {
             let since = Instant::now();
             idle.push(Idle {
@@ -161,14 +174,18 @@ impl Lease {
     }
 }
 
+fn here() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
 /// So that a machine that is gone without a word is noticed on a quiet tunnel.
 pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     let probes = socket2::TcpKeepalive::new().with_time(TCP_KEEPALIVE);
     socket2::SockRef::from(stream).set_tcp_keepalive(&probes)
 }
 
-fn is_usable(entry: &Idle, instance: &Arc<Instance>) -> bool {
+fn is_usable(entry: &Idle, instance: &Arc<Instance>, now: Instant) -> bool {
     !entry.sender.is_closed()
-        && entry.since.elapsed() < IDLE_LIMIT
+        && now.saturating_duration_since(entry.since) < IDLE_LIMIT
         && (Arc::ptr_eq(&entry.instance, instance) || *entry.instance == **instance)
 }

@@ -5,12 +5,16 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -18,8 +22,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::body::Body;
 use super::front::Front;
 use super::instance_pool::keep_alive;
+use super::pin::LastPin;
 use super::stream::Guarded;
 use super::tls::ALPN_H2;
 use super::tls::challenges::ACME_ALPN;
@@ -37,6 +43,9 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// What the requests of one connection share.
 pub struct Connection {
     pub peer: SocketAddr,
+    /// The peer's address, as instances are told of it.
+    pub peer_text: Option<HeaderValue>,
+    pub last_pin: LastPin,
     /// A request on it had two lengths.
     pub has_two_lengths: Arc<AtomicBool>,
     pub tunnels: TaskTracker,
@@ -99,6 +108,8 @@ impl Connection {
     fn new(peer: SocketAddr) -> Self {
         Self {
             peer,
+            peer_text: HeaderValue::try_from(peer.ip().to_canonical().to_string()).ok(),
+            last_pin: LastPin::default(),
             has_two_lengths: Arc::default(),
             tunnels: TaskTracker::new(),
             open: AtomicUsize::new(0),
@@ -147,6 +158,8 @@ impl Connection {
     }
 }
 
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 impl Front {
     /// Serves one connection to its end. After `shutdown` what is being answered is finished and nothing new is taken;
     /// tunnels go on until either side closes, so the caller decides how long it waits.
@@ -184,7 +197,7 @@ impl Front {
             let stream = stream
                 .expect_first(PREFACE_LEN, self.config.idle_timeout)
                 .watch_frames(is_flood.clone());
-            let ended = self.serve_h2(stream, &connection, shutdown).await;
+            let ended = Box::pin(self.serve_h2(stream, &connection, shutdown)).await;
             if is_flood.load(Ordering::Relaxed) {
                 self.metrics.count_limit("https.h2_frames");
             }
@@ -193,7 +206,7 @@ impl Front {
             let stream = stream
                 .expect_first(1, self.config.idle_timeout)
                 .watch_framing(connection.has_two_lengths.clone());
-            self.serve_h1(stream, &connection, shutdown).await
+            Box::pin(self.serve_h1(stream, &connection, shutdown)).await
         };
         if let Err(failed) = ended {
             tracing::debug!(%peer, %failed, "a connection ended");
@@ -214,6 +227,15 @@ impl Front {
         self.metrics.count_handshake(version, outcome);
     }
 
+    /// In a box, which a connection holds only while something is asked.
+    fn answering(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        request: Request<Incoming>,
+    ) -> Answering {
+        Box::pin(async move { Ok(self.answer(&connection, request).await) })
+    }
+
     async fn serve_h1(
         self: &Arc<Self>,
         stream: Guarded<tokio_rustls::server::TlsStream<TcpStream>>,
@@ -225,14 +247,9 @@ impl Front {
             .timer(TokioTimer::new())
             .header_read_timeout(self.config.idle_timeout)
             .max_header_size(usize::try_from(MAX_HEAD).unwrap_or(usize::MAX));
-        let service = service_fn(|request| {
-            let (front, connection) = (self.clone(), connection.clone());
-            async move { Ok::<_, Infallible>(front.answer(&connection, request).await) }
-        });
-        let serving = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        tokio::pin!(serving);
+        let service = service_fn(|request| self.clone().answering(connection.clone(), request));
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        let mut serving = Box::pin(serving.with_upgrades());
         tokio::select! {
             ended = &mut serving => return ended,
             () = shutdown.cancelled() => serving.as_mut().graceful_shutdown(),
@@ -256,12 +273,8 @@ impl Front {
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .enable_connect_protocol();
-        let service = service_fn(|request| {
-            let (front, connection) = (self.clone(), connection.clone());
-            async move { Ok::<_, Infallible>(front.answer(&connection, request).await) }
-        });
-        let serving = builder.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(serving);
+        let service = service_fn(|request| self.clone().answering(connection.clone(), request));
+        let mut serving = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = &mut serving => return ended,
             () = shutdown.cancelled() => serving.as_mut().graceful_shutdown(),

@@ -19,6 +19,7 @@ mod answer;
 mod body;
 mod choice;
 mod even;
+mod finish;
 mod forward;
 mod front;
 mod hosts;

@@ -4,7 +4,7 @@
 //! version, issue time, generation, browser id, three strings with a length byte, HMAC-SHA256 over all of it. A pin that
 //! does not verify, or that names an instance which is another machine by now, is treated as if it were absent.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
@@ -65,6 +65,12 @@ impl Pin {
         }
     }
 
+    fn is_in_time(&self) -> bool {
+        let now = unix_seconds();
+        self.issued <= now.saturating_add(CLOCK_SKEW_S)
+            && now.saturating_sub(self.issued) <= MAX_AGE_S
+    }
+
     /// Old enough to be issued again.
     pub fn is_stale(&self) -> bool {
         unix_seconds().saturating_sub(self.issued) > REFRESH_AGE_S
@@ -119,10 +125,26 @@ impl PinKey {
     /// The pin, if this key signed it and it is not too old.
     pub fn open(&self, text: &str) -> Option<Pin> {
         let pin = parse(&self.verify(text)?)?;
-        let now = unix_seconds();
-        let in_time = pin.issued <= now.saturating_add(CLOCK_SKEW_S)
-            && now.saturating_sub(pin.issued) <= MAX_AGE_S;
-        in_time.then_some(pin)
+        pin.is_in_time().then_some(pin)
+    }
+}
+
+/// The last pin that came over a connection: a browser sends the same one with each request.
+#[derive(Default)]
+pub struct LastPin(Mutex<Option<(Box<str>, Pin)>>);
+
+impl LastPin {
+    /// As [`PinKey::open`], which is asked only about texts that differ from the last one.
+    pub fn open(&self, text: &str, key: &PinKey) -> Option<Pin> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, pin)) = &*last
+            && **known == *text
+        {
+            return pin.is_in_time().then(|| pin.clone());
+        }
+        let pin = key.open(text)?;
+        *last = Some((text.into(), pin.clone()));
+        Some(pin)
     }
 }
 
@@ -225,6 +247,32 @@ mod tests {
         for garbled in ["", "=", "not base64!", "AAAA"] {
             assert_eq!(key.open(garbled), None);
         }
+    }
+
+    #[test]
+    fn a_connection_knows_its_last_pin_for_as_long_as_it_is_good() {
+        let (key, last) = (PinKey::new(&[1; 32]), LastPin::default());
+        let old = Pin {
+            issued: unix_seconds() - MAX_AGE_S + 1,
+            ..pin()
+        };
+        let bob = Pin {
+            user: Some("bob".into()),
+            ..pin()
+        };
+        let sealed = [&pin(), &bob, &old].map(|pin| key.seal(pin).unwrap());
+        for _ in 0..2 {
+            assert_eq!(last.open(&sealed[0], &key), Some(pin()));
+            assert_eq!(last.open(&sealed[0], &key), Some(pin()));
+            assert_eq!(last.open(&sealed[1], &key), Some(bob.clone()));
+            assert_eq!(last.open("forged", &key), None);
+        }
+        let over = Pin {
+            issued: unix_seconds() - MAX_AGE_S - 1,
+            ..pin()
+        };
+        *last.0.lock().unwrap() = Some((sealed[2].clone().into(), over));
+        assert_eq!(last.open(&sealed[2], &key), None);
     }
 
     #[test]

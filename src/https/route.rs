@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
+
 use super::classify::Kind;
 use super::front::Front;
 use super::pin::{BrowserId, Pin};
@@ -19,6 +21,8 @@ use crate::shared_pool::SharedPool;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Far more than there are instances; names of those that are gone pile up.
 const MAX_REPORTED: usize = 10_000;
+/// Of what a browser calls itself, in the audit log.
+const CLIENT_LEN_MAX: usize = 200;
 
 /// What decides where a request goes; all of it verified but `has_hub_login`, which can only keep a person where they are.
 pub struct Ask {
@@ -32,8 +36,8 @@ pub struct Ask {
     /// A cookie of some hub's login came along.
     pub has_hub_login: bool,
     pub peer: SocketAddr,
-    /// The browser, as it names itself.
-    pub client: String,
+    /// The browser's `User-Agent`.
+    pub client: Option<HeaderValue>,
 }
 
 impl Ask {
@@ -51,12 +55,21 @@ impl Ask {
         }
     }
 
+    /// The browser, as it names itself.
+    pub(super) fn client_name(&self) -> String {
+        let name = self.client.as_ref().and_then(|value| value.to_str().ok());
+        name.unwrap_or_default()
+            .chars()
+            .take(CLIENT_LEN_MAX)
+            .collect()
+    }
+
     pub(super) fn visitor(&self, browser: BrowserId, user: Option<Arc<str>>) -> Visitor {
         Visitor {
             browser,
             peer: self.peer,
             user,
-            client: self.client.clone(),
+            client: self.client_name(),
         }
     }
 }

@@ -3,22 +3,22 @@
 //! The one place that decides whether another instance may be asked: only before any byte of the request was written.
 //! What was written is never written again elsewhere; a read is sent to ask again by a 303, all else gets 503.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use http::header::{
-    CONTENT_LENGTH, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, USER_AGENT,
-};
+use http::header::{CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 
 use super::answer::{self, Trouble};
-use super::body::{Body, Relayed, Upload};
+use super::body::{Body, Upload};
 use super::classify::{Kind, classify, wants_html};
 use super::cookies;
+use super::even;
 use super::forward::{self, Answered, Failed};
 use super::front::Front;
 use super::headers;
@@ -26,11 +26,10 @@ use super::learn::Callback;
 use super::listener::{Connection, OpenRequest};
 use super::own;
 use super::pages::{self, words::Words};
-use super::pin::{self, Pin};
-use super::presence::{Proof, Visit};
+use super::pin;
 use super::relogin::Carried;
 use super::route::{Ask, Direction, Route};
-use super::upgrade::{self, Switch};
+use super::upgrade;
 use super::validate::{Invalid, Target, validate};
 use super::waiting;
 use crate::pool::{Health, InstanceId, Protocol};
@@ -39,7 +38,6 @@ use crate::pool::{Health, InstanceId, Protocol};
 const MAX_PLACES: usize = 3;
 /// A hub answers a request to start a server within 10 s by default, and a slow directory a password within less.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-const MAX_CLIENT_LEN: usize = 200;
 
 /// What is known of a request apart from what is sent on.
 pub(super) struct Call {
@@ -47,11 +45,11 @@ pub(super) struct Call {
     /// The language of somebody who can be shown a page.
     pub wants_html: Option<&'static Words>,
     pub path_and_query: String,
-    callback: Option<Callback>,
-    is_logout: bool,
+    pub callback: Option<Callback>,
+    pub is_logout: bool,
     pub version: Version,
     /// Its half of the switch, if it wants a WebSocket.
-    switch: Option<OnUpgrade>,
+    pub switch: Option<OnUpgrade>,
     pub open: OpenRequest,
 }
 
@@ -78,7 +76,10 @@ impl Call {
     }
 }
 
-async fn within<T>(patience: Option<Duration>, sending: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(
+    patience: Option<Duration>,
+    sending: std::pin::Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
     match patience {
         Some(patience) => tokio::time::timeout(patience, sending).await.ok(),
         None => Some(sending.await),
@@ -134,7 +135,12 @@ impl Front {
             return page;
         }
         match self.outbound(head, body, target, connection) {
-            Some(outbound) => super::even::answer(call.ask.kind, self.relay(call, outbound)).await,
+            Some(outbound) => {
+                let (kind, began) = (call.ask.kind, Instant::now());
+                let response = self.relay(call, outbound).await;
+                even::wait(kind, began, response.status()).await;
+                response
+            }
             None => answer::unavailable(Trouble::NoAnswer, None),
         }
     }
@@ -151,7 +157,7 @@ impl Front {
         let pin = pins
             .filter_map(|value| std::str::from_utf8(value).ok())
             .take(4)
-            .find_map(|text| self.pin_key.open(text))
+            .find_map(|text| connection.last_pin.open(text, &self.pin_key))
             .filter(|pin| pin.instance.pool == *pool);
         let kind = classify(head, &target.path, target.is_websocket);
         let has_hub_login = cookies::values(&head.headers, cookies::HUB_LOGIN)
@@ -165,7 +171,7 @@ impl Front {
                 ticket: waiting::ticket(kind, &head.headers),
                 has_hub_login,
                 peer: connection.peer,
-                client: client_name(&head.headers),
+                client: head.headers.get(USER_AGENT).cloned(),
             },
             wants_html: (kind.is_visit() && wants_html(&head.headers))
                 .then(|| pages::words_for(&head.headers)),
@@ -202,9 +208,10 @@ impl Front {
         } else {
             head.method
         };
-        *request.uri_mut() = head.uri.path_and_query()?.as_str().parse().ok()?;
+        *request.uri_mut() = Uri::from(head.uri.path_and_query()?.clone());
         *request.headers_mut() = head.headers;
-        headers::toward_instance(request.headers_mut(), &target.host, connection.peer.ip());
+        let peer = connection.peer_text.as_ref();
+        headers::toward_instance(request.headers_mut(), &target.host, peer);
         if target.is_websocket {
             upgrade::ask_for_websocket(request.headers_mut(), head.version)?;
         } else if is_read
@@ -222,7 +229,7 @@ impl Front {
 
     async fn relay(self: &Arc<Self>, call: Call, mut outbound: Request<Upload>) -> Response<Body> {
         if call.ask.kind == Kind::LoginPost {
-            outbound = match self.carry_login(&call.ask, outbound).await {
+            outbound = match Box::pin(self.carry_login(&call.ask, outbound)).await {
                 Carried::Untouched(form) => form,
                 Carried::Moved(moved) => return self.finish(call, moved.0, moved.1),
                 Carried::Refused(response) => return response,
@@ -241,13 +248,15 @@ impl Front {
             let sending = async {
                 match &call.switch {
                     Some(_) => {
-                        forward::send_alone(&self.instances, &route.instance, outbound).await
+                        let sending =
+                            forward::send_alone(&self.instances, &route.instance, outbound);
+                        Box::pin(sending).await
                     }
                     None => forward::send(&self.instances, &route.instance, outbound).await,
                 }
             };
             let patience = call.patience(&route, self.config.answer_timeout);
-            let Some(sent) = within(patience, sending).await else {
+            let Some(sent) = within(patience, pin!(sending)).await else {
                 let instance = &route.instance.id;
                 tracing::info!(%instance, ?patience, "an instance took too long to answer");
                 return self.after_silence(&call, &route);
@@ -288,8 +297,10 @@ impl Front {
 
     async fn after_answer(&self, call: Call, route: Route, answered: Answered) -> Response<Body> {
         let path = &call.path_and_query;
-        let elsewhere = self.pin_after_sign_in(&call.ask, &route, path, &answered.0);
-        let elsewhere = elsewhere.await;
+        let elsewhere = match self.may_be_sign_in(&call.ask, &route, path, &answered.0) {
+            true => Box::pin(self.pin_after_sign_in(&call.ask, &route, &answered.0)).await,
+            false => None,
+        };
         let mut response = self.finish(call, route, answered);
         if let Some(pin) = elsewhere {
             self.pin_elsewhere(&mut response, &pin);
@@ -342,109 +353,6 @@ impl Front {
             }
         }
     }
-
-    /// What an instance has answered, on its way to the person.
-    fn finish(&self, call: Call, mut route: Route, answered: Answered) -> Response<Body> {
-        let (mut response, lease) = answered;
-        let is_current = self
-            .presence
-            .is_current(route.pin.browser, &route.instance.id);
-        if is_current {
-            self.learn(&call, &mut route, response.status(), response.headers());
-        }
-        if route.visit.is_none() {
-            route.visit = self.attend_late(&call, &route, response.status());
-        }
-        let keep_logins = is_current && (route.is_pinned || route.is_new_pin);
-        headers_toward(&mut response, keep_logins, call.switch.is_some());
-        if self.access_log.is_some() {
-            let id = route.instance.id.clone();
-            response.extensions_mut().insert(id);
-        }
-        if route.is_new_pin && is_current {
-            self.set_pin(response.headers_mut(), &route.pin);
-        }
-        if call.is_logout {
-            self.forget_voucher(response.headers_mut());
-        }
-        match call.switch {
-            Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                let switch = Switch {
-                    client,
-                    version: call.version,
-                    visit: route.visit,
-                    open: call.open,
-                };
-                self.open_tunnel(switch, response)
-            }
-            // Nobody asked for it.
-            _ if response.status().is_informational() => {
-                answer::unavailable(Trouble::NoAnswer, call.wants_html)
-            }
-            client => {
-                if client.is_some() && call.version == Version::HTTP_2 {
-                    refuse_tunnel(response.status_mut());
-                }
-                let silence = self.config.tunnel_idle_timeout;
-                let metrics = self.metrics.clone();
-                response.map(|frames| {
-                    let relayed =
-                        Relayed::new(frames, silence, lease, metrics, route.visit, call.open);
-                    Body::Relayed(Box::new(relayed))
-                })
-            }
-        }
-    }
-
-    /// Who logged in or out, if this answer proves it.
-    fn learn(&self, call: &Call, route: &mut Route, status: StatusCode, headers: &HeaderMap) {
-        let callback = call.callback.as_ref().filter(|_| route.is_pinned);
-        let proved = callback.and_then(|callback| callback.proved(status, headers));
-        let browser = route.pin.browser;
-        if let Some(user) = proved {
-            route.pin = Pin::new(&route.instance, browser, Some(user.into()));
-            route.is_new_pin = true;
-            self.presence.leave_unless(browser, user);
-            if self.presence.visit(browser, &route.instance.id).is_none() {
-                route.visit = self.attend(&call.ask, &route.pin);
-            }
-            let proof = Proof {
-                user,
-                peer: call.ask.peer,
-                client: &call.ask.client,
-            };
-            self.presence.prove(browser, &route.instance.id, &proof);
-            route.visit = self.presence.visit(browser, &route.instance.id);
-        } else if call.is_logout && route.is_pinned && route.pin.user.is_some() {
-            route.pin = Pin::new(&route.instance, browser, None);
-            route.is_new_pin = true;
-            route.visit = None;
-            self.presence.leave(browser, "logged out");
-        }
-    }
-
-    /// A person who comes back to an open page is there as soon as their server answers; a tab whose server is gone
-    /// may ask for ever and counts for nothing.
-    fn attend_late(&self, call: &Call, route: &Route, status: StatusCode) -> Option<Visit> {
-        let is_alive = status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS;
-        let is_late = route.is_pinned && !call.ask.kind.is_visit() && route.pin.user.is_some();
-        (is_alive && is_late)
-            .then(|| self.attend(&call.ask, &route.pin))
-            .flatten()
-    }
-
-    pub(super) fn set_pin(&self, headers: &mut HeaderMap, pin: &Pin) {
-        let sealed = self
-            .pin_key
-            .seal(pin)
-            .map(|sealed| pin::set_cookie(&sealed));
-        match sealed.and_then(|line| HeaderValue::try_from(line).ok()) {
-            Some(line) => drop(headers.append(SET_COOKIE, line)),
-            None => {
-                tracing::warn!(instance = %pin.instance, "a pin cannot be written: its name is too long")
-            }
-        }
-    }
 }
 
 /// What is answered without asking where the request belongs.
@@ -475,26 +383,4 @@ fn refuse(connection: &Connection, head: &Parts) -> Result<Target, Refused> {
         return Err(Refused::NotFound);
     }
     Ok(target)
-}
-
-/// Over HTTP/2 any success would mean that the tunnel is open (RFC 8441 5), which an instance that did not switch never said.
-fn refuse_tunnel(status: &mut StatusCode) {
-    if status.is_success() {
-        *status = StatusCode::BAD_REQUEST;
-    }
-}
-
-/// A switch of protocols keeps its headers until it is answered.
-fn headers_toward(response: &mut Response<Incoming>, keep_logins: bool, is_switch: bool) {
-    if !(is_switch && response.status() == StatusCode::SWITCHING_PROTOCOLS) {
-        headers::toward_client(response.headers_mut(), keep_logins);
-    }
-}
-
-fn client_name(headers: &HeaderMap) -> String {
-    let name = headers
-        .get(USER_AGENT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    name.chars().take(MAX_CLIENT_LEN).collect()
 }

@@ -26,24 +26,30 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER_MAX: usize = 256 * 1024;
 
 impl Front {
-    /// The pin to the instance on which the person belongs whom this answer of a hub lets in, if that is another one.
-    pub(super) async fn pin_after_sign_in(
+    /// Whether this answer of a hub may let somebody in.
+    pub(super) fn may_be_sign_in(
         &self,
         ask: &Ask,
         route: &Route,
         path: &str,
         response: &Response<Incoming>,
-    ) -> Option<Pin> {
-        let is_sign_in = ask.kind.may_move()
+    ) -> bool {
+        ask.kind.may_move()
             && route.is_pinned
             && path.starts_with("/hub/")
             && response.status().is_redirection()
             && self
                 .presence
-                .is_current(route.pin.browser, &route.instance.id);
-        if !is_sign_in {
-            return None;
-        }
+                .is_current(route.pin.browser, &route.instance.id)
+    }
+
+    /// The pin to the instance on which the person belongs whom this answer of a hub lets in, if that is another one.
+    pub(super) async fn pin_after_sign_in(
+        &self,
+        ask: &Ask,
+        route: &Route,
+        response: &Response<Incoming>,
+    ) -> Option<Pin> {
         let login_cookie = cookies::given(response.headers(), HUB_LOGIN)?;
         let asking = self.name_of(route, login_cookie);
         let user = tokio::time::timeout(PATIENCE, asking).await.ok()??;

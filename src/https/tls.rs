@@ -9,6 +9,8 @@ pub mod store;
 
 use std::sync::Arc;
 
+use rustls::CipherSuite;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::ServerConfig;
 
@@ -24,7 +26,7 @@ pub fn server_config(
     certificates: Arc<Certificates>,
     answers_acme: bool,
 ) -> Result<ServerConfig, rustls::Error> {
-    let mut tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+    let mut tls = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
@@ -33,5 +35,24 @@ pub fn server_config(
         tls.alpn_protocols.push(ACME_ALPN.to_vec());
     }
     tls.ticketer = Ticketer::new()?;
+    // Libraries ask for AES-256 with SHA-384 first, which makes a handshake a tenth dearer and no connection safer.
+    tls.ignore_client_order = true;
     Ok(tls)
+}
+
+/// The library's choice, AES-128 before AES-256: both are sound for as long as anybody can foresee (RFC 8446 9.1).
+fn provider() -> CryptoProvider {
+    let mut provider = default_provider();
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| match suite.suite() {
+            CipherSuite::TLS13_AES_128_GCM_SHA256 => 0,
+            CipherSuite::TLS13_AES_256_GCM_SHA384 | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => {
+                1
+            }
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 2,
+            _ => 3,
+        });
+    provider
 }

@@ -3,14 +3,18 @@
 //! Ends when either side has closed and the other had a moment to, when nothing moved for long, or when the session is
 //! ended from outside.
 
+use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -38,57 +42,119 @@ pub async fn relay(
     let carried = Carried::default();
     let beat = Beat::new();
     let meter = meter.unwrap_or_default();
+    let (mut client, mut instance) = (TokioIo::new(client), TokioIo::new(instance));
+    let mut up = Way::new([&carried.inward, &meter.bytes_in]);
+    let mut down = Way::new([&carried.outward, &meter.bytes_out]);
     {
-        let (client_read, client_write) = tokio::io::split(TokioIo::new(client));
-        let (instance_read, instance_write) = tokio::io::split(TokioIo::new(instance));
-        let up = copy(
-            client_read,
-            instance_write,
-            &beat,
-            [&carried.inward, &meter.bytes_in],
-        );
-        let down = copy(
-            instance_read,
-            client_write,
-            &beat,
-            [&carried.outward, &meter.bytes_out],
-        );
-        tokio::pin!(up, down);
-        let other_side = async {
-            tokio::select! {
-                failed = &mut up => {
-                    if failed.is_ok() { let _ = tokio::time::timeout(CLOSE_LIMIT, &mut down).await; }
-                }
-                failed = &mut down => {
-                    if failed.is_ok() { let _ = tokio::time::timeout(CLOSE_LIMIT, &mut up).await; }
-                }
+        // One future for both ways: each message wakes it, and two would each be asked about both.
+        let one_over = poll_fn(|cx| {
+            let way_up = up.poll(cx, Pin::new(&mut client), Pin::new(&mut instance), &beat)?;
+            let way_down = down.poll(cx, Pin::new(&mut instance), Pin::new(&mut client), &beat)?;
+            match way_up.is_ready() || way_down.is_ready() {
+                true => Poll::Ready(io::Result::Ok(())),
+                false => Poll::Pending,
             }
-        };
+        });
         tokio::select! {
-            () = other_side => {}
-            () = beat.silence(idle) => {}
-            () = ended.cancelled() => {}
+            biased;
+            over = one_over => if over.is_err() { return carried },
+            () = beat.silence(idle) => return carried,
+            () = ended.cancelled() => return carried,
         }
+    }
+    let both_over = poll_fn(|cx| {
+        let way_up = up.poll(cx, Pin::new(&mut client), Pin::new(&mut instance), &beat)?;
+        let way_down = down.poll(cx, Pin::new(&mut instance), Pin::new(&mut client), &beat)?;
+        match way_up.is_ready() && way_down.is_ready() {
+            true => Poll::Ready(io::Result::Ok(())),
+            false => Poll::Pending,
+        }
+    });
+    tokio::select! {
+        _ = tokio::time::timeout(CLOSE_LIMIT, both_over) => {}
+        () = ended.cancelled() => {}
     }
     carried
 }
 
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    beat: &Beat,
-    counters: [&AtomicU64; 2],
-) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let len = from.read(&mut buffer).await?;
-        let Some(bytes) = buffer.get(..len).filter(|bytes| !bytes.is_empty()) else {
-            return to.shutdown().await;
-        };
-        to.write_all(bytes).await?;
-        to.flush().await?;
-        beat.touch();
-        for counter in counters {
+/// One direction, and what of it was read and has yet to be written.
+struct Way<'a> {
+    buffer: Box<[u8]>,
+    filled: Range<usize>,
+    has_unflushed: bool,
+    state: State,
+    counters: [&'a AtomicU64; 2],
+}
+
+#[derive(PartialEq)]
+enum State {
+    Open,
+    /// No more will come; the other side has yet to be told.
+    Closing,
+    Over,
+}
+
+impl<'a> Way<'a> {
+    fn new(counters: [&'a AtomicU64; 2]) -> Self {
+        Self {
+            buffer: vec![0; BUFFER].into(),
+            filled: 0..0,
+            has_unflushed: false,
+            state: State::Open,
+            counters,
+        }
+    }
+
+    /// Ready once the sender has closed and the receiver knows.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut from: Pin<&mut impl AsyncRead>,
+        mut to: Pin<&mut impl AsyncWrite>,
+        beat: &Beat,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            while let Some(rest) = self.buffer.get(self.filled.clone())
+                && !rest.is_empty()
+            {
+                let written = ready!(to.as_mut().poll_write(cx, rest))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.filled.start = self.filled.start.saturating_add(written);
+                self.has_unflushed = true;
+                self.count(written);
+                beat.touch();
+            }
+            if self.state == State::Closing {
+                ready!(to.as_mut().poll_shutdown(cx))?;
+                self.state = State::Over;
+            }
+            if self.state == State::Over {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buf = ReadBuf::new(&mut self.buffer);
+            match from.as_mut().poll_read(cx, &mut buf)? {
+                Poll::Ready(()) => {
+                    let len = buf.filled().len();
+                    self.filled = 0..len;
+                    if len == 0 {
+                        self.state = State::Closing;
+                    }
+                }
+                Poll::Pending => {
+                    if self.has_unflushed {
+                        ready!(to.as_mut().poll_flush(cx))?;
+                        self.has_unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn count(&self, len: usize) {
+        for counter in self.counters {
             counter.fetch_add(u64::try_from(len).unwrap_or(0), Ordering::Relaxed);
         }
     }

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
 use hyper::ext::Protocol;
+use memchr::{memchr, memmem};
 use percent_encoding::percent_decode_str;
 
 /// Why a request is refused; the text goes to the client.
@@ -124,7 +125,16 @@ fn path(head: &Parts) -> Result<String, Invalid> {
     if !raw.starts_with('/') {
         return Err(Invalid::Path);
     }
-    let path = percent_decode_str(raw).decode_utf8_lossy().into_owned();
+    let path = match memchr(b'%', raw.as_bytes()) {
+        Some(_) => percent_decode_str(raw).decode_utf8_lossy().into_owned(),
+        None => raw.to_owned(),
+    };
+    // Every path that is refused has one of these.
+    if memmem::find(path.as_bytes(), b"//").is_none()
+        && memmem::find(path.as_bytes(), b"/.").is_none()
+    {
+        return Ok(path);
+    }
     // Empty segments are allowed only inside a person's own server, whose paths nobody but it reads.
     let own_from = if path.starts_with("/user/") {
         3

@@ -144,7 +144,7 @@ impl Front {
             protocol: "jupyter",
             peer: call.ask.peer,
             cause: refusal.to_string(),
-            client: call.ask.client.clone(),
+            client: call.ask.client_name(),
         });
     }
 }

@@ -344,6 +344,7 @@ pub fn config(folder: &Path, name: &str) -> HttpsConfig {
         },
         max_connections: 100,
         max_connections_per_source: 100,
+        threads: None,
         proxy_protocol_from: Vec::new(),
         handshake_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
