@@ -1,10 +1,9 @@
-//! What the gate costs beside its alternatives: `cargo bench --bench side_by_side` (as root or anybody; needs sshd and haproxy).
+//! What the gate costs beside its alternatives: `cargo bench --bench side_by_side [-- ssh | https]`.
 //!
-//! Four ways to one sshd, taken in turns so that the machine's other work strikes all of them alike: a direct login, the
-//! gate, OpenSSH's ProxyJump, HAProxy in TCP mode; aes128-gcm on every layer. Prints the CPU seconds that whatever stands
-//! between spends on a GiB (the figure to trust on a busy machine), on a login, its memory for an idle session, and the
-//! wall times beside them. Arguments after `--`: rounds, logins a round, idle sessions (3, 40, 100); and names of ways
-//! (direct, gate, jump, haproxy) to measure no others, which then judges nothing.
+//! All ways are taken in turns within one run, every other round backwards, so that the machine's other work strikes all of
+//! them alike. The CPU seconds that whatever stands between spends on a unit of work are the figure to trust on a busy
+//! machine; wall times stand beside them. `ssh` and `https` measure one door only; further words after `--` name ways to
+//! measure no others, which then judges nothing. docs/testing.md says what must be installed.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,131 +15,33 @@
 )]
 
 mod side_by_side {
-    pub mod measure;
-    pub mod paths;
+    pub mod https;
+    pub mod process;
+    pub mod ssh;
 }
 
 use std::process::ExitCode;
 
-use side_by_side::measure::{Figures, median};
-use side_by_side::paths::{Path, Paths};
+use side_by_side::{https, ssh};
 
 fn main() -> ExitCode {
-    // cargo passes --bench; what is left are numbers.
-    let numbers: Vec<usize> = std::env::args()
+    // cargo passes --bench.
+    let words = std::env::args()
         .skip(1)
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    let number = |index: usize, default: usize| numbers.get(index).copied().unwrap_or(default);
-    let (rounds, logins, idle) = (number(0, 3), number(1, 40), number(2, 100));
-    let named = Path::named(std::env::args().skip(1));
-    let mut paths = Paths::start();
-    println!(
-        "{idle} idle sessions each, then {rounds} rounds of 1 GiB down, 1 GiB up and {logins} logins each; medians"
-    );
-
-    let mut all: Vec<(Path, Figures)> = named
-        .iter()
-        .map(|path| (*path, Figures::default()))
-        .collect();
-    // First, while nobody has grown from carrying gigabytes.
-    for (path, figures) in &mut all {
-        figures.add_idle(&mut paths, *path, idle);
+        .filter(|word| !word.starts_with("--"));
+    let arguments: Vec<String> = words.collect();
+    let has = |door: &str| arguments.iter().any(|word| word == door);
+    let both = !has("ssh") && !has("https");
+    let mut kept = true;
+    if both || has("ssh") {
+        kept &= ssh::run(&arguments);
     }
-    for round in 0..rounds {
-        println!("round {} of {rounds}", round + 1);
-        // Every other round backwards, so that no way always follows the same one.
-        let order: Vec<usize> = if round % 2 == 0 {
-            (0..all.len()).collect()
-        } else {
-            (0..all.len()).rev().collect()
-        };
-        for index in order {
-            let (path, figures) = &mut all[index];
-            figures.add_transfers(&mut paths, *path);
-            figures.add_logins(&mut paths, *path, logins);
-        }
+    if both || has("https") {
+        kept &= https::run(&arguments);
     }
-    print_table(&all);
-    let kept = all.len() < Path::ALL.len() || print_targets(&all);
-    drop(paths);
     if kept {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
-}
-
-fn print_table(all: &[(Path, Figures)]) {
-    println!();
-    println!(
-        "                     CPU s/GiB      MiB/s          a login              idle session"
-    );
-    println!("                     down    up     down    up     CPU ms  p50 ms  p90 ms KiB");
-    for (path, figures) in all {
-        println!(
-            "{:<20} {}  {}   {:>5.0} {:>5.0}     {} {:>7.1} {:>7.1} {}",
-            path.name(),
-            cell(&figures.cpu_down, 6),
-            cell(&figures.cpu_up, 6),
-            median(&figures.rate_down),
-            median(&figures.rate_up),
-            cell(&figures.cpu_login, 6),
-            figures.latency(0.5),
-            figures.latency(0.9),
-            cell(&figures.idle_kib, 8),
-        );
-    }
-    println!(
-        "CPU and memory are those of what stands between: the gate, the jump host's sshd, haproxy."
-    );
-}
-
-/// A direct login has nothing between, and so no figure.
-fn cell(values: &[f64], width: usize) -> String {
-    if values.is_empty() {
-        return format!("{:>width$}", "-");
-    }
-    format!("{:>width$.2}", median(values))
-}
-
-/// The gate against the promises, and as ratios; whether all that are binding are kept.
-fn print_targets(all: &[(Path, Figures)]) -> bool {
-    let of = |path: Path| &all.iter().find(|(other, _)| *other == path).unwrap().1;
-    let (gate, jump, l4, direct) = (
-        of(Path::Gate),
-        of(Path::Jump),
-        of(Path::Haproxy),
-        of(Path::Direct),
-    );
-    println!();
-    let mut kept = true;
-    for (name, pick) in [
-        ("down", Figures::down as fn(&Figures) -> f64),
-        ("up", Figures::up),
-    ] {
-        let (ours, theirs) = (pick(gate), pick(jump));
-        let good = ours <= 0.75 && ours < theirs;
-        kept &= good;
-        let word = if good { "kept" } else { "MISSED" };
-        println!(
-            "{name:<5} {ours:.2} CPU s/GiB; target 0.75 and below ProxyJump's {theirs:.2}: {word}; \
-             {:.2}x ProxyJump (later target 0.70), {:.2}x HAProxy (later target 1.50)",
-            ours / theirs,
-            ours / pick(l4),
-        );
-    }
-    println!(
-        "login {:.2} CPU ms (target 3); {:.2}x ProxyJump, {:.2}x HAProxy; latency {:.2}x direct",
-        median(&gate.cpu_login),
-        median(&gate.cpu_login) / median(&jump.cpu_login),
-        median(&gate.cpu_login) / median(&l4.cpu_login),
-        gate.latency(0.5) / direct.latency(0.5),
-    );
-    println!(
-        "idle  {:.0} KiB a session (target 40); {:.3}x ProxyJump",
-        median(&gate.idle_kib),
-        median(&gate.idle_kib) / median(&jump.idle_kib),
-    );
-    kept
 }

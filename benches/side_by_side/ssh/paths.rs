@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use super::measure::{cpu_seconds, descendants, own_cpu_seconds, wait_until};
+use crate::side_by_side::process::{
+    Service, cpu_seconds, descendants, free_port, own_cpu_seconds, wait_until,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
@@ -56,19 +57,6 @@ pub struct Paths {
     jump: Service,
     haproxy: Service,
     gate: Service,
-}
-
-/// A process that listens; ended when dropped.
-struct Service {
-    child: Child,
-    port: u16,
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
 }
 
 impl Paths {
@@ -163,10 +151,10 @@ impl Paths {
     pub fn between(&self, path: Path) -> Vec<u32> {
         match path {
             Path::Direct => Vec::new(),
-            Path::Gate => vec![self.gate.child.id()],
-            Path::Haproxy => vec![self.haproxy.child.id()],
+            Path::Gate => vec![self.gate.pid()],
+            Path::Haproxy => vec![self.haproxy.pid()],
             Path::Jump => {
-                let listener = self.jump.child.id();
+                let listener = self.jump.pid();
                 std::iter::once(listener)
                     .chain(descendants(listener))
                     .collect()
@@ -178,16 +166,16 @@ impl Paths {
     pub fn cpu_seconds(&self, path: Path) -> Option<f64> {
         match path {
             Path::Direct => None,
-            Path::Gate => Some(own_cpu_seconds(self.gate.child.id())),
-            Path::Haproxy => Some(own_cpu_seconds(self.haproxy.child.id())),
-            Path::Jump => Some(cpu_seconds(self.jump.child.id())),
+            Path::Gate => Some(own_cpu_seconds(self.gate.pid())),
+            Path::Haproxy => Some(own_cpu_seconds(self.haproxy.pid())),
+            Path::Jump => Some(cpu_seconds(self.jump.pid())),
         }
     }
 
     /// Waits until the jump host has no session left, whose time is its own only from then on.
     pub fn settle(&self, path: Path) {
         if path == Path::Jump {
-            let listener = self.jump.child.id();
+            let listener = self.jump.pid();
             wait_until("the end of the jump host's sessions", || {
                 descendants(listener).is_empty()
             });
@@ -195,20 +183,12 @@ impl Paths {
     }
 }
 
-fn keygen(words: &[&str]) {
+pub fn keygen(words: &[&str]) {
     let status = Command::new("ssh-keygen").arg("-q").args(words).status();
     assert!(
         status.is_ok_and(|status| status.success()),
         "ssh-keygen {words:?}: run tests/run, which installs it"
     );
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 fn start_sshd(folder: &tempfile::TempDir, name: &str) -> Service {
@@ -228,7 +208,7 @@ fn start_sshd(folder: &tempfile::TempDir, name: &str) -> Service {
     let file = at(&format!("{name}.config"));
     fs::write(&file, config).unwrap();
     drop(fs::create_dir_all("/run/sshd")); // root's sshd wants it; anybody else's does not
-    service(
+    Service::start(
         "/usr/sbin/sshd",
         &["-D", "-f", &file, "-E", &at(&format!("{name}.log"))],
         port,
@@ -243,7 +223,7 @@ fn start_haproxy(folder: &tempfile::TempDir, target: u16) -> Service {
          listen ssh\n  bind 127.0.0.1:{port}\n  server one 127.0.0.1:{target}\n"
     );
     fs::write(&file, config).unwrap();
-    service("haproxy", &["-db", "-f", &file.display().to_string()], port)
+    Service::start("haproxy", &["-db", "-f", &file.display().to_string()], port)
 }
 
 fn start_gate(folder: &tempfile::TempDir, target: u16) -> Service {
@@ -261,25 +241,9 @@ fn start_gate(folder: &tempfile::TempDir, target: u16) -> Service {
     );
     fs::write(at("poolgate.toml"), config).unwrap();
     let file = at("poolgate.toml").display().to_string();
-    service(
+    Service::start(
         env!("CARGO_BIN_EXE_poolgate"),
         &["serve", "-c", &file],
         port,
     )
-}
-
-fn service(program: &str, words: &[&str], port: u16) -> Service {
-    let mut command = Command::new(program);
-    command
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let child = command
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program}: {error}; run tests/run, which installs it"));
-    wait_until(&format!("{program} to listen"), || {
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
-    Service { child, port }
 }

@@ -1,10 +1,10 @@
 //! What is measured of one way: CPU time and memory from /proc, wall time around the client.
 
-use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::paths::{Path, Paths};
+use crate::side_by_side::process::{median, memory_kib};
 
 const GIB: u64 = 1 << 30;
 const MIB: f64 = 1_048_576.0;
@@ -134,87 +134,4 @@ fn measured(paths: &mut Paths, path: Path, work: impl FnOnce()) -> (Option<f64>,
 fn run(command: &mut Command) {
     let status = command.status().expect("ssh starts");
     assert!(status.success(), "{command:?}: {status}");
-}
-
-/// CPU time of a process and of all its threads, to the nanosecond.
-pub fn own_cpu_seconds(pid: u32) -> f64 {
-    let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
-    let clock = nix::time::clock_getcpuclockid(pid).unwrap();
-    Duration::from(clock.now().unwrap()).as_secs_f64()
-}
-
-/// User and system time of a process and of its children that it has waited for, in ticks of 10 ms.
-pub fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, rest) = stat.rsplit_once(')').unwrap();
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    // utime, stime, cutime, cstime: fields 14 to 17 of proc(5), the first of ours being the third.
-    let ticks: f64 = fields[11..15]
-        .iter()
-        .map(|field| field.parse::<f64>().unwrap())
-        .sum();
-    ticks / ticks_per_second()
-}
-
-fn ticks_per_second() -> f64 {
-    nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
-        .unwrap()
-        .unwrap() as f64
-}
-
-/// Private memory of processes: what would be free without them.
-pub fn memory_kib(pids: &[u32]) -> f64 {
-    pids.iter().map(|pid| private_kib(*pid)).sum()
-}
-
-fn private_kib(pid: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let value = |line: &str| {
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|word| word.parse::<f64>().ok())
-    };
-    text.lines()
-        .filter(|line| line.starts_with("Private_"))
-        .filter_map(value)
-        .sum()
-}
-
-/// Children of a process, theirs, and so on.
-pub fn descendants(pid: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut next = vec![pid];
-    while let Some(above) = next.pop() {
-        let children =
-            fs::read_to_string(format!("/proc/{above}/task/{above}/children")).unwrap_or_default();
-        let children: Vec<u32> = children
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok())
-            .collect();
-        found.extend(&children);
-        next.extend(children);
-    }
-    found
-}
-
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        count if count % 2 == 1 => sorted[count / 2],
-        count => f64::midpoint(sorted[count / 2 - 1], sorted[count / 2]),
-    }
-}
-
-/// Polls until it is so.
-pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(
-            began.elapsed() < Duration::from_secs(30),
-            "waited in vain for {what}"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
