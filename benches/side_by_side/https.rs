@@ -42,7 +42,7 @@ pub fn run(arguments: &[String]) -> bool {
     let (rounds, seconds, idle) = (number(0, 3), number(1, 3), number(2, 1000));
     let chosen = Peer::named(arguments);
     let loads = Load::named(arguments);
-    let peers = Peers::start();
+    let peers = Peers::start(arguments);
     println!("{idle} idle connections each, then {rounds} rounds of {seconds} s a load; medians");
 
     // First, while nobody has grown from work.

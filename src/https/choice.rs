@@ -82,10 +82,13 @@ impl Front {
             .leave(pin.browser, "chose another instance as an administrator");
         tracing::info!(%admin, instance = %instance.id, peer = %call.ask.peer, "an administrator chose an instance");
         let mut response = answer::see_other(ADMIN).unwrap_or_else(answer::not_found);
-        self.set_pin(
-            response.headers_mut(),
-            &Pin::new(&instance, pin.browser, None),
-        );
+        // Who works elsewhere looks in as a guest: their login form stays, and the way to their own pages leads back.
+        let works_elsewhere = self.instance_of(&call.ask, &admin, &instance.id).is_some();
+        let chosen = Pin {
+            guest: works_elsewhere.then(|| (&*admin).into()),
+            ..Pin::new(&instance, pin.browser, None)
+        };
+        self.set_pin(response.headers_mut(), &chosen);
         self.vouch(&admin, pin.browser, &mut response);
         response
     }
@@ -101,7 +104,7 @@ impl Front {
             values.find_map(|value| self.vouched(std::str::from_utf8(value).ok()?, pin.browser))
         };
         // Whoever has proved a name here since is that person and no other.
-        let name = pin.user.as_deref().map(str::to_owned).or_else(vouched)?;
+        let name = pin.person().map(str::to_owned).or_else(vouched)?;
         self.config.admins.contains(&name).then_some(name)
     }
 
@@ -162,7 +165,7 @@ fn row(view: &InstanceView) -> String {
 }
 
 /// Sent by a page of this host, as browsers say it; one that says nothing at all is not believed.
-fn is_own_form(head: &Parts, target: &Target) -> bool {
+pub(super) fn is_own_form(head: &Parts, target: &Target) -> bool {
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     match text("sec-fetch-site") {
         Some(site) => site == "same-origin",

@@ -12,10 +12,12 @@ use super::forward::Answered;
 use super::front::Front;
 use super::headers;
 use super::pin::{self, Pin};
-use super::presence::{Proof, Visit};
+use super::presence::Visit;
 use super::route::Route;
 use super::service::Call;
 use super::upgrade::Switch;
+
+const OAUTH_PROOF: &str = "jupyterhub oauth";
 
 impl Front {
     /// What an instance has answered, on its way to the person.
@@ -78,24 +80,16 @@ impl Front {
 
     /// Who logged in or out, if this answer proves it.
     fn learn(&self, call: &Call, route: &mut Route, status: StatusCode, headers: &HeaderMap) {
-        let callback = call.callback.as_ref().filter(|_| route.is_pinned);
+        let is_here = route.is_pinned && call.ask.elsewhere.is_none();
+        let callback = call.callback.as_ref().filter(|_| is_here);
         let proved = callback.and_then(|callback| callback.proved(status, headers));
         let browser = route.pin.browser;
+        // Who is known otherwise is a guest at somebody's server.
+        let known = route.pin.person();
+        let proved = proved.filter(|user| known.is_none_or(|known| known == *user));
         if let Some(user) = proved {
-            route.pin = Pin::new(&route.instance, browser, Some(user.into()));
-            route.is_new_pin = true;
-            self.presence.leave_unless(browser, user);
-            if self.presence.visit(browser, &route.instance.id).is_none() {
-                route.visit = self.attend(&call.ask, &route.pin);
-            }
-            let proof = Proof {
-                user,
-                peer: call.ask.peer,
-                client: &call.ask.client_name(),
-            };
-            self.presence.prove(browser, &route.instance.id, &proof);
-            route.visit = self.presence.visit(browser, &route.instance.id);
-        } else if call.is_logout && route.is_pinned && route.pin.user.is_some() {
+            self.prove(&call.ask, route, user, OAUTH_PROOF);
+        } else if call.is_logout && route.is_pinned && route.pin.person().is_some() {
             route.pin = Pin::new(&route.instance, browser, None);
             route.is_new_pin = true;
             route.visit = None;
@@ -107,7 +101,8 @@ impl Front {
     /// may ask for ever and counts for nothing.
     fn attend_late(&self, call: &Call, route: &Route, status: StatusCode) -> Option<Visit> {
         let is_alive = status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS;
-        let is_late = route.is_pinned && !call.ask.kind.is_visit() && route.pin.user.is_some();
+        let is_here = route.is_pinned && call.ask.elsewhere.is_none();
+        let is_late = is_here && !call.ask.kind.is_visit() && route.pin.user.is_some();
         (is_alive && is_late)
             .then(|| self.attend(&call.ask, &route.pin))
             .flatten()
@@ -117,7 +112,7 @@ impl Front {
         let sealed = self
             .pin_key
             .seal(pin)
-            .map(|sealed| pin::set_cookie(&sealed));
+            .map(|sealed| pin::set_cookie(&sealed, pin.person().is_some()));
         match sealed.and_then(|line| HeaderValue::try_from(line).ok()) {
             Some(line) => drop(headers.append(SET_COOKIE, line)),
             None => {

@@ -24,12 +24,15 @@ const IDLE_PER_INSTANCE: usize = 128;
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 pub struct InstancePool {
-    idle: Mutex<HashMap<(Option<Id>, InstanceId), Vec<Idle>>>,
+    idle: Mutex<Table>,
     connect_timeout: Duration,
     stall_timeout: Duration,
     /// By pool; those that are not in it are spoken to without TLS.
     tls: BTreeMap<String, ClientTls>,
 }
+
+/// By the runtime a connection's task is of, and where it leads.
+type Table = HashMap<(Option<Id>, InstanceId), Vec<Idle>>;
 
 struct Idle {
     sender: SendRequest<Upload>,
@@ -147,7 +150,7 @@ impl InstancePool {
         });
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<(Option<Id>, InstanceId), Vec<Idle>>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -42,6 +42,7 @@ mod tests;
 mod tls;
 mod tunnel;
 mod upgrade;
+mod visit;
 mod waiting;
 
 pub use front::{BuildError, Front};

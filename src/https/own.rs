@@ -12,6 +12,7 @@ use super::front::Front;
 use super::pages;
 use super::service::Call;
 use super::validate::Target;
+use super::visit;
 
 const ROOT: &str = "/.poolgate";
 const WAIT: &str = "/.poolgate/wait";
@@ -35,6 +36,8 @@ impl Front {
                 self.watch_line(&call.ask, words, call.open)
             }
             (&Method::GET, choice::PAGE) => self.choice_page(&call, head),
+            (&Method::GET, visit::PAGE) => self.visit_asked(&call, head),
+            (&Method::POST, visit::PAGE) => self.visit(&call, head, target),
             (&Method::POST, choice::GO) => self.choose(&call, head, target),
             _ => answer::not_found(),
         }

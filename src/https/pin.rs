@@ -1,8 +1,9 @@
 //! The pin: a signed cookie that ties a browser to one instance.
 //!
 //! It is self-contained, so a restarted gate sends everybody back to where they were. Format before base64url: context
-//! version, issue time, generation, browser id, three strings with a length byte, HMAC-SHA256 over all of it. A pin that
-//! does not verify, or that names an instance which is another machine by now, is treated as if it were absent.
+//! version, issue time, generation, browser id, three strings (a guest's pin: four) with a length byte, HMAC-SHA256 over
+//! all of it. A pin that does not verify, or that names an instance which is another machine by now, is treated as if it
+//! were absent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,8 +19,8 @@ pub const COOKIE: &str = "__Host-poolgate";
 
 const VERSION: u8 = 1;
 const MAC_LEN: usize = 32;
-/// Three strings of 255 bytes and the fixed fields, in base64, and a little room.
-const MAX_TEXT_LEN: usize = 1200;
+/// Four strings of 255 bytes and the fixed fields, in base64, and a little room.
+const MAX_TEXT_LEN: usize = 1500;
 /// A browser that is in use gets a new one.
 const REFRESH_AGE_S: u64 = 24 * 3600;
 /// As long as a hub's login by default (14 days), which may be a pin's refresh younger than its pin: a browser that is
@@ -52,6 +53,8 @@ pub struct Pin {
     pub issued: u64,
     /// The name proved with this browser on this instance, so that a restarted gate can count the person again.
     pub user: Option<Arc<str>>,
+    /// Who visits another person's server there, and has proved this name where they belong; then there is no `user`.
+    pub guest: Option<Arc<str>>,
 }
 
 impl Pin {
@@ -62,6 +65,7 @@ impl Pin {
             browser,
             issued: unix_seconds(),
             user: user.filter(|name| name.len() <= usize::from(u8::MAX)),
+            guest: None,
         }
     }
 
@@ -69,6 +73,11 @@ impl Pin {
         let now = unix_seconds();
         self.issued <= now.saturating_add(CLOCK_SKEW_S)
             && now.saturating_sub(self.issued) <= MAX_AGE_S
+    }
+
+    /// Who its browser's person is, if they have logged in somewhere.
+    pub fn person(&self) -> Option<&str> {
+        self.user.as_deref().or(self.guest.as_deref())
     }
 
     /// Old enough to be issued again.
@@ -92,11 +101,12 @@ impl PinKey {
         bytes.extend_from_slice(&pin.issued.to_be_bytes());
         bytes.extend_from_slice(&pin.generation.to_be_bytes());
         bytes.extend_from_slice(&pin.browser.0);
-        for text in [
+        let texts = [
             &*pin.instance.pool,
             &*pin.instance.name,
             pin.user.as_deref().unwrap_or(""),
-        ] {
+        ];
+        for text in texts.into_iter().chain(pin.guest.as_deref()) {
             bytes.push(u8::try_from(text.len()).ok()?);
             bytes.extend_from_slice(text.as_bytes());
         }
@@ -149,8 +159,14 @@ impl LastPin {
 }
 
 /// The whole `Set-Cookie` value for a sealed pin. Lax, because the redirect back from an identity provider must carry it.
-pub fn set_cookie(sealed: &str) -> String {
-    format!("{COOKIE}={sealed}; Path=/; Max-Age={MAX_AGE_S}; Secure; HttpOnly; SameSite=Lax")
+/// The pin of somebody who has logged in outlives their browser's closing, as the hub's login does: without it another hub
+/// would get that login, and end it. Whoever has not is free to be placed anew.
+pub fn set_cookie(sealed: &str, is_proved: bool) -> String {
+    let age = match is_proved {
+        true => format!("; Max-Age={MAX_AGE_S}"),
+        false => String::new(),
+    };
+    format!("{COOKIE}={sealed}; Path=/{age}; Secure; HttpOnly; SameSite=Lax")
 }
 
 fn parse(signed: &[u8]) -> Option<Pin> {
@@ -164,6 +180,10 @@ fn parse(signed: &[u8]) -> Option<Pin> {
     let (pool, rest) = take_text(rest)?;
     let (name, rest) = take_text(rest)?;
     let (user, rest) = take_text(rest)?;
+    let (guest, rest) = match rest {
+        [] => ("", rest),
+        _ => take_text(rest)?,
+    };
     rest.is_empty().then(|| Pin {
         instance: InstanceId {
             pool: pool.into(),
@@ -173,6 +193,7 @@ fn parse(signed: &[u8]) -> Option<Pin> {
         browser: BrowserId(*browser),
         issued: u64::from_be_bytes(*issued),
         user: (!user.is_empty()).then(|| user.into()),
+        guest: (!guest.is_empty()).then(|| guest.into()),
     })
 }
 
@@ -202,6 +223,7 @@ mod tests {
             browser: BrowserId([9; 16]),
             issued: unix_seconds(),
             user: Some("alice@example".into()),
+            guest: None,
         }
     }
 
@@ -210,6 +232,12 @@ mod tests {
         let key = PinKey::new(&[1; 32]);
         let sealed = key.seal(&pin()).unwrap();
         assert_eq!(key.open(&sealed), Some(pin()));
+        let guest = Pin {
+            user: None,
+            guest: Some("bob".into()),
+            ..pin()
+        };
+        assert_eq!(key.open(&key.seal(&guest).unwrap()), Some(guest));
         let nobody = Pin {
             user: None,
             ..pin()

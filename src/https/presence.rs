@@ -73,14 +73,14 @@ pub struct Visitor {
 /// A proof, for the audit line.
 pub struct Proof<'a> {
     pub user: &'a str,
+    pub how: &'static str,
     pub peer: SocketAddr,
     /// The browser, as it names itself.
     pub client: &'a str,
 }
 
-const OAUTH_PROOF: &str = "jupyterhub oauth";
 /// After a pause or a restart of the gate: the pin tells of a proof the gate has seen.
-const PIN_PROOF: &str = "pin of an earlier jupyterhub oauth";
+const PIN_PROOF: &str = "pin of an earlier jupyterhub login";
 
 /// What has ended, and why: dropped after the table's lock is gone.
 type Swept = Vec<(Arc<Attended>, &'static str)>;
@@ -175,7 +175,7 @@ impl Presence {
         session.seat.prove(proof.user);
         session.seat.set_live();
         self.metrics.count_login(Protocol::Jupyter, "admitted");
-        if let Some(login) = session.login_event(OAUTH_PROOF, proof.peer, proof.client) {
+        if let Some(login) = session.login_event(proof.how, proof.peer, proof.client) {
             self.audit.write(&login);
         }
     }

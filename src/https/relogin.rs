@@ -60,7 +60,9 @@ struct Errand {
 impl Front {
     /// Takes a login form to the hub its person belongs on, if that is another than the browser's.
     pub(super) async fn carry_login(&self, ask: &Ask, mut request: Request<Upload>) -> Carried {
-        let Some(pin) = ask.pin.as_ref().filter(|pin| self.holds(pin)) else {
+        // A guest logs in where they are, or could visit nobody.
+        let is_own = |pin: &&Pin| pin.guest.is_none() && self.holds(pin);
+        let Some(pin) = ask.pin.as_ref().filter(is_own) else {
             return Carried::Untouched(request);
         };
         let Some(errand) = self.errand(ask, pin, &mut request).await else {

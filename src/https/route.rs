@@ -33,6 +33,8 @@ pub struct Ask {
     pub pin: Option<Pin>,
     /// Whose place in the line it is, where nobody has logged in.
     pub ticket: Option<BrowserId>,
+    /// Where a page's own code finds the server it asks, if that is not where its browser is.
+    pub elsewhere: Option<Arc<Instance>>,
     /// A cookie of some hub's login came along.
     pub has_hub_login: bool,
     pub peer: SocketAddr,
@@ -107,10 +109,14 @@ impl Front {
         let Some(pin) = &ask.pin else {
             return self.place_newcomer(ask, None, exclude);
         };
+        if let Some(instance) = &ask.elsewhere {
+            return self.route_code(pin, instance, exclude);
+        }
         let instance = self.pool.instance(&pin.instance);
         let Some(instance) = instance.filter(|found| found.generation == pin.generation) else {
             // Void: the machine is gone. Pages that are still open poll for ever, so only people are placed anew.
             return match ask.kind {
+                _ if pin.guest.is_some() => self.end_visit(ask, pin),
                 kind if kind.is_visit() => {
                     ask.after_loss(pin, self.place_newcomer(ask, Some(pin), exclude))
                 }
@@ -118,17 +124,21 @@ impl Front {
             };
         };
         if exclude.contains(&instance.id) || self.down.contains(&self.pool, &instance.id) {
-            return ask.after_loss(pin, self.move_elsewhere(ask, pin, &instance.id));
+            return match pin.guest {
+                Some(_) => self.end_visit(ask, pin),
+                None => ask.after_loss(pin, self.move_elsewhere(ask, pin, &instance.id)),
+            };
         }
         let visit = self.presence.visit(pin.browser, &instance.id);
-        let is_absent = visit.is_none() && ask.kind.is_visit();
+        let is_guest = pin.guest.is_some();
+        let is_absent = visit.is_none() && ask.kind.is_visit() && !is_guest;
         let visit = if is_absent {
             self.attend(ask, pin)
         } else {
             visit
         };
         let is_newcomer = pin.user.is_none() && !ask.has_hub_login;
-        if visit.is_none() && is_newcomer && ask.kind.may_move() {
+        if visit.is_none() && is_newcomer && !is_guest && ask.kind.may_move() {
             // Nothing is lost: they have not logged in there, and could not.
             let moved = self.move_elsewhere(ask, pin, &instance.id);
             if matches!(moved, Direction::Move(_)) {
@@ -137,7 +147,10 @@ impl Front {
         }
         let is_new_pin = pin.is_stale();
         let pin = if is_new_pin {
-            Pin::new(&instance, pin.browser, pin.user.clone())
+            Pin {
+                guest: pin.guest.clone(),
+                ..Pin::new(&instance, pin.browser, pin.user.clone())
+            }
         } else {
             pin.clone()
         };
@@ -149,6 +162,30 @@ impl Front {
             visit,
         };
         Direction::To(Box::new(route))
+    }
+
+    /// To the server that a page's code asks, and the pin stays where it is.
+    fn route_code(&self, pin: &Pin, instance: &Arc<Instance>, exclude: &[InstanceId]) -> Direction {
+        if exclude.contains(&instance.id) || self.down.contains(&self.pool, &instance.id) {
+            return Direction::Down;
+        }
+        let route = Route {
+            instance: instance.clone(),
+            pin: pin.clone(),
+            is_new_pin: false,
+            is_pinned: true,
+            visit: None,
+        };
+        Direction::To(Box::new(route))
+    }
+
+    /// The instance somebody visited is gone: they go where they belong.
+    fn end_visit(&self, ask: &Ask, pin: &Pin) -> Direction {
+        let own = Pin {
+            user: pin.guest.clone(),
+            ..pin.clone()
+        };
+        self.move_elsewhere(ask, &own, &pin.instance)
     }
 
     /// Takes a seat again for a browser whose pin holds: after a pause, or after a restart of the gate.

@@ -19,7 +19,7 @@ use super::body::{Body, Upload};
 use super::classify::{Kind, classify, wants_html};
 use super::cookies;
 use super::even;
-use super::forward::{self, Answered, Failed};
+use super::forward::{self, Failed};
 use super::front::Front;
 use super::headers;
 use super::learn::Callback;
@@ -29,6 +29,7 @@ use super::pages::{self, words::Words};
 use super::pin;
 use super::relogin::Carried;
 use super::route::{Ask, Direction, Route};
+use super::sign_in::AUTHORIZE;
 use super::upgrade;
 use super::validate::{Invalid, Target, validate};
 use super::waiting;
@@ -46,6 +47,8 @@ pub(super) struct Call {
     pub wants_html: Option<&'static Words>,
     pub path_and_query: String,
     pub callback: Option<Callback>,
+    /// The hub login that somebody asks for a server with.
+    pub hub_login: Option<String>,
     pub is_logout: bool,
     pub version: Version,
     /// Its half of the switch, if it wants a WebSocket.
@@ -134,6 +137,9 @@ impl Front {
         if let Some(page) = self.announcement(&call, &head, &target.path) {
             return page;
         }
+        if let Some(page) = self.visit_page(&call, &head, target) {
+            return page;
+        }
         match self.outbound(head, body, target, connection) {
             Some(outbound) => {
                 let (kind, began) = (call.ask.kind, Instant::now());
@@ -160,19 +166,22 @@ impl Front {
             .find_map(|text| connection.last_pin.open(text, &self.pin_key))
             .filter(|pin| pin.instance.pool == *pool);
         let kind = classify(head, &target.path, target.is_websocket);
-        let has_hub_login = cookies::values(&head.headers, cookies::HUB_LOGIN)
-            .next()
-            .is_some();
+        let hub_login = cookies::values(&head.headers, cookies::HUB_LOGIN).next();
+        let has_hub_login = hub_login.is_some();
+        let hub_login = hub_login.filter(|_| target.path == AUTHORIZE);
+        let mut ask = Ask {
+            kind,
+            pool: pool.clone(),
+            pin,
+            ticket: waiting::ticket(kind, &head.headers),
+            elsewhere: None,
+            has_hub_login,
+            peer: connection.peer,
+            client: head.headers.get(USER_AGENT).cloned(),
+        };
+        ask.elsewhere = self.server_elsewhere(&ask, head, &target.path);
         Call {
-            ask: Ask {
-                kind,
-                pool: pool.clone(),
-                pin,
-                ticket: waiting::ticket(kind, &head.headers),
-                has_hub_login,
-                peer: connection.peer,
-                client: head.headers.get(USER_AGENT).cloned(),
-            },
+            ask,
             wants_html: (kind.is_visit() && wants_html(&head.headers))
                 .then(|| pages::words_for(&head.headers)),
             path_and_query: head
@@ -181,6 +190,7 @@ impl Front {
                 .map_or("/", |path| path.as_str())
                 .to_owned(),
             callback: Callback::of(&head.method, head.uri.path()),
+            hub_login: hub_login.and_then(|value| String::from_utf8(value.to_vec()).ok()),
             is_logout: target.path.trim_end_matches('/') == "/hub/logout",
             version: head.version,
             switch: target.is_websocket.then_some(switch),
@@ -231,7 +241,7 @@ impl Front {
         if call.ask.kind == Kind::LoginPost {
             outbound = match Box::pin(self.carry_login(&call.ask, outbound)).await {
                 Carried::Untouched(form) => form,
-                Carried::Moved(moved) => return self.finish(call, moved.0, moved.1),
+                Carried::Moved(moved) => return self.after_answer(call, moved.0, moved.1).await,
                 Carried::Refused(response) => return response,
                 Carried::Lost => {
                     return answer::unavailable(Trouble::NoAnswer, call.wants_html);
@@ -293,19 +303,6 @@ impl Front {
                 }
             }
         }
-    }
-
-    async fn after_answer(&self, call: Call, route: Route, answered: Answered) -> Response<Body> {
-        let path = &call.path_and_query;
-        let elsewhere = match self.may_be_sign_in(&call.ask, &route, path, &answered.0) {
-            true => Box::pin(self.pin_after_sign_in(&call.ask, &route, &answered.0)).await,
-            false => None,
-        };
-        let mut response = self.finish(call, route, answered);
-        if let Some(pin) = elsewhere {
-            self.pin_elsewhere(&mut response, &pin);
-        }
-        response
     }
 
     /// Somebody who has logged in there waits until the probes agree that it is down: it may only be restarting, and

@@ -8,5 +8,6 @@ mod pins;
 mod relogin;
 mod support;
 mod tls;
+mod visits;
 mod waiting;
 mod websockets;

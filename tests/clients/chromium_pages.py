@@ -45,6 +45,10 @@ with sync_playwright() as playwright:
     say("rows", ada.locator("tbody tr").count())
     looks.append(look(ada, "admin", folder))
     say("stranger", ben.goto(f"{base}/.poolgate/admin", timeout=LIMIT).status)
+    for name, path in (("visit", "/user/ada/lab"), ("share", "/hub/accept-share?code=x")):
+        ben.goto(base + path, timeout=LIMIT)
+        say(name, ben.inner_text("h1"))
+        looks.append(look(ben, name, folder))
     say("asks", "notice")
     go_until(ada, "/hub/home", "A message from the operators")
     say("notice", ada.inner_text(".quote"))

@@ -2,7 +2,9 @@
 
 Reads one JSON object a line, takes that step with the cookies of all steps before, and prints one JSON object: what came of it.
 """
+import html
 import json
+import re
 import sys
 import time
 import uuid
@@ -22,9 +24,12 @@ PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "
 CODE = {"Accept": "application/json", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
 LIMIT = 120  # seconds for a server or a kernel to be there
 sockets = []
+last = None
 
 
 def told(answer, **more):
+    global last
+    last = answer
     path = urlsplit(answer.url).path
     location = answer.headers.get("location")
     text = answer.text[:20000]
@@ -50,9 +55,27 @@ def cookie(name, value):
     return {}
 
 
-def login(user, password):
+def form(path, fields, follow=True):
+    """As a page of this host sends one."""
+    return told(session.post(urljoin(base, path), data=fields, headers=PAGE, allow_redirects=follow, timeout=60))
+
+
+def submit():
+    """Sends the form of the last page as it is."""
+    pairs = re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([^"]*)"', last.text)
+    fields = [(name, html.unescape(value)) for name, value in pairs]
+    return form(urlsplit(last.url)._replace(scheme="", netloc="").geturl(), fields)
+
+
+def send(method, path, body=None):
+    """A request of a page's own code that changes something."""
+    headers = {**CODE, "X-XSRFToken": xsrf(path), "Origin": base}
+    return told(session.request(method, urljoin(base, path), json=body, headers=headers, allow_redirects=False, timeout=60))
+
+
+def login(user, password, next=""):
     form = {"username": user, "password": password, "_xsrf": xsrf("/hub/")}
-    answer = session.post(urljoin(base, "/hub/login?next="), data=form, headers=PAGE, allow_redirects=False, timeout=60)
+    answer = session.post(urljoin(base, f"/hub/login?next={next}"), data=form, headers=PAGE, allow_redirects=False, timeout=60)
     return told(answer, cookies=sorted(answer.cookies.keys()))
 
 
@@ -99,7 +122,7 @@ def run(user, id, source, wait=True, keep=False):
     return {"output": output.strip()}
 
 
-steps = {"page": page, "cookie": cookie, "code": code, "login": login, "spawn": spawn, "kernel": kernel, "run": run}
+steps = {"page": page, "cookie": cookie, "code": code, "form": form, "submit": submit, "send": send, "login": login, "spawn": spawn, "kernel": kernel, "run": run}
 for line in sys.stdin:
     wish = json.loads(line)
     step = steps[wish.pop("step")]

@@ -40,3 +40,6 @@ c.JupyterHub.load_roles = [{
     "services": ["poolgate"],
     "scopes": ["list:users", "read:users:activity", "read:users:name", "read:servers", "tokens"],
 }]
+
+with open(f"{folder}/more.py") as more:
+    exec(more.read())

@@ -141,6 +141,8 @@ fn every_page_of_the_gates_own_can_be_read_and_leads_on() {
         ("line", "Usted es el número 2 de la cola."),
         ("rows", "2"),
         ("stranger", "404"),
+        ("visit", "This server is on another machine"),
+        ("share", "Whose server does this link open?"),
         ("notice", text),
         ("after-loss", "/hub/login"),
         ("looks", "True"),

@@ -65,7 +65,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    pub fn start() -> Self {
+    pub fn start(words: &[String]) -> Self {
         // In memory, so that no disk is measured.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
@@ -89,7 +89,7 @@ impl Peers {
             ),
             (Peer::Haproxy, start_haproxy(&folder, behind)),
             (Peer::Chp, start_chp(&folder, behind)),
-            (Peer::Gate, start_gate(&folder, behind)),
+            (Peer::Gate, start_gate(&folder, behind, words)),
         ];
         let mut peers = Self {
             services,
@@ -249,7 +249,7 @@ fn start_chp(folder: &tempfile::TempDir, behind: u16) -> Service {
     Service::start_with(&program, &words, &token, port)
 }
 
-fn start_gate(folder: &tempfile::TempDir, behind: u16) -> Service {
+fn start_gate(folder: &tempfile::TempDir, behind: u16, words: &[String]) -> Service {
     let port = free_port();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir_all(at("state")).unwrap();
@@ -283,7 +283,7 @@ fn start_gate(folder: &tempfile::TempDir, behind: u16) -> Service {
     fs::write(&file, config).unwrap();
     let file = file.display().to_string();
     // Another build of it, to be compared with this one.
-    let program = std::env::var("POOLGATE_PROGRAM");
-    let program = program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_poolgate"));
+    let named = words.iter().find_map(|word| word.strip_prefix("program="));
+    let program = named.unwrap_or(env!("CARGO_BIN_EXE_poolgate"));
     Service::start(program, &["serve", "-c", &file], port)
 }

@@ -125,10 +125,12 @@ struct ScaleSetView {
     pool: Arc<str>,
     client: Client,
     fleet: AzureConfig,
-    /// Autoscale settings and suspended services, and when they were read.
-    rivals: Mutex<Option<(Instant, Vec<AutoscaleSetting>, Vec<Service>)>>,
+    rivals: Mutex<Option<Rivals>>,
     budget: Mutex<Budget>,
 }
+
+/// Autoscale settings and suspended services, and when they were read.
+type Rivals = (Instant, Vec<AutoscaleSetting>, Vec<Service>);
 
 /// Rivals come by somebody's hand, and go by it when they are told of.
 const RIVALS_AGE_MAX: Duration = Duration::from_secs(3600);

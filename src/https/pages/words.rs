@@ -31,6 +31,14 @@ pub struct Words {
     pub notice: &'static str,
     pub deadline: &'static str,
     pub go_on: &'static str,
+    pub visit: &'static str,
+    /// `{name}`: whose server it is.
+    pub visit_say: &'static str,
+    pub visit_more: &'static str,
+    pub visit_own: &'static str,
+    pub share: &'static str,
+    pub share_say: &'static str,
+    pub share_none: &'static str,
 }
 
 const ENGLISH: Words = Words {
@@ -58,6 +66,13 @@ const ENGLISH: Words = Words {
     notice: "A message from the operators",
     deadline: "Deadline",
     go_on: "Continue",
+    visit: "This server is on another machine",
+    visit_say: "{name} works on another machine of this pool.",
+    visit_more: "To see their server you log in there once more. Your own server goes on running, and so do its open tabs.",
+    visit_own: "Back to my own pages",
+    share: "Whose server does this link open?",
+    share_say: "Your machine does not know this sharing link. It belongs to the machine of whoever gave it to you: say by which name they log in.",
+    share_none: "Nobody of this name is on another machine. The link may be over: ask for a new one.",
 };
 
 const GERMAN: Words = Words {
@@ -85,6 +100,13 @@ const GERMAN: Words = Words {
     notice: "Eine Nachricht der Betreiber",
     deadline: "Frist",
     go_on: "Weiter",
+    visit: "Dieser Server ist auf einem anderen Rechner",
+    visit_say: "{name} arbeitet auf einem anderen Rechner dieses Pools.",
+    visit_more: "Um den Server zu sehen, melden Sie sich dort noch einmal an. Ihr eigener läuft weiter, und seine offenen Tabs ebenso.",
+    visit_own: "Zurück zu meinen eigenen Seiten",
+    share: "Wessen Server öffnet dieser Link?",
+    share_say: "Ihr Rechner kennt diesen Freigabe-Link nicht. Er gehört zum Rechner der Person, von der Sie ihn haben: Geben Sie an, mit welchem Namen sie sich anmeldet.",
+    share_none: "Unter diesem Namen ist niemand auf einem anderen Rechner. Der Link ist vielleicht abgelaufen: Bitten Sie um einen neuen.",
 };
 
 const FRENCH: Words = Words {
@@ -112,6 +134,13 @@ const FRENCH: Words = Words {
     notice: "Un message des opérateurs",
     deadline: "Échéance",
     go_on: "Continuer",
+    visit: "Ce serveur est sur une autre machine",
+    visit_say: "{name} travaille sur une autre machine de ce groupe.",
+    visit_more: "Pour voir ce serveur, vous vous identifiez là-bas encore une fois. Le vôtre continue de tourner, et ses onglets ouverts aussi.",
+    visit_own: "Retour à mes propres pages",
+    share: "De qui est le serveur que ce lien ouvre ?",
+    share_say: "Votre machine ne connaît pas ce lien de partage. Il appartient à la machine de la personne qui vous l’a donné : indiquez le nom avec lequel elle s’identifie.",
+    share_none: "Personne de ce nom n’est sur une autre machine. Le lien a peut-être expiré : demandez-en un nouveau.",
 };
 
 const SPANISH: Words = Words {
@@ -139,6 +168,13 @@ const SPANISH: Words = Words {
     notice: "Un mensaje de los operadores",
     deadline: "Plazo",
     go_on: "Continuar",
+    visit: "Este servidor está en otra máquina",
+    visit_say: "{name} trabaja en otra máquina de este grupo.",
+    visit_more: "Para ver su servidor, inicie sesión allí una vez más. El suyo sigue en marcha, y sus pestañas abiertas también.",
+    visit_own: "Volver a mis propias páginas",
+    share: "¿De quién es el servidor que abre este enlace?",
+    share_say: "Su máquina no conoce este enlace compartido. Pertenece a la máquina de quien se lo dio: indique con qué nombre inicia sesión esa persona.",
+    share_none: "Nadie con este nombre está en otra máquina. Quizá el enlace haya caducado: pida uno nuevo.",
 };
 
 const JAPANESE: Words = Words {
@@ -166,6 +202,13 @@ const JAPANESE: Words = Words {
     notice: "運営者からのお知らせ",
     deadline: "期限",
     go_on: "続ける",
+    visit: "このサーバーは別のマシンにあります",
+    visit_say: "{name} さんはこのプールの別のマシンで作業しています。",
+    visit_more: "そのサーバーを見るには、そちらでもう一度ログインします。ご自分のサーバーは動き続け、開いているタブもそのまま使えます。",
+    visit_own: "自分のページに戻る",
+    share: "このリンクはどなたのサーバーを開くものですか?",
+    share_say: "お使いのマシンはこの共有リンクを知りません。リンクをくれた方のマシンのものです。その方のログイン名を入力してください。",
+    share_none: "この名前の方は別のマシンにいません。リンクの期限が切れた可能性があります。新しいリンクを依頼してください。",
 };
 
 /// The first is for whoever wants none of them.
@@ -240,6 +283,7 @@ mod tests {
             assert!(words.line_say.contains("{n}"), "{}", words.lang);
             assert!(words.left_more.contains("{n}"), "{}", words.lang);
             assert!(words.lost_soon.contains("{n}"), "{}", words.lang);
+            assert!(words.visit_say.contains("{name}"), "{}", words.lang);
             assert!(words.steps.iter().all(|step| !step.is_empty()));
         }
     }

@@ -22,6 +22,16 @@ pub async fn log_in(client: &mut Client) -> String {
     home
 }
 
+/// A hub's answer at the end of a login.
+async fn hub_lets_in(client: &mut Client, cookie: &'static str) -> String {
+    let answer = [HTML, ("x-set-cookie", cookie), ("x-status", "302")];
+    let reply = client.get("/hub/oauth_callback?code=x", &answer).await;
+    reply
+        .pin_line()
+        .expect("the pin carries the name")
+        .to_owned()
+}
+
 fn ssh(user: &str, proved: bool) -> LoginRequest {
     LoginRequest {
         pool: None,
@@ -105,6 +115,45 @@ async fn nothing_but_the_proof_teaches_a_name() {
 }
 
 #[tokio::test]
+async fn the_hub_that_let_somebody_in_says_who_it_was() {
+    let (instances, gate) = pool_of(4).await;
+    let mut bob = gate.h2().await;
+    let home = bob.get("/hub/login", &[HTML]).await.text().to_owned();
+    let pin = hub_lets_in(&mut bob, "jupyterhub-hub-login=bob; Path=/hub/").await;
+    assert!(pin.contains("; Max-Age="), "as old as the login: {pin}");
+    let seat = gate.pool.place(&ssh("bob", true)).unwrap();
+    assert_eq!(*seat.instance().id.name, *home, "ssh follows at once");
+    let line = &gate.audit_lines()[0];
+    assert_eq!(
+        (&line["user"], &line["proof"]),
+        (&"bob".into(), &"jupyterhub login".into())
+    );
+    // A guest at alice's server gets her server's cookie, and is not her.
+    let reply = bob.get(CALLBACK, &[HTML, PROOF, ("x-status", "302")]).await;
+    assert!(reply.pin_line().is_none());
+    let sessions = gate.sessions().await;
+    let users: Vec<_> = sessions.iter().map(|one| one.user.as_deref()).collect();
+    assert!(!users.contains(&Some("alice")), "{users:?}");
+
+    // Where the gate saw no login, the hub is asked when a server is asked for.
+    let mut carol = gate.h1().await;
+    let home = carol.get("/hub/login", &[HTML]).await.text().to_owned();
+    carol.set_cookie("jupyterhub-hub-login", "carol");
+    let asks = "/hub/api/oauth2/authorize?client_id=x";
+    let reply = carol.get(asks, &[HTML, ("x-status", "302")]).await;
+    assert!(reply.pin_line().is_some());
+    let seat = gate.pool.place(&ssh("carol", true)).unwrap();
+    assert_eq!(*seat.instance().id.name, *home);
+    let asked = |one: &TestInstance| {
+        let seen = one.seen().into_iter();
+        seen.filter(|seen| seen.target == "/hub/api/user").count()
+    };
+    carol.get(asks, &[HTML, ("x-status", "302")]).await;
+    let asked: usize = instances.iter().map(asked).sum();
+    assert_eq!(asked, 2, "once each");
+}
+
+#[tokio::test]
 async fn two_browsers_of_one_person_count_once() {
     let (_instances, gate) = pool_of(1).await;
     let [mut one, mut other] = gate.both().await;
@@ -180,7 +229,7 @@ async fn who_is_not_heard_of_is_no_longer_counted() {
         (&again["event"], &again["user"]),
         (&"login".into(), &"alice".into())
     );
-    assert_eq!(again["proof"], "pin of an earlier jupyterhub oauth");
+    assert_eq!(again["proof"], "pin of an earlier jupyterhub login");
 }
 
 #[tokio::test]
@@ -188,13 +237,7 @@ async fn another_person_on_the_same_browser_is_another_session() {
     let (_instances, gate) = pool_of(1).await;
     let mut browser = gate.h1().await;
     log_in(&mut browser).await;
-    let bob = ("x-set-cookie", "jupyterhub-user-bob=x; Path=/user/bob/");
-    browser
-        .get(
-            "/user/bob/oauth_callback",
-            &[HTML, bob, ("x-status", "302")],
-        )
-        .await;
+    hub_lets_in(&mut browser, "jupyterhub-hub-login=bob; Path=/hub/").await;
     let is_bob = |session: &crate::pool::SessionView| session.user.as_deref() == Some("bob");
     let sessions = gate.sessions().await;
     assert!(sessions.len() == 1 && is_bob(&sessions[0]), "{sessions:?}");

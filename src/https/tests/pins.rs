@@ -37,7 +37,7 @@ async fn the_very_first_answer_pins_and_the_instance_never_sees_it() {
             assert!(line.contains(part), "{line}");
         }
         assert!(
-            !line.contains("Domain") && line.contains("; Max-Age=1296000;"),
+            !line.contains("Domain") && !line.contains("Max-Age"),
             "{line}"
         );
         let home = first.text().to_owned();

@@ -92,7 +92,7 @@ async fn a_login_form_goes_where_its_person_is() {
     assert!(cookies[1].starts_with("jupyterhub-hub-login=new"));
     assert!(reply.pin_line().is_some());
 
-    let [page, form] = &scene.vm2.seen()[..] else {
+    let [page, form, asked] = &scene.vm2.seen()[..] else {
         panic!("{:?}", scene.vm2.seen())
     };
     assert_eq!((&*page.method, &*page.target), ("GET", "/hub/login"));
@@ -101,6 +101,7 @@ async fn a_login_form_goes_where_its_person_is() {
     assert_eq!(form.target, "/hub/login?next=%2Fhub%2Fhome");
     assert_eq!(form.headers["cookie"], "jupyterhub-session-id=s; _xsrf=vm2");
     assert_eq!(form.body, "_xsrf=vm2&username=Alice&password=x%20y");
+    assert_eq!(&*asked.target, "/hub/api/user", "who it has let in");
     assert_eq!(scene.vm1.seen().len(), before, "vm1 saw nothing of it");
 
     assert_eq!(scene.browser.get("/hub/home", &[HTML]).await.text(), "vm2");
@@ -248,12 +249,12 @@ async fn who_signs_in_elsewhere_is_pinned_to_their_machine_with_the_answer() {
         _ => ("x-set-cookie", "jupyterhub-hub-login=bob; Path=/hub/"),
     };
     let redirect = ("x-status", "302");
-    // Nobody else's: stays, with all cookies.
+    // Nobody else's: stays, with all cookies, and a pin that has the name.
     let bob = scene
         .browser
         .get(back, &[HTML, came("bob"), redirect])
         .await;
-    assert_eq!((bob.status.as_u16(), bob.set_cookies().len()), (302, 1));
+    assert_eq!((bob.status.as_u16(), bob.set_cookies().len()), (302, 2));
     assert_eq!(scene.browser.get("/hub/home", &[HTML]).await.text(), "vm1");
     let alice = scene
         .browser

@@ -26,15 +26,20 @@ pub struct Hub {
 impl Hub {
     /// Starts it without waiting; `wait_up` does that, so that several start at once.
     pub fn start(world: &World, name: &str) -> Self {
-        Self::start_with(world, name, "")
+        Self::start_with(world, name, "", "")
+    }
+
+    /// One with these lines at the end of its config.
+    pub fn start_configured(world: &World, name: &str, lines: &str) -> Self {
+        Self::start_with(world, name, "", lines)
     }
 
     /// One whose people log in by redirects to a provider, and back.
     pub fn start_redirecting(world: &World, name: &str) -> Self {
-        Self::start_with(world, name, "redirect")
+        Self::start_with(world, name, "redirect", "")
     }
 
-    fn start_with(world: &World, name: &str, sign_in: &str) -> Self {
+    fn start_with(world: &World, name: &str, sign_in: &str, lines: &str) -> Self {
         let folder = world.folder(&format!("hub-{name}"));
         fs::create_dir_all(folder.join("homes")).unwrap();
         let staged = Path::new(env!("CARGO_MANIFEST_DIR")).join(".test");
@@ -48,6 +53,7 @@ impl Hub {
         let config = super::client::client_script("jupyterhub_config.py");
         hub.arg("-f").arg(&config).env("HUB_CONFIG", &config);
         hub.env("HUB_SIGN_IN", sign_in);
+        fs::write(folder.join("more.py"), lines).unwrap();
         hub.current_dir(&folder);
         hub.env("HUB_INSTANCE", name)
             .env("HUB_FOLDER", &folder)

@@ -37,3 +37,8 @@ pub fn base() -> PathBuf {
     let home = account(1).dir;
     home.parent().unwrap().parent().unwrap().to_owned()
 }
+
+/// What tests/run has installed, where the test accounts can read it.
+pub fn staged() -> PathBuf {
+    base().join("staged")
+}

@@ -1,4 +1,4 @@
-//! A scripted person at a JupyterHub, one step at a time (tests/clients/hub_visitor.py).
+//! A scripted person at a JupyterHub, or a whole class of them, one step at a time (tests/clients/hub_visitor.py, hub_class.py).
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::client::{client_script, venv_python};
 use super::hub::HUB_PASSWORD;
 
-/// A server's and a kernel's start on a busy machine.
-const STEP_LIMIT: Duration = Duration::from_secs(200);
+/// Starts of servers and kernels on a busy machine.
+const STEP_LIMIT: Duration = Duration::from_secs(400);
 
 pub struct Visitor {
+    pub base: String,
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -22,10 +23,15 @@ pub struct Visitor {
 
 impl Visitor {
     pub fn new(base: &str) -> Self {
+        Self::with_script("hub_visitor.py", base)
+    }
+
+    pub fn with_script(script: &str, base: &str) -> Self {
         let mut python = venv_python();
         python
-            .arg(client_script("hub_visitor.py"))
+            .arg(client_script(script))
             .arg(base)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
@@ -40,6 +46,7 @@ impl Visitor {
             }
         });
         Self {
+            base: base.to_owned(),
             stdin: child.stdin.take(),
             child,
             lines,
@@ -69,6 +76,18 @@ impl Visitor {
     #[track_caller]
     pub fn log_in(&mut self, user: &str) -> Value {
         self.step(&json!({ "step": "login", "user": user, "password": HUB_PASSWORD }))
+    }
+
+    /// A form of a page of this host.
+    #[track_caller]
+    pub fn form(&mut self, path: &str, fields: &Value) -> Value {
+        self.step(&json!({ "step": "form", "path": path, "fields": fields }))
+    }
+
+    /// A request of a page's own code that changes something.
+    #[track_caller]
+    pub fn send(&mut self, method: &str, path: &str, body: &Value) -> Value {
+        self.step(&json!({ "step": "send", "method": method, "path": path, "body": body }))
     }
 
     /// Waits for the server and opens its lab.
