@@ -2,7 +2,8 @@
 //!
 //! The gate does all its work meanwhile: a signed pin in each request, a person who is counted, headers rewritten, metrics,
 //! an access log. nginx stands here twice, as installed and with buffers made large, which costs memory and helps with
-//! bodies. Numbers among the arguments: rounds, seconds a load, idle connections (3, 3, 1000).
+//! bodies. Each has one thread. Numbers among the arguments: rounds, seconds a load, idle connections (3, 3, 1000); words:
+//! peers, loads, `threads=2` for the gate, and `program=PATH`, another build of it.
 
 mod client;
 mod idle;

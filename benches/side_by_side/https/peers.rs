@@ -263,10 +263,13 @@ fn start_gate(folder: &tempfile::TempDir, behind: u16, words: &[String]) -> Serv
             &at(key).display().to_string(),
         ]);
     }
+    // As many as the others have, unless named.
+    let threads = words.iter().find_map(|word| word.strip_prefix("threads="));
+    let threads = threads.unwrap_or("1");
     let config = format!(
         "state_dir = {state:?}\n[ssh]\nlisten = [\"127.0.0.1:{ssh}\"]\nhost_keys = [{host:?}]\nuser_ca = {ca:?}\n\
          [https]\nlisten = [\"127.0.0.1:{port}\"]\ncertificate = {certificate:?}\nprivate_key = {key:?}\n\
-         max_connections_per_source = 10000\nthreads = 1\n\
+         max_connections_per_source = 10000\nthreads = {threads}\n\
          [https.access_log]\nfile = {log:?}\n\
          [admin]\nsocket = \"off\"\nlisten = \"off\"\n\
          [pools.main]\ndefault = true\ncapacity = 10000\n[pools.main.fleet]\nprovider = \"static\"\n\
