@@ -11,7 +11,7 @@ use super::doors::{Faulty, Listening};
 use super::raw::Section;
 use super::units::duration_or_off;
 use super::validate::seconds;
-use super::values::{boolean, host, listen_address, path, port, shown, text, word};
+use super::values::{boolean, host, listen_address, path, path_or_off, port, shown, text, word};
 use super::{AcmeChallenge, AcmeConfig, CertificateFiles, InstanceTls, RedirectConfig};
 
 const DAY: u64 = 24 * 3600;
@@ -48,6 +48,7 @@ fn pair(section: &mut Section<'_>, may_miss: bool) -> Result<Option<CertificateF
     let folder = section.folder();
     let certificate: Option<PathBuf> = section.get("certificate", path(folder));
     let private_key: Option<PathBuf> = section.get("private_key", path(folder));
+    let ocsp_response = section.get_or("ocsp_response", None, path_or_off(folder));
     let is_absent = |section: &Section<'_>, key, read: &Option<PathBuf>| {
         read.is_none() && !section.is_at_fault(key)
     };
@@ -69,6 +70,7 @@ fn pair(section: &mut Section<'_>, may_miss: bool) -> Result<Option<CertificateF
         key: section.path().to_owned(),
         certificate: certificate.ok_or(Faulty)?,
         private_key: private_key.ok_or(Faulty)?,
+        ocsp_response,
     }))
 }
 

@@ -292,6 +292,8 @@ pub struct CertificateFiles {
     pub key: String,
     pub certificate: PathBuf,
     pub private_key: PathBuf,
+    /// What the authority says of the certificate (DER, RFC 6960), to be shown with it.
+    pub ocsp_response: Option<PathBuf>,
 }
 
 /// An authority that is asked for a certificate (RFC 8555).

@@ -99,6 +99,7 @@ fn https(folder: &Folder, listen: SocketAddr) -> HttpsConfig {
             key: "https".to_owned(),
             certificate: folder.certificate(),
             private_key: folder.certificate_key(),
+            ocsp_response: None,
         }],
         acme: None,
         // It would count for whatever else is tried out on this machine.

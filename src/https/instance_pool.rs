@@ -1,7 +1,7 @@
 //! Idle HTTP/1 connections to instances, a few each.
 //!
 //! Its own, so that the gate decides what is sent a second time and can forget an instance at once. The proxy in front of
-//! a hub closes idle connections after 5 s; they are used for 4 s here, which leaves the race to `forward`'s one retry.
+//! a hub closes idle connections after 5 s; they are used for 4 s here, which leaves the race to none.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -44,8 +44,6 @@ struct Idle {
 pub struct Lease {
     pub sender: SendRequest<Upload>,
     instance: Arc<Instance>,
-    /// For how long nobody had used it.
-    pub idle: Duration,
     /// Where its task runs: asking from there wakes no other thread.
     home: Option<Id>,
     pool: Option<Arc<InstancePool>>,
@@ -74,11 +72,10 @@ impl InstancePool {
         // The last one given back is the least likely to be closed by the other side in this moment.
         let is_usable = |entry: &Idle| is_usable(entry, instance, now) && entry.sender.is_ready();
         let at = idle.iter().rposition(is_usable)?;
-        let Idle { sender, since, .. } = idle.swap_remove(at);
+        let sender = idle.swap_remove(at).sender;
         Some(Lease {
             sender,
             instance: instance.clone(),
-            idle: now.saturating_duration_since(since),
             home,
             pool: Some(self.clone()),
         })
@@ -121,7 +118,6 @@ impl InstancePool {
         Ok(Lease {
             sender,
             instance: instance.clone(),
-            idle: Duration::ZERO,
             home: here(),
             pool: None,
         })

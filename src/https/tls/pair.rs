@@ -60,6 +60,10 @@ pub enum TlsError {
         "{key}: the certificate in {certificate} is not valid at this time, and the one in use is; renew it"
     )]
     NotNow { certificate: PathBuf, key: String },
+    #[error(
+        "{key}: {file} holds no OCSP response; write what `openssl ocsp -respout` or the certificate authority's tool writes, in DER"
+    )]
+    NoOcspResponse { file: PathBuf, key: String },
     #[error("TLS cannot be set up: {0}; the system may give no random bytes")]
     Library(#[from] rustls::Error),
 }
@@ -75,12 +79,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Reads both files.
+    /// Reads the files.
     pub fn read(files: &CertificateFiles) -> Result<Self, TlsError> {
         let in_section = |name: &str| format!("{}.{name}", files.key);
         let chain = certificates(&files.certificate, in_section("certificate"))?;
         let key = private_key(&files.private_key, in_section("private_key"))?;
-        Self::new(chain, key).map_err(|cause| match cause {
+        let mut pair = Self::new(chain, key).map_err(|cause| match cause {
             rustls::Error::InvalidCertificate(_) => TlsError::NotTaken {
                 file: files.certificate.clone(),
                 key: in_section("certificate"),
@@ -94,7 +98,13 @@ impl Pair {
                 certificate: files.certificate.clone(),
                 cause,
             },
-        })
+        })?;
+        if let Some(file) = &files.ocsp_response {
+            let ocsp = Some(ocsp_response(file, in_section("ocsp_response"))?);
+            let certified = (*pair.certified).clone();
+            pair.certified = Arc::new(CertifiedKey { ocsp, ..certified });
+        }
+        Ok(pair)
     }
 
     /// Fails where they do not belong together, or where the certificate is none.
@@ -163,6 +173,21 @@ fn certificates(file: &Path, key: String) -> Result<Vec<CertificateDer<'static>>
         return Err(TlsError::NoCertificate { file, key });
     }
     Ok(chain)
+}
+
+/// Only its shape is looked at (RFC 6960 4.2.1): one that is past its time harms nobody but those who demand one.
+fn ocsp_response(file: &Path, key: String) -> Result<Vec<u8>, TlsError> {
+    let bytes = read(file, &key)?;
+    // A SEQUENCE whose first part is the ENUMERATED `successful`.
+    let body = match bytes.as_slice() {
+        [0x30, 0x82, _, _, body @ ..] | [0x30, 0x81, _, body @ ..] => body,
+        _ => &[],
+    };
+    if !body.starts_with(&[0x0a, 1, 0]) {
+        let file = file.to_owned();
+        return Err(TlsError::NoOcspResponse { file, key });
+    }
+    Ok(bytes.to_vec())
 }
 
 fn private_key(file: &Path, key: String) -> Result<PrivateKeyDer<'static>, TlsError> {

@@ -50,8 +50,8 @@ struct OfFiles {
     seen: Stamp,
 }
 
-/// Changes whenever either file does.
-type Stamp = Option<[(u64, u64, i64, i64, u64); 2]>;
+/// Changes whenever one of the files does.
+type Stamp = Option<[(u64, u64, i64, i64, u64); 3]>;
 
 impl Certificates {
     /// Reads every pair. `issued` joins them, behind those of files.
@@ -231,5 +231,10 @@ fn stamp(files: &CertificateFiles) -> Stamp {
             file.size(),
         ))
     };
-    Some([of(&files.certificate)?, of(&files.private_key)?])
+    let ocsp = files.ocsp_response.as_deref();
+    Some([
+        of(&files.certificate)?,
+        of(&files.private_key)?,
+        ocsp.and_then(of).unwrap_or_default(),
+    ])
 }

@@ -329,6 +329,7 @@ pub fn files(folder: &Path, name: &str) -> CertificateFiles {
         key: "https".to_owned(),
         certificate: folder.join(format!("{name}.crt")),
         private_key: folder.join(format!("{name}.key")),
+        ocsp_response: None,
     }
 }
 
