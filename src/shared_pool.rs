@@ -20,8 +20,9 @@ pub use self::board::{Reader, Standing};
 pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
 use crate::pool::{
-    AdminState, Health, HubPerson, Instance, InstanceId, LoginRequest, Measured, Now, Placement,
-    PlacementReason, Pool, PoolRules, Protocol, Refusal, SessionId, Snapshot,
+    AdminState, Decision, Health, HubPerson, Instance, InstanceId, Keep, LoginRequest, Measured,
+    Now, Placement, PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal,
+    SessionId, Snapshot,
 };
 
 /// The least time between two snapshots: people do not see it, and a storm of logins shares one.
@@ -130,17 +131,42 @@ impl SharedPool {
         }
     }
 
-    /// False if there is no such instance. People on one that is drained are told.
-    pub fn set_admin_state(&self, id: &InstanceId, state: AdminState) -> bool {
-        let is_known = self.change(|pool, _| pool.set_admin_state(id, state));
-        if is_known && state == AdminState::Draining {
+    /// Whether people are sent to an instance from here on; those on one that is drained are told. False if there is no
+    /// such instance, or if the policy would overrule a person's decision.
+    pub fn decide(&self, id: &InstanceId, decision: Decision) -> bool {
+        let draining = (decision.state == AdminState::Draining).then_some(decision.deadline);
+        let is_done = self.change(|pool, _| pool.decide(id, decision));
+        if let (true, Some(deadline)) = (is_done, draining) {
             let name = id.name.to_string();
             let text = format!(
                 "instance {name} is being taken out of service; log out when you can, your next login goes to another one"
             );
-            self.notify(&Audience::Instance(name), &text);
+            let left = deadline.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+            self.announce(&Audience::Instance(name), &text, left);
         }
-        is_known
+        is_done
+    }
+
+    /// The policy lets people on again, where it had closed the instance. False if it had not.
+    pub fn reopen(&self, id: &InstanceId) -> bool {
+        self.change(|pool, _| pool.reopen(id))
+    }
+
+    /// Until when somebody wants an instance to stay. False if there is no such instance.
+    pub fn keep(&self, id: &InstanceId, keep: Option<Keep>) -> bool {
+        self.change(|pool, _| pool.keep(id, keep))
+    }
+
+    /// Where people without an instance of theirs go from here on.
+    pub fn set_placement(&self, pool: &str, placement: PlacementPolicy) {
+        self.change(|state, _| state.set_placement(pool, placement));
+    }
+
+    /// What is under way for those who wait.
+    pub fn foretell(&self, pool: &str, prospect: Option<Prospect>) {
+        if self.lock().foretell(pool, prospect) {
+            self.shared.changed.notify_one();
+        }
     }
 
     /// Has a line shown in the terminals and browsers of these sessions; to how many sessions it was given. Sessions begun

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::decision::{Decider, Decision, Keep};
 use super::health::{ServiceHealth, overall};
 use super::instance::{AdminState, Health, Instance, Protocol};
 use super::measured::Measured;
@@ -15,7 +16,8 @@ use super::snapshot::{HubView, InstanceView, ServicesView};
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub instance: Arc<Instance>,
-    pub admin_state: AdminState,
+    pub decision: Decision,
+    pub keep: Option<Keep>,
     ssh: ServiceHealth,
     jupyter: ServiceHealth,
     health_since: SystemTime,
@@ -53,7 +55,8 @@ impl Member {
     pub fn new(instance: Instance, tie: u64, now: SystemTime) -> Self {
         Self {
             instance: Arc::new(instance),
-            admin_state: AdminState::Ready,
+            decision: Decision::none(),
+            keep: None,
             ssh: ServiceHealth::new(),
             jupyter: ServiceHealth::new(),
             health_since: now,
@@ -67,6 +70,15 @@ impl Member {
             turn: 0,
             tie,
         }
+    }
+
+    /// False if the policy would overrule a person.
+    pub fn decide(&mut self, decision: Decision) -> bool {
+        let is_overruled = decision.by == Decider::Policy && self.decision.by == Decider::Admin;
+        if !is_overruled {
+            self.decision = decision;
+        }
+        !is_overruled
     }
 
     /// Ready, its service up, and below capacity: the meaning of routable. Seats of people who proved nothing yet keep
@@ -90,7 +102,7 @@ impl Member {
             Some(Health::Down) => Some(Obstacle::Down),
             Some(Health::Up) => None,
         };
-        match self.admin_state {
+        match self.decision.state {
             AdminState::Cordoned => Some(Obstacle::Cordoned),
             AdminState::Draining => Some(Obstacle::Draining),
             AdminState::Ready if by_service.is_some() => by_service,
@@ -218,7 +230,13 @@ impl Member {
             name: instance.id.name.clone(),
             address: instance.address.clone(),
             pool: instance.id.pool.clone(),
-            admin_state: self.admin_state,
+            admin_state: self.decision.state,
+            decided_by: self.decision.by,
+            reason: Some(&self.decision.reason)
+                .filter(|reason| !reason.is_empty())
+                .cloned(),
+            deadline: self.decision.deadline,
+            keep: self.keep.clone(),
             health: self.health(),
             health_since: self.health_since,
             services: self.services(),

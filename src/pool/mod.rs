@@ -4,6 +4,7 @@
 //! breaking ties at construction. `shared_pool` owns the lock and the channel that publishes snapshots.
 
 pub mod affinity;
+pub mod decision;
 mod health;
 pub mod idle;
 pub mod instance;
@@ -23,6 +24,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use decision::{Decider, Decision, Keep, Prospect};
 pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
 pub use login_name::{LoginName, LoginNameError};
 pub use machine::{Machine, MachinePhase, Observed};
@@ -176,14 +178,54 @@ impl Pool {
         flip.flatten()
     }
 
-    /// False if there is no such instance.
-    pub fn set_admin_state(&mut self, id: &InstanceId, state: AdminState) -> bool {
+    /// Whether people are sent to an instance from here on. False if there is no such instance, or if the policy would
+    /// overrule a person's decision.
+    pub fn decide(&mut self, id: &InstanceId, decision: Decision) -> bool {
         let Some(roster) = self.rosters.get_mut(&id.pool) else {
             return false;
         };
-        let set = roster.update(&id.name, |member| member.admin_state = state);
+        let decided = roster.update(&id.name, |member| member.decide(decision));
         self.debug_check();
-        set.is_some()
+        decided.unwrap_or(false)
+    }
+
+    /// The policy lets people on again, where it had closed the instance. False if it had not.
+    pub fn reopen(&mut self, id: &InstanceId) -> bool {
+        let Some(roster) = self.rosters.get_mut(&id.pool) else {
+            return false;
+        };
+        let reopened = roster.update(&id.name, |member| {
+            let is_ours = member.decision.by == Decider::Policy;
+            is_ours && member.decide(Decision::none())
+        });
+        self.debug_check();
+        reopened.unwrap_or(false)
+    }
+
+    /// Until when somebody wants an instance to stay. False if there is no such instance.
+    pub fn keep(&mut self, id: &InstanceId, keep: Option<Keep>) -> bool {
+        let Some(roster) = self.rosters.get_mut(&id.pool) else {
+            return false;
+        };
+        let kept = roster.update(&id.name, |member| member.keep = keep);
+        kept.is_some()
+    }
+
+    /// Where people without an instance of theirs go from here on.
+    pub fn set_placement(&mut self, pool: &str, placement: PlacementPolicy) {
+        if let Some(roster) = self.rosters.get_mut(pool) {
+            roster.rules.placement = placement;
+        }
+    }
+
+    /// What is under way for those who wait. Returns whether that is news.
+    pub fn foretell(&mut self, pool: &str, prospect: Option<Prospect>) -> bool {
+        let Some(roster) = self.rosters.get_mut(pool) else {
+            return false;
+        };
+        let is_new = roster.prospect != prospect;
+        roster.prospect = prospect;
+        is_new
     }
 
     /// Chooses an instance and takes a seat on it, in one step.

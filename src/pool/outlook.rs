@@ -140,7 +140,8 @@ mod tests {
         assert!(open.is_open && open.free == 3);
         let cordoned = outlook(|pool, id, now| {
             pool.observe(&id("a"), Protocol::Jupyter, Health::Up, now);
-            pool.set_admin_state(&id("a"), AdminState::Cordoned);
+            let cordoned = crate::pool::Decision::by_admin(AdminState::Cordoned, "a test");
+            pool.decide(&id("a"), cordoned);
         });
         assert!(!cordoned.is_open && cordoned.free == 0);
     }

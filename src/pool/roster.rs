@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::PoolRules;
 use super::affinity::People;
+use super::decision::Prospect;
 use super::instance::{Instance, Protocol};
 use super::member::Member;
 use super::order::{Order, Standing, tie};
@@ -18,6 +19,7 @@ use super::snapshot::PoolView;
 pub(super) struct Roster {
     pub rules: PoolRules,
     pub people: People,
+    pub prospect: Option<Prospect>,
     servers: Servers,
     name: Arc<str>,
     members: BTreeMap<Arc<str>, Member>,
@@ -38,6 +40,7 @@ impl Roster {
         Self {
             rules,
             people: People::default(),
+            prospect: None,
             servers: Servers::default(),
             name,
             members: BTreeMap::new(),
@@ -208,6 +211,7 @@ impl Roster {
             capacity: sum(&|member| member.instance.capacity),
             load: sum(&Member::load),
             sessions: sum(&Member::sessions),
+            prospect: self.prospect.clone(),
         }
     }
 

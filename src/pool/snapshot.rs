@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::{Decider, Keep, Prospect};
 use super::instance::{AdminState, Health, InstanceId, Protocol};
 use super::measured::Measured;
 use super::placement::PlacementPolicy;
@@ -39,6 +40,9 @@ pub struct PoolView {
     pub headroom: u32,
     /// Sessions of any stage.
     pub sessions: u32,
+    /// What comes for those who wait; `None` where the pool is not resized.
+    #[serde(default)]
+    pub prospect: Option<Prospect>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +51,15 @@ pub struct InstanceView {
     pub address: String,
     pub pool: Arc<str>,
     pub admin_state: AdminState,
+    pub decided_by: Decider,
+    /// Why, as who decided says; `None` where nothing was decided.
+    #[serde(default)]
+    pub reason: Option<Arc<str>>,
+    /// Of a drain: whoever is still there then is told to go.
+    #[serde(default, with = "rfc3339::option")]
+    pub deadline: Option<SystemTime>,
+    #[serde(default)]
+    pub keep: Option<Keep>,
     /// All services in one word.
     pub health: Health,
     #[serde(with = "rfc3339")]
@@ -159,7 +172,8 @@ impl Snapshot {
     }
 }
 
-pub(super) mod rfc3339 {
+/// Times as people and machines read them.
+pub mod rfc3339 {
     use std::time::SystemTime;
 
     use jiff::Timestamp;
@@ -174,5 +188,29 @@ pub(super) mod rfc3339 {
         let text = String::deserialize(from)?;
         let time: Timestamp = text.parse().map_err(de::Error::custom)?;
         SystemTime::try_from(time).map_err(de::Error::custom)
+    }
+
+    /// A time that may be absent.
+    pub mod option {
+        use std::time::SystemTime;
+
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        #[derive(Serialize, Deserialize)]
+        struct Time(#[serde(with = "super")] SystemTime);
+
+        pub fn serialize<S: Serializer>(
+            time: &Option<SystemTime>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            time.map(Time).serialize(to)
+        }
+
+        pub fn deserialize<'a, D: Deserializer<'a>>(
+            from: D,
+        ) -> Result<Option<SystemTime>, D::Error> {
+            let time = Option::<Time>::deserialize(from)?;
+            Ok(time.map(|Time(time)| time))
+        }
     }
 }

@@ -51,7 +51,10 @@ impl World {
     }
 
     fn cordon(&mut self, name: &str) {
-        assert!(self.pool.set_admin_state(&id(name), AdminState::Cordoned));
+        assert!(self.pool.decide(
+            &id(name),
+            Decision::by_admin(AdminState::Cordoned, "a test")
+        ));
     }
 
     fn place(&mut self, request: &LoginRequest) -> Result<Placement, Refusal> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::pool::{AdminState, Health, InstanceView, Machine, Snapshot};
+use crate::pool::{AdminState, Decider, Health, InstanceView, Machine, Snapshot};
 
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -57,21 +57,10 @@ pub enum Occupancy {
     Unknown,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decider {
-    Nobody,
-    /// An earlier plan.
-    Policy,
-    /// An operator: never overruled.
-    Admin,
-}
-
 /// What only the controller knows of an instance, beside the listing and the pool.
 #[derive(Clone, Debug, Default)]
 pub struct Remarks {
-    pub is_drained_by_policy: bool,
     pub leaves_at: Option<SystemTime>,
-    pub keep_until: Option<SystemTime>,
     pub busy_with: Option<String>,
 }
 
@@ -84,20 +73,17 @@ impl InstanceFacts {
         capacity: u32,
     ) -> Self {
         let admin_state = view.map_or(AdminState::Ready, |view| view.admin_state);
-        let decided_by = match admin_state {
-            AdminState::Ready => Decider::Nobody,
-            AdminState::Draining if remarks.is_drained_by_policy => Decider::Policy,
-            AdminState::Draining | AdminState::Cordoned => Decider::Admin,
-        };
         Self {
             machine,
             occupancy: view.map_or(Occupancy::Outside, occupancy),
             capacity: view.map_or(capacity, |view| view.capacity),
             admin_state,
-            decided_by,
+            decided_by: view.map_or(Decider::Nobody, |view| view.decided_by),
             health: view.map_or(Health::Unknown, |view| view.health),
             leaves_at: remarks.leaves_at,
-            keep_until: remarks.keep_until,
+            keep_until: view
+                .and_then(|view| view.keep.as_ref())
+                .map(|keep| keep.until),
             busy_with: remarks.busy_with,
         }
     }

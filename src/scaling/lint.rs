@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::pool::{AdminState, Health, InstanceId, MachinePhase, Now};
+use crate::pool::{AdminState, Decider, Health, InstanceId, MachinePhase, Now};
 
-use super::facts::{Decider, Facts, InstanceFacts, Occupancy};
+use super::facts::{Facts, InstanceFacts, Occupancy};
 use super::plan::{Action, Plan};
 use super::policy::PolicyConfig;
 

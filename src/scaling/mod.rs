@@ -21,7 +21,7 @@ mod supply;
 mod tests;
 mod tracks;
 
-pub use facts::{Decider, Facts, InstanceFacts, Occupancy};
+pub use facts::{Facts, InstanceFacts, Occupancy};
 pub use history::History;
 pub use plan::{Action, Plan, Step};
 pub use policy::{PolicyConfig, plan};

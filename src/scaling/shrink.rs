@@ -3,7 +3,9 @@
 //! Nobody's session ends for it. A machine is given up only if what was needed within the stabilisation time fits into the
 //! others, so that nothing asks for it again at once.
 
-use super::facts::{Decider, InstanceFacts, Occupancy};
+use crate::pool::Decider;
+
+use super::facts::{InstanceFacts, Occupancy};
 use super::plan::Action;
 use super::policy::{Draft, Situation};
 use super::supply::Role;

@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use crate::pool::{AdminState, Health, MachinePhase, Now};
+use crate::pool::{AdminState, Decider, Health, MachinePhase, Now};
 
-use super::facts::{Decider, Facts, InstanceFacts};
+use super::facts::{Facts, InstanceFacts};
 use super::history::History;
 use super::policy::PolicyConfig;
 

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
 
-use super::facts::{Decider, Facts, InstanceFacts, Occupancy};
+use super::facts::{Facts, InstanceFacts, Occupancy};
 use super::lint::{self, Fault};
 use super::*;
-use crate::pool::{AdminState, Health, InstanceId, Machine, MachinePhase, Now, PlacementPolicy};
+use crate::pool::{
+    AdminState, Decider, Health, InstanceId, Machine, MachinePhase, Now, PlacementPolicy,
+};
 
 mod lints;
 mod weeks;

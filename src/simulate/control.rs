@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use crate::pool::{
-    AdminState, Health, Instance, InstanceId, Machine, MachinePhase, PlacementPolicy, SessionId,
-    Snapshot,
+    AdminState, Decision, Health, Instance, InstanceId, Keep, Machine, MachinePhase,
+    PlacementPolicy, SessionId, Snapshot,
 };
 use crate::scaling::facts::{Remarks, views};
 use crate::scaling::listing::Missing;
@@ -118,12 +118,16 @@ impl World<'_> {
     /// A machine that comes back to the listing is what had been decided about it.
     fn restore_decisions(&mut self) {
         for (id, state) in &self.control.decided {
-            self.pool.set_admin_state(id, *state);
+            self.pool
+                .decide(id, Decision::by_admin(*state, "an operator"));
         }
         for id in &self.control.drained {
-            if !self.control.decided.contains_key(id) {
-                self.pool.set_admin_state(id, AdminState::Draining);
-            }
+            let drained = Decision::by_policy(AdminState::Draining, "an earlier plan");
+            self.pool.decide(id, drained);
+        }
+        for (id, until) in &self.control.keep_until {
+            let (by, until) = ("somebody".into(), *until);
+            self.pool.keep(id, Some(Keep { by, until }));
         }
     }
 
@@ -147,9 +151,7 @@ impl World<'_> {
     fn facts(&self, snapshot: &Snapshot) -> Facts {
         let views = views(snapshot, &self.pool_name);
         let remarks = |id: &InstanceId| Remarks {
-            is_drained_by_policy: self.control.drained.contains(id),
             leaves_at: self.control.leaves_at.get(id).copied(),
-            keep_until: self.control.keep_until.get(id).copied(),
             busy_with: None,
         };
         let instances = self.control.believed.iter().map(|machine| {
@@ -223,11 +225,12 @@ impl World<'_> {
         match action {
             Action::Undrain(id) => {
                 self.control.drained.remove(id);
-                self.pool.set_admin_state(id, AdminState::Ready);
+                self.pool.reopen(id);
             }
             Action::Drain(id) => {
                 self.control.drained.insert(id.clone());
-                self.pool.set_admin_state(id, AdminState::Draining);
+                let drained = Decision::by_policy(AdminState::Draining, "the plan");
+                self.pool.decide(id, drained);
             }
             Action::Grow { by } => {
                 self.cloud.writes += 1;
@@ -265,7 +268,8 @@ impl World<'_> {
         }
         self.control.removed.insert(id.clone());
         // Rivals delete what is not drained; nobody is sent there any more.
-        self.pool.set_admin_state(id, AdminState::Draining);
+        let gone = Decision::by_policy(AdminState::Draining, "it is removed");
+        self.pool.decide(id, gone);
         for session in &sessions {
             self.pool.end_session(*session, self.now());
         }

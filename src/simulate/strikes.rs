@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pool::{AdminState, InstanceId};
+use crate::pool::{AdminState, Decision, InstanceId};
 use crate::scaling::History;
 
 use super::faults::Fault;
@@ -97,7 +97,8 @@ impl World<'_> {
     }
 
     fn decide(&mut self, id: &InstanceId, state: AdminState) {
-        self.pool.set_admin_state(id, state);
+        self.pool
+            .decide(id, Decision::by_admin(state, "an operator"));
         match state {
             AdminState::Ready => self.control.decided.remove(id),
             _ => self.control.decided.insert(id.clone(), state),

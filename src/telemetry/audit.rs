@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::events::EventKind;
 use super::lines::{Kind, LineLog};
 
 /// What happened; becomes one line of JSON with a time stamp.
@@ -51,6 +52,14 @@ pub enum AuditEvent {
         /// Its kind, as `poolgate_ssh_refusals_total` has it.
         what: &'static str,
         cause: String,
+    },
+    /// A pool was resized, or something about its machines was decided.
+    Fleet {
+        pool: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instance: Option<String>,
+        kind: EventKind,
+        text: String,
     },
     /// A session ended.
     End {

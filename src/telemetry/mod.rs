@@ -1,6 +1,7 @@
 //! What operators see: logs, the audit log, metrics.
 
 pub mod audit;
+pub mod events;
 pub mod lines;
 pub mod log;
 pub mod metrics;

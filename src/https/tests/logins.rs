@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::support::{Client, Gate, HTML, TestInstance};
-use crate::pool::{LoginRequest, Protocol, Stage};
+use crate::pool::{AdminState, Decision, LoginRequest, Protocol, Stage};
 
 const CALLBACK: &str = "/user/alice/oauth_callback?code=x&state=y";
 const PROOF: (&str, &str) = (
@@ -274,8 +274,10 @@ async fn a_cordoned_instance_serves_its_own_people_on() {
         .presence
         .sweep(Instant::now() + Duration::from_secs(10_000));
     for one in &instances {
-        gate.pool
-            .set_admin_state(&one.instance.id, crate::pool::AdminState::Cordoned);
+        gate.pool.decide(
+            &one.instance.id,
+            Decision::by_admin(AdminState::Cordoned, "a test"),
+        );
     }
     let reply = alice.get("/user/alice/lab", &[HTML]).await;
     assert_eq!((reply.status.as_u16(), reply.text()), (200, &*home));

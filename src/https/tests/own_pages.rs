@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::logins::log_in;
 use super::support::{Client, Gate, HTML, TestInstance};
 use crate::config::{AccessLogConfig, AccessLogFormat};
+use crate::pool::{AdminState, Decision};
 use crate::shared_pool::Audience;
 
 const GO: (&str, &str) = ("sec-fetch-mode", "navigate");
@@ -89,7 +90,7 @@ async fn people_of_a_drained_instance_are_told() {
     let id = both.iter().map(|one| one.instance.id.clone());
     let id = id.into_iter().find(|id| *id.name == *home).unwrap();
     gate.pool
-        .set_admin_state(&id, crate::pool::AdminState::Draining);
+        .decide(&id, Decision::by_admin(AdminState::Draining, "a test"));
     let page = client.get("/hub/home", &[HTML, GO, WHOLE]).await;
     assert!(page.text().contains("is being taken out of service"));
     assert_eq!(client.get("/hub/home", &[HTML, GO]).await.text(), home);

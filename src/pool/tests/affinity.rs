@@ -33,7 +33,8 @@ fn a_person_returns_to_their_live_session_by_any_protocol() {
             "full and cordoned, but hers"
         );
     }
-    world.pool.set_admin_state(&id("vm1"), AdminState::Draining);
+    let draining = Decision::by_admin(AdminState::Draining, "a test");
+    world.pool.decide(&id("vm1"), draining);
     assert_eq!(world.land(&proven("alice")).0, "vm1");
     world.observe_all("vm1", Health::NoLogins);
     assert_eq!(world.land(&proven("alice")).0, "vm1");
@@ -161,7 +162,7 @@ fn memory_yields_to_what_is_decided_and_observed() {
         let (name, _, session) = world.land(&proven("alice"));
         assert_eq!(name, other);
         world.end(session);
-        world.pool.set_admin_state(&id(&home), AdminState::Ready);
+        world.pool.decide(&id(&home), Decision::none());
         world.observe_all(&home, Health::Up);
         assert_eq!(
             world.land(&proven("alice")).0,

@@ -177,7 +177,7 @@ fn take(world: &mut World, reference: &mut Reference, step: Step) -> Result<(), 
         }
         Step::Decide(id, state) => {
             prop_assert_eq!(
-                world.pool.set_admin_state(&id, state),
+                world.pool.decide(&id, Decision::by_admin(state, "a test")),
                 reference.decide(&id, state)
             );
         }

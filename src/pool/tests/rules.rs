@@ -385,10 +385,11 @@ fn a_snapshot_prints_as_the_contract_says() {
     let expected = serde_json::json!({
         "pools": [{
             "name": "main", "default": true, "placement": "spread", "instances": 1, "instances_routable": 1,
-            "capacity": 8, "load": 2, "headroom": 6, "sessions": 1,
+            "capacity": 8, "load": 2, "headroom": 6, "sessions": 1, "prospect": null,
         }],
         "instances": [{
-            "name": "vm1", "address": "192.0.2.1", "pool": "main", "admin_state": "ready", "health": "up",
+            "name": "vm1", "address": "192.0.2.1", "pool": "main", "admin_state": "ready", "decided_by": "nobody",
+            "reason": null, "deadline": null, "keep": null, "health": "up",
             "health_since": "1970-01-01T00:00:00.000Z", "services": {"ssh": "up", "jupyter": "up"},
             "hub": {"people": 1, "direct": 1, "pending": 1, "is_stale": false},
             "measured": null, "sessions": 1, "capacity": 8, "load": 2, "ssh_port": 22, "jupyter_port": 8000, "generation": 1,
@@ -411,4 +412,18 @@ fn a_snapshot_prints_as_the_contract_says() {
 fn the_first_least_loaded_has_that_reason() {
     let mut world = World::new(7, Auto, &[8]);
     assert_eq!(world.land(&proven("alice")).1, LeastLoaded);
+}
+
+#[test]
+fn the_policy_never_overrules_a_person() {
+    let mut world = World::new(7, Auto, &[8]);
+    let vm1 = id("vm1");
+    let drained = || Decision::by_policy(AdminState::Draining, "nobody is on it");
+    assert!(world.pool.decide(&vm1, drained()));
+    assert!(world.pool.decide(&vm1, Decision::by_admin(AdminState::Draining, "a new disk")));
+    assert!(!world.pool.reopen(&vm1), "it was an operator who closed it last");
+    assert!(world.pool.decide(&vm1, Decision::by_admin(AdminState::Ready, "")));
+    assert!(world.pool.decide(&vm1, drained()));
+    assert!(world.pool.reopen(&vm1) && !world.pool.reopen(&vm1));
+    assert!(!world.pool.decide(&id("vm9"), drained()));
 }

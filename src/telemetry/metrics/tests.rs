@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::pool::snapshot::{HubView, PoolView, ServicesView, SessionView};
-use crate::pool::{Measured, PlacementPolicy, SessionId, Stage};
+use crate::pool::{Decider, Measured, PlacementPolicy, SessionId, Stage};
 
 fn snapshot() -> Snapshot {
     Snapshot {
@@ -18,12 +18,17 @@ fn snapshot() -> Snapshot {
             load: 1,
             headroom: 7,
             sessions: 1,
+            prospect: None,
         }],
         instances: vec![InstanceView {
             name: "vm1".into(),
             address: "10.0.0.4".to_owned(),
             pool: "main".into(),
             admin_state: AdminState::Ready,
+            decided_by: Decider::Nobody,
+            reason: None,
+            deadline: None,
+            keep: None,
             health: Health::Up,
             health_since: SystemTime::UNIX_EPOCH,
             services: ServicesView {
