@@ -84,6 +84,7 @@ fn facts(ids: &[InstanceId], snapshot: &Snapshot, now: Now) -> Facts {
         contradiction: None,
         counted_for: Duration::from_secs(86_400),
         writes_after: None,
+        order: None,
     }
 }
 

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::pool::{AdminState, Decider, Health, InstanceView, Machine, Snapshot};
+use crate::pool::{AdminState, Decider, Health, InstanceView, Machine, Now, Snapshot};
+
+use super::order::{Order, hold};
+use super::schedule::Bounds;
 
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -26,6 +29,8 @@ pub struct Facts {
     pub counted_for: Duration,
     /// The cloud takes no order before.
     pub writes_after: Option<Instant>,
+    /// What an operator asked for.
+    pub order: Option<Order>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +67,19 @@ pub enum Occupancy {
 pub struct Remarks {
     pub leaves_at: Option<SystemTime>,
     pub busy_with: Option<String>,
+}
+
+impl Facts {
+    /// The order that is in force.
+    pub fn order(&self, now: Now) -> Option<Order> {
+        self.order.filter(|order| order.is_in_force(now))
+    }
+
+    /// What a phase allows, as far as the operator's order leaves it.
+    pub fn bounds(&self, phase: Bounds, now: Now) -> Bounds {
+        let order = self.order(now);
+        order.map_or(phase, |order| hold(phase, order.machines))
+    }
 }
 
 impl InstanceFacts {

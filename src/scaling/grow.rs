@@ -30,7 +30,7 @@ pub(super) fn grow(situation: &Situation<'_>, draft: &mut Draft) {
         room,
     };
     let reason = match (by_seats, situation.demand.waiting) {
-        (0, _) => format!("there should be at least {}", situation.bounds.min),
+        (0, _) => at_least(situation),
         (_, 0) => format!(
             "{} free seats are wanted, and there are {free}",
             situation.demand.free()
@@ -51,6 +51,15 @@ pub(super) fn grow(situation: &Situation<'_>, draft: &mut Draft) {
     let done = room.saturating_sub(want.room);
     let desired = coming.saturating_add(done).max(draft.desired);
     draft.desired = desired.clamp(situation.bounds.min, situation.bounds.max);
+}
+
+fn at_least(situation: &Situation<'_>) -> String {
+    let min = situation.bounds.min;
+    let order = situation.order.filter(|order| order.machines >= min);
+    order.map_or_else(
+        || format!("there should be at least {min}"),
+        |order| order.words(situation.now),
+    )
 }
 
 /// What is still missing.

@@ -162,7 +162,8 @@ impl<'a> Lint<'a> {
     }
 
     fn bounds(&mut self, plan: &Plan, config: &PolicyConfig) {
-        let (_, bounds) = config.schedule.at(self.now.wall);
+        let (_, phase) = config.schedule.at(self.now.wall);
+        let bounds = self.facts.bounds(phase, self.now);
         let (min, max) = (bounds.min, bounds.max);
         if plan.desired < min || plan.desired > max {
             let desired = plan.desired;

@@ -11,6 +11,7 @@ mod grow;
 pub mod history;
 pub mod lint;
 pub mod listing;
+pub mod order;
 pub mod plan;
 pub mod policy;
 pub mod schedule;
@@ -23,6 +24,7 @@ mod tracks;
 
 pub use facts::{Facts, InstanceFacts, Occupancy};
 pub use history::History;
+pub use order::Order;
 pub use plan::{Action, Plan, Step};
 pub use policy::{PolicyConfig, plan};
 pub use schedule::{Bounds, Headroom, Schedule};

@@ -12,6 +12,7 @@ use super::demand::Demand;
 use super::facts::Facts;
 use super::freeze::{self, Freeze};
 use super::history::{History, Peak};
+use super::order::Order;
 use super::plan::{Action, Plan, Step};
 use super::schedule::{Bounds, Schedule};
 use super::supply::Supply;
@@ -73,13 +74,15 @@ pub(super) struct Situation<'a> {
     pub config: &'a PolicyConfig,
     pub now: Now,
     pub bounds: Bounds,
+    /// An operator's, in force.
+    pub order: Option<Order>,
     pub supply: Supply<'a>,
     pub demand: Demand,
 }
 
 impl<'a> Situation<'a> {
     pub fn new(facts: &'a Facts, history: &'a History, config: &'a PolicyConfig, now: Now) -> Self {
-        let (_, bounds) = config.schedule.at(now.wall);
+        let (_, phase) = config.schedule.at(now.wall);
         let supply = Supply::of(facts, history, config, now);
         let demand = Demand::of(facts, &supply, history, config, now);
         Self {
@@ -87,7 +90,8 @@ impl<'a> Situation<'a> {
             history,
             config,
             now,
-            bounds,
+            bounds: facts.bounds(phase, now),
+            order: facts.order(now),
             supply,
             demand,
         }
@@ -115,12 +119,15 @@ impl Draft {
 
 pub fn plan(facts: &Facts, history: &History, config: &PolicyConfig, now: Now) -> Plan {
     let situation = Situation::new(facts, history, config, now);
-    let (phase, bounds) = config.schedule.at(now.wall);
+    let (phase, _) = config.schedule.at(now.wall);
+    let bounds = situation.bounds;
     let mut draft = Draft {
         desired: situation.needed().clamp(bounds.min, bounds.max),
         steps: Vec::new(),
         notes: vec![format!("phase {phase}: {}", situation.demand)],
     };
+    let order = situation.order.map(|order| order.words(now));
+    draft.notes.extend(order);
     let freeze = freeze::judge(&situation);
     if !matches!(freeze, Some(Freeze::All(_))) {
         shrink::rescue(&situation, &mut draft);
@@ -145,9 +152,12 @@ impl Situation<'_> {
             .machines_for(self.peak().total, self.facts.capacity)
     }
 
-    /// The most that was wanted within the stabilisation time.
+    /// The most that was wanted within the stabilisation time; who gives an order does not wait for that to pass.
     pub fn peak(&self) -> Peak {
-        self.history.peak(self.demand.peak(), self.config, self.now)
+        match self.order {
+            Some(_) => self.demand.peak(),
+            None => self.history.peak(self.demand.peak(), self.config, self.now),
+        }
     }
 
     /// `auto` packs while there are more machines than there must be, so that the others empty and can go; where none could

@@ -60,7 +60,8 @@ fn drain(situation: &Situation<'_>, draft: &mut Draft) {
     let cools = situation
         .history
         .grew_within(situation.config.cool_down, situation.now);
-    if surplus == 0 || (cools && !over_max) {
+    let is_patient = situation.order.is_none() && !over_max;
+    if surplus == 0 || (cools && is_patient) {
         return;
     }
     let busy = situation.supply.with(Role::Draining);
@@ -79,10 +80,15 @@ fn drain(situation: &Situation<'_>, draft: &mut Draft) {
             continue;
         }
         let seats = one.seats();
-        let others = there.saturating_sub(1);
-        let reason = match is_in_use {
-            false => "nobody has been on it for the idle time".to_owned(),
-            true => format!("its {seats} people and all others fit into {others} machines"),
+        let others = left.saturating_add(draining).saturating_sub(1);
+        let order = situation.order.map(|order| order.words(situation.now));
+        let reason = match (is_in_use, order) {
+            (false, None) => "nobody has been on it for the idle time".to_owned(),
+            (false, Some(order)) => format!("{order}, and nobody is on it"),
+            (true, order) => {
+                let order = order.map_or_else(String::new, |order| format!("{order}, and "));
+                format!("{order}its {seats} people and all others fit into {others} machines")
+            }
         };
         draft.step(Action::Drain(one.machine.id.clone()), reason);
         busy = busy.saturating_add(u32::from(is_in_use));
@@ -98,7 +104,7 @@ fn victims<'a>(situation: &Situation<'a>) -> Vec<&'a InstanceFacts> {
     let may_go = |one: &&InstanceFacts| {
         one.occupancy != Occupancy::Unknown
             && one.hold(situation.now.wall).is_none()
-            && (!one.is_empty() || idle(one) >= situation.config.idle)
+            && (situation.order.is_some() || !one.is_empty() || idle(one) >= situation.config.idle)
     };
     let mut victims: Vec<_> = situation
         .supply

@@ -12,6 +12,7 @@ use crate::pool::{
 };
 
 mod lints;
+mod orders;
 mod weeks;
 
 /// Monday, 23 March 2026, 12:00 UTC.
@@ -90,6 +91,7 @@ fn facts(instances: Vec<InstanceFacts>, waiting: u32) -> Facts {
         contradiction: None,
         counted_for: Duration::from_secs(86_400),
         writes_after: None,
+        order: None,
     }
 }
 
@@ -343,6 +345,10 @@ fn any_facts() -> impl Strategy<Value = Facts> {
             if mark == 1 {
                 facts.counted_for = Duration::ZERO;
             }
+            facts.order = (mark == 2).then(|| Order {
+                machines: requested + u32::try_from(age_s % 9).unwrap(),
+                until: now().instant + Duration::from_secs(3600),
+            });
             facts
         },
     )

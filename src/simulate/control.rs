@@ -182,6 +182,7 @@ impl World<'_> {
                 Some(_) => counted,
             },
             writes_after: Some(base + self.control.throttled_until),
+            order: None,
         }
     }
 
