@@ -6,11 +6,13 @@ mod doors;
 mod errands;
 mod state_dir;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -26,6 +28,7 @@ use crate::probe::{self, HubConfig, IdleProbe, LoadProbe, ProbeConfig, Watched};
 use crate::shared_pool::{Audience, SharedPool};
 use crate::ssh::front::SshFront;
 use crate::telemetry::audit::AuditLog;
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
 /// After sessions are told to end, how long their goodbyes may take.
@@ -49,6 +52,7 @@ struct Parts {
     pool: SharedPool,
     audit: AuditLog,
     metrics: Metrics,
+    events: Events,
 }
 
 /// One pool's source of instances, ready to start.
@@ -75,9 +79,11 @@ impl App {
     /// One line that names the file or address at fault.
     pub fn start(config: Config) -> Result<Self> {
         state_dir::make(&config.state_dir)?;
+        let audit = AuditLog::open(config.audit.file.as_deref())?;
         let parts = Parts {
             pool: SharedPool::new(u64::from_ne_bytes(state_dir::random()?)),
-            audit: AuditLog::open(config.audit.file.as_deref())?,
+            events: Events::new(audit.clone()),
+            audit,
             metrics: Metrics::new(),
         };
         let mut app = Self {
@@ -184,6 +190,8 @@ impl App {
             self.parts.metrics.clone(),
             self.parts.audit.clone(),
         );
+        state.events = self.parts.events.clone();
+        state.zones = Arc::new(zones(config));
         state.ask_idle = ask_idle(self.parts.pool.clone(), config)?;
         self.readiness = Some(state.readiness.clone());
         let socket = match &config.admin.socket {
@@ -288,6 +296,13 @@ fn ask_idle(pool: SharedPool, config: &Config) -> Result<AskIdle> {
         let probe = probe.clone();
         Box::pin(async move { probe.judge(&id).await })
     }))
+}
+
+/// What the clock shows where a pool's people are.
+fn zones(config: &Config) -> BTreeMap<String, TimeZone> {
+    let pools = config.pools.iter();
+    let zones = pools.map(|(name, pool)| (name.clone(), pool.scaling.time_zone.clone()));
+    zones.collect()
 }
 
 fn tls_of(pool: &PoolConfig) -> Result<Option<ClientTls>> {

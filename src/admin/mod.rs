@@ -3,26 +3,32 @@
 //! It reads published snapshots, passes notices on, and knows neither the front doors nor the fleets. It asks for no password: the
 //! socket is its owner's alone, the address is this machine's alone, and a browser lured here is turned away by its Host.
 
+mod caller;
+mod cost;
 mod host;
 mod idle;
 mod notices;
+mod orders;
 mod problem;
 mod readiness;
 mod routes;
+mod scale;
 mod socket;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use jiff::tz::TimeZone;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
@@ -33,11 +39,15 @@ use crate::pool::InstanceId;
 use crate::pool::idle::Idle;
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
+use caller::Caller;
+pub use cost::{AskCost, CostView};
 pub use notices::{Given, Notice};
 pub use readiness::Readiness;
 pub use routes::Status;
+pub use scale::{AskScale, ScaleAnswer, ScaleRequest, ScaleWish};
 pub use socket::{AdminSocket, bind_socket};
 
 /// What the admin side may see.
@@ -47,7 +57,12 @@ pub struct AdminState {
     pub metrics: Metrics,
     pub audit: AuditLog,
     pub readiness: Readiness,
+    pub events: Events,
     pub ask_idle: AskIdle,
+    pub ask_scale: AskScale,
+    pub ask_cost: AskCost,
+    /// Whose clocks the times of a pool's people are, by pool; UTC where one is not named.
+    pub zones: Arc<BTreeMap<String, TimeZone>>,
 }
 
 /// Finds out whether an instance is idle; `None` if there is no such instance.
@@ -55,14 +70,18 @@ pub type AskIdle =
     Arc<dyn Fn(InstanceId) -> Pin<Box<dyn Future<Output = Option<Idle>> + Send>> + Send + Sync>;
 
 impl AdminState {
-    /// For a gate whose doors are open.
+    /// For a gate whose doors are open, none of whose pools is resized.
     pub fn new(pool: SharedPool, metrics: Metrics, audit: AuditLog) -> Self {
         Self {
             pool,
             metrics,
+            events: Events::new(audit.clone()),
             audit,
             readiness: Readiness::new(false),
             ask_idle: Arc::new(|_| Box::pin(std::future::ready(None))),
+            ask_scale: scale::none_resized(),
+            ask_cost: cost::none_asked(),
+            zones: Arc::default(),
         }
     }
 }
@@ -74,7 +93,7 @@ pub async fn serve(
     socket: Option<AdminSocket>,
     shutdown: CancellationToken,
 ) {
-    let for_owner = notices::router(state.pool.clone());
+    let orders = orders::router(state.clone());
     let router = routes::router(state);
     let tasks = TaskTracker::new();
     if let Some(listener) = tcp {
@@ -87,7 +106,7 @@ pub async fn serve(
         ));
     }
     if let Some(socket) = socket {
-        let router = router.merge(for_owner);
+        let router = router.merge(orders);
         tasks.spawn(accept_all(socket, router, tasks.clone(), shutdown));
     }
     tasks.close();
@@ -99,6 +118,9 @@ trait Accept: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Who is at the other end.
+    fn caller(stream: &Self::Stream) -> Caller;
 }
 
 impl Accept for TcpListener {
@@ -106,6 +128,10 @@ impl Accept for TcpListener {
 
     async fn accept(&self) -> io::Result<TcpStream> {
         self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn caller(_: &TcpStream) -> Caller {
+        Caller::default()
     }
 }
 
@@ -115,6 +141,11 @@ impl Accept for AdminSocket {
     async fn accept(&self) -> io::Result<UnixStream> {
         self.accept_one().await
     }
+
+    fn caller(stream: &UnixStream) -> Caller {
+        let uid = stream.peer_cred().ok().map(|account| account.uid());
+        Caller { uid }
+    }
 }
 
 /// Operators and their scrapers are few; more than this is a mistake somewhere.
@@ -123,8 +154,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept failed for want of descriptors, trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-async fn accept_all(
-    listener: impl Accept,
+async fn accept_all<A: Accept>(
+    listener: A,
     router: Router,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -140,7 +171,8 @@ async fn accept_all(
         };
         match accepted {
             Ok(stream) => {
-                let answering = answer(stream, router.clone(), shutdown.clone());
+                let router = router.clone().layer(Extension(A::caller(&stream)));
+                let answering = answer(stream, router, shutdown.clone());
                 tasks.spawn(async move {
                     answering.await;
                     drop(permit);

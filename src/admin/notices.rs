@@ -1,23 +1,22 @@
-//! `POST /api/v1/notices`: a line for people's terminals and browsers. On the socket only, which is its owner's alone: over TCP any
-//! account of this machine could speak to people in the pool's name.
+//! `POST /api/v1/notices`: a line for people's terminals and browsers. On the socket only: over TCP any account of this machine
+//! could speak to people in the pool's name.
 
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::post;
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
+use super::AdminState;
+use super::orders::Body;
 use super::problem::Problem;
 use crate::pool::SessionId;
-use crate::shared_pool::{Audience, SharedPool};
+use crate::shared_pool::Audience;
 
 /// What fits a terminal, and the room the ssh door keeps for the gate's own words.
 pub const TEXT_BYTES_MAX: usize = 1000;
 const DEADLINE_MAX_S: u64 = 31 * 24 * 3600;
-const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// One of `session`, `user` and `instance`, or none for everybody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,27 +40,17 @@ pub struct Given {
     pub sessions: usize,
 }
 
-pub(super) fn router(pool: SharedPool) -> Router {
-    Router::new()
-        .route("/api/v1/notices", post(give))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(pool)
-}
-
-async fn give(
-    State(pool): State<SharedPool>,
-    body: Result<Json<Notice>, JsonRejection>,
+pub(super) async fn give(
+    State(state): State<AdminState>,
+    body: Body<Notice>,
 ) -> Result<Json<Given>, Problem> {
-    let Json(notice) = body.map_err(|rejection| Problem {
-        status: rejection.status(),
-        detail: rejection.body_text(),
-    })?;
+    let Json(notice) = body?;
     let audience = notice.audience().map_err(|detail| Problem {
         status: StatusCode::BAD_REQUEST,
         detail: detail.to_owned(),
     })?;
     let deadline = notice.deadline_s.map(Duration::from_secs);
-    let sessions = pool.announce(&audience, &notice.text, deadline);
+    let sessions = state.pool.announce(&audience, &notice.text, deadline);
     tracing::info!(?audience, text = %notice.text, sessions, "a notice was given");
     Ok(Json(Given { sessions }))
 }

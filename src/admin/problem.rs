@@ -1,5 +1,6 @@
 //! Refusals as JSON (RFC 9457), so that scripts need not read prose.
 
+use axum::extract::rejection::JsonRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -9,6 +10,15 @@ pub(super) struct Problem {
     pub status: StatusCode,
     /// What is wrong and what to ask for.
     pub detail: String,
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        Self {
+            status: rejection.status(),
+            detail: rejection.body_text(),
+        }
+    }
 }
 
 impl IntoResponse for Problem {

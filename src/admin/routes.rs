@@ -63,6 +63,10 @@ pub(super) fn router(state: AdminState) -> Router {
             get(async |State(shared): Shares| Json(shared.state.pool.lines().views())),
         )
         .route("/api/v1/idle", get(idle))
+        .route(
+            "/api/v1/cost",
+            get(async |State(shared): Shares| Json((shared.state.ask_cost)().await)),
+        )
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::new(shared))

@@ -4,6 +4,7 @@
 //! breaking ties at construction. `shared_pool` owns the lock and the channel that publishes snapshots.
 
 pub mod affinity;
+pub mod cost;
 pub mod decision;
 mod health;
 pub mod idle;

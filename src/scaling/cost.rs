@@ -1,23 +1,31 @@
 //! What the pool costs: machine time by what it was for, and each person's share of it.
 //!
 //! Integrates what is observed: between two observations everything is taken to be as the first found it. Money is a
-//! matter of prices; time is what is counted.
+//! matter of prices; time is what is counted. A ledger can be written down and read back: it then goes on from where it was.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::pool::{InstanceId, MachinePhase, SessionView};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::pool::cost::{CostView, HoursView, MonthCost, PersonCost};
+use crate::pool::snapshot::rfc3339;
+use crate::pool::{Health, InstanceId, MachinePhase, Now, SessionView, Stage};
 
 use super::facts::{InstanceFacts, Occupancy};
-use crate::pool::Health;
 
 /// Longer gaps are not known to have been like their beginning; this much of one is counted.
 const GAP_MAX: Duration = Duration::from_secs(600);
+/// A large university; written down they are half a megabyte.
+const PEOPLE_MAX: usize = 10_000;
+/// This month, and those that make a year to compare it with.
+const MONTHS_MAX: usize = 13;
 
 /// Machine time, summed over machines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MachineTime {
     pub billed: Duration,
     /// With somebody on it.
@@ -37,57 +45,96 @@ pub struct Prices {
     pub spot: f64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Ledger {
+    #[serde(with = "rfc3339::option")]
+    since: Option<SystemTime>,
     total: MachineTime,
+    /// By calendar month in UTC, such as `2026-11`.
+    months: BTreeMap<String, MachineTime>,
     /// Each person's share of the machines they sat on.
     people: BTreeMap<Arc<str>, Duration>,
+    /// The shares of those who found no room in `people`.
+    others: Duration,
     observed: Option<Observed>,
     span: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Observed {
-    at: Instant,
-    rate: Vec<(Use, bool)>,
-    shares: Vec<(Arc<str>, f64)>,
+    #[serde(with = "rfc3339")]
+    wall: SystemTime,
+    /// What a clock that may be set cannot spoil; another process has another one.
+    #[serde(skip)]
+    instant: Option<Instant>,
+    rate: Rate,
+    shares: BTreeMap<Arc<str>, f64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
-    Used,
-    Idle,
-    Booting,
+/// Machines by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Rate {
+    used: u32,
+    idle: u32,
+    booting: u32,
     /// Billed, and of no use: ill, or switched off from within.
-    Lost,
+    lost: u32,
+    spot: u32,
 }
 
 impl Ledger {
+    /// Counts the time since the last observation, and returns what machine time that was.
     pub fn observe<'a>(
         &mut self,
         instances: &[InstanceFacts],
         sessions: impl Iterator<Item = &'a SessionView>,
-        now: Instant,
-    ) {
-        if let Some(before) = self.observed.take() {
-            let passed = now.saturating_duration_since(before.at).min(GAP_MAX);
-            self.span = self.span.saturating_add(passed);
-            for (what, is_spot) in &before.rate {
-                self.total.add(*what, *is_spot, passed);
-            }
-            for (user, share) in before.shares {
-                let person = self.people.entry(user).or_default();
-                *person = person.saturating_add(passed.mul_f64(share));
-            }
-        }
-        let billed = instances.iter().filter(|one| one.machine.phase.is_billed());
-        self.observed = Some(Observed {
-            at: now,
-            rate: billed
-                .map(|one| (use_of(one), one.machine.is_spot))
-                .collect(),
+        now: Now,
+    ) -> MachineTime {
+        self.since.get_or_insert(now.wall);
+        let before = self.observed.replace(Observed {
+            wall: now.wall,
+            instant: Some(now.instant),
+            rate: Rate::of(instances),
             shares: shares(sessions),
         });
+        before.map_or_else(MachineTime::default, |before| self.count(before, now))
+    }
+
+    fn count(&mut self, before: Observed, now: Now) -> MachineTime {
+        let passed = before.until(now).min(GAP_MAX);
+        self.span = self.span.saturating_add(passed);
+        let time = before.rate.over(passed);
+        self.total.add(time);
+        if let Some(month) = month_of(before.wall) {
+            self.months.entry(month).or_default().add(time);
+        }
+        while self.months.len() > MONTHS_MAX {
+            self.months.pop_first();
+        }
+        for (user, share) in before.shares {
+            let person = self.people.entry(user).or_default();
+            *person = person.saturating_add(passed.mul_f64(share.clamp(0.0, MACHINES_MAX)));
+        }
+        if self.people.len() > PEOPLE_MAX {
+            self.merge_least();
+        }
+        time
+    }
+
+    /// Takes a tenth of the people off the list, those with the least time.
+    fn merge_least(&mut self) {
+        let mut times: Vec<_> = self
+            .people
+            .iter()
+            .map(|(user, time)| (*time, user.clone()))
+            .collect();
+        times.sort_unstable();
+        let surplus = times.len().saturating_sub(PEOPLE_MAX / 10 * 9);
+        for (time, user) in times.into_iter().take(surplus) {
+            self.people.remove(&user);
+            self.others = self.others.saturating_add(time);
+        }
     }
 
     pub fn total(&self) -> MachineTime {
@@ -103,37 +150,120 @@ impl Ledger {
         hours(self.span) * f64::from(always_on) - hours(self.total.billed)
     }
 
+    /// Plain figures for operators; `None` before the first observation. `always_on`: the machines to compare with.
+    pub fn view(&self, pool: &str, prices: Prices, always_on: u32) -> Option<CostView> {
+        let price = self.total.price(prices);
+        let named = self
+            .people
+            .values()
+            .copied()
+            .fold(self.others, Duration::saturating_add);
+        let people = self.people.iter().map(|(user, time)| PersonCost {
+            user: user.clone(),
+            hours: rounded_hours(*time),
+            cost: rounded_money(hours(*time) * price),
+        });
+        let months = self.months.iter().map(|(month, time)| MonthCost {
+            month: month.clone(),
+            hours: time.view(),
+            cost: rounded_money(time.cost(prices)),
+        });
+        Some(CostView {
+            pool: pool.into(),
+            since: self.since?,
+            span_h: rounded_hours(self.span),
+            hours: self.total.view(),
+            saved_h: rounded(self.saved_hours(always_on), 1e3),
+            cost: rounded_money(self.total.cost(prices)),
+            price: rounded(price, 1e6),
+            people: people.collect(),
+            others_h: rounded_hours(self.others),
+            unused_h: rounded_hours(self.total.billed.saturating_sub(named)),
+            months: months.collect(),
+        })
+    }
+
     /// One line a person and one for what nobody used: `person,machine_hours,cost`.
     pub fn csv(&self, prices: Prices) -> String {
-        let mut text = String::from("person,machine_hours,cost\n");
-        let price = self.total.price(prices);
-        let mut rest = self.total.billed;
-        for (person, time) in &self.people {
-            rest = rest.saturating_sub(*time);
-            // Names are an instance's business and may hold anything.
-            let person = person.replace('"', "\"\"");
-            let hours = hours(*time);
-            let _ = writeln!(text, "\"{person}\",{hours:.3},{:.2}", hours * price);
+        self.view("", prices, 0)
+            .map_or_else(String::new, |view| view.csv())
+    }
+}
+
+/// More than any pool may have; what was read from a file may say anything.
+const MACHINES_MAX: f64 = 10_000.0;
+
+impl Observed {
+    fn until(&self, now: Now) -> Duration {
+        match self.instant {
+            Some(instant) => now.instant.saturating_duration_since(instant),
+            None => now.wall.duration_since(self.wall).unwrap_or_default(),
         }
-        let rest = hours(rest);
-        let _ = writeln!(text, ",{rest:.3},{:.2}", rest * price);
-        text
+    }
+}
+
+impl Rate {
+    fn of(instances: &[InstanceFacts]) -> Self {
+        let mut rate = Self::default();
+        let billed = instances.iter().filter(|one| one.machine.phase.is_billed());
+        for one in billed {
+            let count = rate.count_of(one);
+            *count = count.saturating_add(1);
+            rate.spot = rate.spot.saturating_add(u32::from(one.machine.is_spot));
+        }
+        rate
+    }
+
+    /// Where a machine counts.
+    fn count_of(&mut self, one: &InstanceFacts) -> &mut u32 {
+        match (one.occupancy, one.machine.phase) {
+            (Occupancy::Seats(1..) | Occupancy::Unknown, _) => &mut self.used,
+            (_, MachinePhase::Creating | MachinePhase::Booting) => &mut self.booting,
+            (_, MachinePhase::Running) if one.health == Health::Up => &mut self.idle,
+            (_, MachinePhase::Running) if one.health == Health::Unknown => &mut self.booting,
+            _ => &mut self.lost,
+        }
+    }
+
+    fn over(self, passed: Duration) -> MachineTime {
+        let time = |machines| passed.saturating_mul(machines);
+        let (used, idle, booting) = (time(self.used), time(self.idle), time(self.booting));
+        let useful = used.saturating_add(idle).saturating_add(booting);
+        MachineTime {
+            billed: useful.saturating_add(time(self.lost)),
+            used,
+            idle,
+            booting,
+            spot: time(self.spot),
+        }
     }
 }
 
 impl MachineTime {
-    fn add(&mut self, what: Use, is_spot: bool, passed: Duration) {
-        let add = |sum: &mut Duration| *sum = sum.saturating_add(passed);
-        add(&mut self.billed);
-        match what {
-            Use::Used => add(&mut self.used),
-            Use::Idle => add(&mut self.idle),
-            Use::Booting => add(&mut self.booting),
-            Use::Lost => {}
-        }
-        if is_spot {
-            add(&mut self.spot);
-        }
+    fn add(&mut self, more: Self) {
+        let add = |sum: &mut Duration, more| *sum = sum.saturating_add(more);
+        add(&mut self.billed, more.billed);
+        add(&mut self.used, more.used);
+        add(&mut self.idle, more.idle);
+        add(&mut self.booting, more.booting);
+        add(&mut self.spot, more.spot);
+    }
+
+    /// Billed, and of no use.
+    pub fn lost(&self) -> Duration {
+        let useful = self.used.saturating_add(self.idle);
+        self.billed
+            .saturating_sub(useful.saturating_add(self.booting))
+    }
+
+    /// Together what is billed, by the names that metrics use.
+    pub fn by_use(&self) -> [(&'static str, Duration); 4] {
+        [
+            ("used", self.used),
+            ("idle", self.idle),
+            ("booting", self.booting),
+            ("lost", self.lost()),
+        ]
     }
 
     pub fn cost(&self, prices: Prices) -> f64 {
@@ -149,26 +279,45 @@ impl MachineTime {
             false => 0.0,
         }
     }
+
+    fn view(&self) -> HoursView {
+        HoursView {
+            billed_h: rounded_hours(self.billed),
+            used_h: rounded_hours(self.used),
+            idle_h: rounded_hours(self.idle),
+            booting_h: rounded_hours(self.booting),
+            lost_h: rounded_hours(self.lost()),
+            spot_h: rounded_hours(self.spot),
+        }
+    }
 }
 
 pub fn hours(time: Duration) -> f64 {
     time.as_secs_f64() / 3600.0
 }
 
-fn use_of(one: &InstanceFacts) -> Use {
-    match (one.occupancy, one.machine.phase) {
-        (Occupancy::Seats(1..) | Occupancy::Unknown, _) => Use::Used,
-        (_, MachinePhase::Creating | MachinePhase::Booting) => Use::Booting,
-        (_, MachinePhase::Running) if one.health == Health::Up => Use::Idle,
-        (_, MachinePhase::Running) if one.health == Health::Unknown => Use::Booting,
-        _ => Use::Lost,
-    }
+/// To some seconds.
+fn rounded_hours(time: Duration) -> f64 {
+    rounded(hours(time), 1e3)
 }
 
-/// People who sit on a machine together share it by their sessions.
-fn shares<'a>(sessions: impl Iterator<Item = &'a SessionView>) -> Vec<(Arc<str>, f64)> {
+fn rounded_money(sum: f64) -> f64 {
+    rounded(sum, 1e4)
+}
+
+fn rounded(number: f64, parts: f64) -> f64 {
+    (number * parts).round() / parts
+}
+
+fn month_of(wall: SystemTime) -> Option<String> {
+    let at = Timestamp::try_from(wall).ok()?;
+    Some(at.strftime("%Y-%m").to_string())
+}
+
+/// People who sit on a machine together share it by their sessions. A name that is only claimed has no share.
+fn shares<'a>(sessions: impl Iterator<Item = &'a SessionView>) -> BTreeMap<Arc<str>, f64> {
     let mut by_instance: BTreeMap<InstanceId, Vec<&Arc<str>>> = BTreeMap::new();
-    for session in sessions {
+    for session in sessions.filter(|session| session.stage != Stage::Provisional) {
         let id = InstanceId {
             pool: session.pool.clone(),
             name: session.instance.clone(),
@@ -177,9 +326,15 @@ fn shares<'a>(sessions: impl Iterator<Item = &'a SessionView>) -> Vec<(Arc<str>,
             by_instance.entry(id).or_default().push(user);
         }
     }
-    let shared = by_instance.into_values().flat_map(|people| {
+    let mut shares = BTreeMap::new();
+    for people in by_instance.into_values() {
         let share = 1.0 / f64::from(u32::try_from(people.len()).unwrap_or(u32::MAX).max(1));
-        people.into_iter().map(move |user| (user.clone(), share))
-    });
-    shared.collect()
+        for user in people {
+            *shares.entry(user.clone()).or_default() += share;
+        }
+    }
+    shares
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ impl World<'_> {
         let snapshot = self.pool.snapshot();
         let facts = self.facts(&snapshot);
         self.ledger
-            .observe(&facts.instances, snapshot.sessions.iter(), now.instant);
+            .observe(&facts.instances, snapshot.sessions.iter(), now);
         let plan = self.mind.decide(&facts, &self.settings.policy, now);
         self.carry_out(&plan, &facts);
         self.sample(&facts);

@@ -420,9 +420,20 @@ fn the_policy_never_overrules_a_person() {
     let vm1 = id("vm1");
     let drained = || Decision::by_policy(AdminState::Draining, "nobody is on it");
     assert!(world.pool.decide(&vm1, drained()));
-    assert!(world.pool.decide(&vm1, Decision::by_admin(AdminState::Draining, "a new disk")));
-    assert!(!world.pool.reopen(&vm1), "it was an operator who closed it last");
-    assert!(world.pool.decide(&vm1, Decision::by_admin(AdminState::Ready, "")));
+    assert!(
+        world
+            .pool
+            .decide(&vm1, Decision::by_admin(AdminState::Draining, "a new disk"))
+    );
+    assert!(
+        !world.pool.reopen(&vm1),
+        "it was an operator who closed it last"
+    );
+    assert!(
+        world
+            .pool
+            .decide(&vm1, Decision::by_admin(AdminState::Ready, ""))
+    );
     assert!(world.pool.decide(&vm1, drained()));
     assert!(world.pool.reopen(&vm1) && !world.pool.reopen(&vm1));
     assert!(!world.pool.decide(&id("vm9"), drained()));

@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::pool::snapshot::{HubView, PoolView, ServicesView, SessionView};
-use crate::pool::{Decider, Measured, PlacementPolicy, SessionId, Stage};
+use crate::pool::{
+    AdminState, Decider, Health, InstanceView, Measured, PlacementPolicy, SessionId, Stage,
+};
 
 fn snapshot() -> Snapshot {
     Snapshot {
@@ -88,6 +90,12 @@ fn counted() -> Metrics {
     metrics.count_load_probe(true);
     metrics.count_fleet_look("main", "ok");
     metrics.count_fleet_command("main", "grow", "throttled");
+    metrics.count_machine_seconds("main", "idle", 1.5);
+    metrics.count_machine_seconds("main", "idle", 60.0);
+    metrics.set_scaling("main", 3, true);
+    metrics.set_scaling_machines("main", "booting", 2);
+    metrics.count_scaling_step("main", "drain");
+    metrics.count_fleet_fault("main", "quota");
     metrics.count_moved_login("moved");
     metrics.count_probe(Protocol::Ssh, false);
     metrics.set_audit_lost(3);
@@ -116,6 +124,12 @@ fn a_scrape_reads_what_was_counted_and_what_is_seen() {
         "poolgate_audit_lines_lost_total 3",
         r#"poolgate_tls_certificate_not_after_seconds{certificate="pool.example"} 1900000000"#,
         r#"poolgate_tls_handshakes_total{version="1.3",outcome="resumed"} 1"#,
+        r#"poolgate_machine_seconds_total{pool="main",use="idle"} 61.5"#,
+        r#"poolgate_scaling_desired{pool="main"} 3"#,
+        r#"poolgate_scaling_frozen{pool="main"} 1"#,
+        r#"poolgate_scaling_machines{pool="main",phase="booting"} 2"#,
+        r#"poolgate_scaling_steps_total{pool="main",action="drain"} 1"#,
+        r#"poolgate_scaling_faults_total{pool="main",kind="quota"} 1"#,
         r#"poolgate_headroom{pool="main"} 7"#,
         r#"poolgate_instance_health{pool="main",instance="vm1",health="up"} 1"#,
         r#"poolgate_instance_health{pool="main",instance="vm1",health="down"} 0"#,
