@@ -10,6 +10,7 @@ mod health;
 pub mod idle;
 pub mod instance;
 mod invariants;
+pub mod keep;
 pub mod login_name;
 pub mod machine;
 pub mod measured;
