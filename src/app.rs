@@ -4,6 +4,8 @@
 
 mod doors;
 mod errands;
+mod listings;
+mod resize;
 mod state_dir;
 
 use std::collections::BTreeMap;
@@ -13,19 +15,21 @@ use std::time::Duration;
 
 use anyhow::Result;
 use jiff::tz::TimeZone;
+use listings::Listings;
+use resize::Controllers;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, AdminState, AskIdle, Readiness};
-use crate::config::{Config, Placement, PoolConfig};
+use crate::admin::{self, AdminState, Readiness};
+use crate::config::{Config, FleetConfig, Placement, PoolConfig};
 use crate::fleet::{self, Fleet};
 use crate::https;
 use crate::net::client_tls::ClientTls;
 use crate::net::shutdown::Shutdown;
-use crate::pool::{Instance, PlacementPolicy, PoolRules, Snapshot};
+use crate::pool::{PlacementPolicy, PoolRules, Snapshot};
 use crate::probe::{self, HubConfig, IdleProbe, LoadProbe, ProbeConfig, Watched};
-use crate::shared_pool::{Audience, SharedPool};
+use crate::shared_pool::{AskIdle, Audience, SharedPool};
 use crate::ssh::front::SshFront;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
@@ -51,8 +55,8 @@ pub struct App {
 struct Parts {
     pool: SharedPool,
     audit: AuditLog,
-    metrics: Metrics,
     events: Events,
+    metrics: Metrics,
 }
 
 /// One pool's source of instances, ready to start.
@@ -61,6 +65,8 @@ struct PoolFleet {
     probing: ProbeConfig,
     hubs: Option<HubConfig>,
     load: Option<LoadProbe>,
+    /// Whether it may forget machines that exist.
+    is_cloud: bool,
     fleet: Box<dyn Fleet>,
 }
 
@@ -106,9 +112,12 @@ impl App {
             Some(https) => Some(app.build_https(https, &config)?),
             None => None,
         };
-        app.start_admin(&config)?;
         let fleets = app.build_fleets(&config)?;
+        let ask_idle = ask_idle(app.parts.pool.clone(), &config)?;
+        let controllers = Controllers::build(&app, &config, &ask_idle, &fleets);
+        app.start_admin(&config, ask_idle, &controllers)?;
         app.start_fleets(fleets);
+        controllers.start(&app);
         app.services.spawn(
             app.parts
                 .pool
@@ -179,7 +188,12 @@ impl App {
         self.parts.pool.subscribe()
     }
 
-    fn start_admin(&mut self, config: &Config) -> Result<()> {
+    fn start_admin(
+        &mut self,
+        config: &Config,
+        ask_idle: AskIdle,
+        controllers: &Controllers,
+    ) -> Result<()> {
         let tcp = match config.admin.listen {
             Some(address) => Some(doors::bind("admin.listen", address)?),
             None => None,
@@ -192,7 +206,9 @@ impl App {
         );
         state.events = self.parts.events.clone();
         state.zones = Arc::new(zones(config));
-        state.ask_idle = ask_idle(self.parts.pool.clone(), config)?;
+        state.ask_idle = ask_idle;
+        state.ask_scale = controllers.ask_scale();
+        state.ask_cost = controllers.ask_cost();
         self.readiness = Some(state.readiness.clone());
         let socket = match &config.admin.socket {
             Some(path) => Some(admin::bind_socket(path)?),
@@ -226,6 +242,7 @@ impl App {
                         tls,
                     }),
                     load: self.load_probe(pool),
+                    is_cloud: matches!(pool.fleet, FleetConfig::Azure(_) | FleetConfig::Command(_)),
                     fleet,
                 })
             })
@@ -238,14 +255,19 @@ impl App {
             probing,
             hubs,
             load,
+            is_cloud,
             fleet,
         } in fleets
         {
             let ending = self.shutdown.ending.clone();
             let listing = fleet::start(fleet, &self.services, ending.clone());
             let pool = self.parts.pool.clone();
-            self.services
-                .spawn(follow_listing(pool.clone(), name.clone(), listing.clone()));
+            let listings = Listings {
+                pool: pool.clone(),
+                name: name.clone(),
+                is_cloud,
+            };
+            self.services.spawn(listings.follow(listing.clone()));
             let metrics = self.parts.metrics.clone();
             if let Some(hubs) = hubs {
                 self.services.spawn(probe::watch_hubs(
@@ -264,18 +286,6 @@ impl App {
                 pool, name, probing, listing, metrics, ending,
             ));
         }
-    }
-}
-
-/// Hands each listing of a fleet to the pool.
-async fn follow_listing(
-    pool: SharedPool,
-    name: String,
-    mut listing: watch::Receiver<Vec<Instance>>,
-) {
-    while listing.changed().await.is_ok() {
-        let instances = listing.borrow_and_update().clone();
-        pool.sync_instances(&name, instances);
     }
 }
 

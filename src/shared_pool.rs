@@ -7,6 +7,7 @@ mod board;
 mod lines;
 mod mailbox;
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +20,7 @@ use self::board::Board;
 pub use self::board::{Reader, Standing};
 pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
+use crate::pool::idle::Idle;
 use crate::pool::{
     AdminState, Decision, Health, HubPerson, Instance, InstanceId, Keep, LoginRequest, Measured,
     Now, Placement, PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal,
@@ -52,6 +54,10 @@ struct Switch {
     ended: CancellationToken,
     mailbox: Arc<Mailbox>,
 }
+
+/// Finds out whether an instance is idle; `None` if there is no such instance.
+pub type AskIdle =
+    Arc<dyn Fn(InstanceId) -> Pin<Box<dyn Future<Output = Option<Idle>> + Send>> + Send + Sync>;
 
 /// Whose sessions a notice is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +138,7 @@ impl SharedPool {
     }
 
     /// Whether people are sent to an instance from here on; those on one that is drained are told. False if there is no
-    /// such instance, or if the policy would overrule a person's decision.
+    /// such instance, or if the policy would overrule a person's decision or has decided so already.
     pub fn decide(&self, id: &InstanceId, decision: Decision) -> bool {
         let draining = (decision.state == AdminState::Draining).then_some(decision.deadline);
         let is_done = self.change(|pool, _| pool.decide(id, decision));
@@ -150,6 +156,17 @@ impl SharedPool {
     /// The policy lets people on again, where it had closed the instance. False if it had not.
     pub fn reopen(&self, id: &InstanceId) -> bool {
         self.change(|pool, _| pool.reopen(id))
+    }
+
+    /// Nobody gets in from here on, not even who was there: to be asked right before a machine is removed. False if it is
+    /// not drained by the policy, or if somebody is there; nothing is changed then.
+    pub fn seal(&self, id: &InstanceId) -> bool {
+        self.change(|state, _| state.seal(id))
+    }
+
+    /// It is not removed after all.
+    pub fn unseal(&self, id: &InstanceId) {
+        self.change(|state, _| state.unseal(id));
     }
 
     /// Until when somebody wants an instance to stay. False if there is no such instance.
@@ -316,6 +333,11 @@ impl SharedPool {
                 () = self.expiry() => {}
             }
         }
+        self.publish();
+    }
+
+    #[cfg(test)]
+    pub fn publish_now(&self) {
         self.publish();
     }
 

@@ -3,10 +3,10 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::AskIdle;
 use super::problem::Problem;
 use crate::pool::idle::Idle;
 use crate::pool::{InstanceId, InstanceView};
+use crate::shared_pool::AskIdle;
 
 /// `?instance=NAME`, or `POOL/NAME` where several pools have one of that name.
 #[derive(Debug, Deserialize)]

@@ -20,7 +20,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,9 +34,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::pool::InstanceId;
-use crate::pool::idle::Idle;
-use crate::shared_pool::SharedPool;
+use crate::shared_pool::{AskIdle, SharedPool};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
@@ -65,10 +62,6 @@ pub struct AdminState {
     pub zones: Arc<BTreeMap<String, TimeZone>>,
 }
 
-/// Finds out whether an instance is idle; `None` if there is no such instance.
-pub type AskIdle =
-    Arc<dyn Fn(InstanceId) -> Pin<Box<dyn Future<Output = Option<Idle>> + Send>> + Send + Sync>;
-
 impl AdminState {
     /// For a gate whose doors are open, none of whose pools is resized.
     pub fn new(pool: SharedPool, metrics: Metrics, audit: AuditLog) -> Self {
@@ -77,7 +70,7 @@ impl AdminState {
             metrics,
             events: Events::new(audit.clone()),
             audit,
-            readiness: Readiness::new(false),
+            readiness: Readiness::new(),
             ask_idle: Arc::new(|_| Box::pin(std::future::ready(None))),
             ask_scale: scale::none_resized(),
             ask_cost: cost::none_asked(),

@@ -11,16 +11,13 @@ use crate::pool::{Health, Snapshot};
 #[derive(Clone, Debug)]
 pub struct Readiness {
     is_open: Arc<AtomicBool>,
-    /// Whether a pool without instances can get some when somebody logs in.
-    can_wake: bool,
 }
 
 impl Readiness {
-    /// Of a gate whose doors are open. `can_wake`: some pool may be empty, as its fleet grows when people come.
-    pub fn new(can_wake: bool) -> Self {
+    /// Of a gate whose doors are open.
+    pub fn new() -> Self {
         Self {
             is_open: Arc::new(AtomicBool::new(true)),
-            can_wake,
         }
     }
 
@@ -36,9 +33,11 @@ impl Readiness {
             .instances
             .iter()
             .any(|instance| up(instance.health));
+        // A pool that is resized may be empty: a machine comes when somebody does.
+        let can_wake = snapshot.pools.iter().any(|pool| pool.prospect.is_some());
         let reason = if !self.is_open.load(Ordering::Relaxed) {
             "the front doors are closed: the gate is starting or stopping"
-        } else if !has_instance && !self.can_wake {
+        } else if !has_instance && !can_wake {
             "no instance is up"
         } else {
             return Verdict {

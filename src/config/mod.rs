@@ -388,6 +388,13 @@ pub struct PoolConfig {
     pub scaling: ScalingConfig,
 }
 
+impl PoolConfig {
+    /// Whether its size is somebody's business: it is said how, and its fleet can be resized.
+    pub fn is_resized(&self) -> bool {
+        self.scaling.is_written && !matches!(self.fleet, FleetConfig::Static { .. })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     Spread,

@@ -8,13 +8,15 @@ use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::TimeZone;
 
 use super::raw::Section;
-use super::units::duration;
+use super::units::{duration, duration_or_off};
 use super::validate::seconds;
 use super::values::{number, shown, text, word};
 use super::{Headroom, Placement};
 
 #[derive(Clone, Debug)]
 pub struct ScalingConfig {
+    /// Whether there is such a section: without one the pool is as large as it is.
+    pub is_written: bool,
     pub min: u32,
     pub max: u32,
     pub headroom: Headroom,
@@ -30,6 +32,11 @@ pub struct ScalingConfig {
     /// `None`: any number.
     pub monthly_hours: Option<u32>,
     pub stale_after: Duration,
+    /// How long after a drain began people are made to leave; `None`: never.
+    pub evict_after: Option<Duration>,
+    /// How long before that they are told once more.
+    pub evict_notice: Duration,
+    pub evict_text: String,
     /// Of a machine's hour.
     pub price: f64,
     pub spot_price: f64,
@@ -74,6 +81,7 @@ pub enum ReservedAt {
 impl Default for ScalingConfig {
     fn default() -> Self {
         Self {
+            is_written: false,
             min: 0,
             max: 20,
             headroom: Headroom::Seats(2),
@@ -88,6 +96,9 @@ impl Default for ScalingConfig {
             drain_max: 10,
             monthly_hours: None,
             stale_after: seconds(180),
+            evict_after: None,
+            evict_notice: seconds(900),
+            evict_text: EVICT_TEXT.to_owned(),
             price: 0.0,
             spot_price: 0.0,
             time_zone: TimeZone::UTC,
@@ -97,6 +108,10 @@ impl Default for ScalingConfig {
         }
     }
 }
+
+const EVICT_TEXT: &str =
+    "this machine is being taken out of service: save your work and log out, please";
+const EVICT_TEXT_MAX: usize = 500;
 
 const DAYS: &[(&str, Weekday)] = &[
     ("mon", Weekday::Monday),
@@ -113,14 +128,15 @@ pub(super) fn scaling(mut section: Section<'_>) -> ScalingConfig {
     let hours = |count: u64| seconds(count * 3600);
     let machines = || number(1..=10_000);
     let mut config = ScalingConfig {
+        is_written: section.is_present(),
         min: section.get_or("min", base.min, number(0..=10_000)),
         max: section.get_or("max", base.max, machines()),
         headroom: section.get_or("headroom", base.headroom, headroom),
-        idle: section.get_or("idle", base.idle, duration(seconds(60)..=hours(7 * 24))),
+        idle: section.get_or("idle", base.idle, duration(seconds(1)..=hours(7 * 24))),
         stabilise: section.get_or(
             "stabilise",
             base.stabilise,
-            duration(seconds(60)..=seconds(3600)),
+            duration(seconds(0)..=seconds(3600)),
         ),
         cool_down: section.get_or(
             "cool_down",
@@ -140,7 +156,7 @@ pub(super) fn scaling(mut section: Section<'_>) -> ScalingConfig {
         boot_timeout: section.get_or(
             "boot_timeout",
             base.boot_timeout,
-            duration(seconds(30)..=hours(4)),
+            duration(seconds(5)..=hours(4)),
         ),
         grow_max: section.get_or("grow_max", base.grow_max, machines()),
         grow_hourly_max: section.get_or("grow_hourly_max", base.grow_hourly_max, machines()),
@@ -151,6 +167,17 @@ pub(super) fn scaling(mut section: Section<'_>) -> ScalingConfig {
             base.stale_after,
             duration(seconds(30)..=hours(1)),
         ),
+        evict_after: section.get_or(
+            "evict_after",
+            base.evict_after,
+            duration_or_off(seconds(1)..=hours(7 * 24)),
+        ),
+        evict_notice: section.get_or(
+            "evict_notice",
+            base.evict_notice,
+            duration(seconds(0)..=hours(24)),
+        ),
+        evict_text: section.get_or("evict_text", base.evict_text, notice_text),
         price: section.get_or("price", base.price, price),
         spot_price: section.get_or("spot_price", base.spot_price, price),
         time_zone: section.get_or("time_zone", base.time_zone, time_zone),
@@ -275,6 +302,17 @@ fn number_or_off(value: &Value) -> Result<Option<u32>, String> {
             message.replace("write a whole number", "write \"off\" or a whole number")
         }),
     }
+}
+
+/// One line of a terminal.
+fn notice_text(value: &Value) -> Result<String, String> {
+    let text = text(value)?;
+    let is_fit = text.len() <= EVICT_TEXT_MAX && !text.chars().any(char::is_control);
+    is_fit.then_some(text).ok_or_else(|| {
+        format!(
+            "is longer than {EVICT_TEXT_MAX} bytes or has control characters; write one plain line"
+        )
+    })
 }
 
 fn price(value: &Value) -> Result<f64, String> {

@@ -18,6 +18,8 @@ pub(super) struct Member {
     pub instance: Arc<Instance>,
     pub decision: Decision,
     pub keep: Option<Keep>,
+    /// It is about to be removed: not even those come back who were there.
+    pub is_sealed: bool,
     ssh: ServiceHealth,
     jupyter: ServiceHealth,
     health_since: SystemTime,
@@ -57,6 +59,7 @@ impl Member {
             instance: Arc::new(instance),
             decision: Decision::none(),
             keep: None,
+            is_sealed: false,
             ssh: ServiceHealth::new(),
             jupyter: ServiceHealth::new(),
             health_since: now,
@@ -72,13 +75,19 @@ impl Member {
         }
     }
 
-    /// False if the policy would overrule a person.
+    /// False if the policy would overrule a person, or has decided so already.
     pub fn decide(&mut self, decision: Decision) -> bool {
-        let is_overruled = decision.by == Decider::Policy && self.decision.by == Decider::Admin;
-        if !is_overruled {
-            self.decision = decision;
+        let is_policy = decision.by == Decider::Policy;
+        let is_settled = match self.decision.by {
+            Decider::Admin => true,
+            Decider::Policy => self.decision.state == decision.state,
+            Decider::Nobody => false,
+        };
+        if is_policy && is_settled {
+            return false;
         }
-        !is_overruled
+        self.decision = decision;
+        true
     }
 
     /// Ready, its service up, and below capacity: the meaning of routable. Seats of people who proved nothing yet keep
@@ -103,6 +112,7 @@ impl Member {
             Some(Health::Up) => None,
         };
         match self.decision.state {
+            _ if self.is_sealed => Some(Obstacle::Draining),
             AdminState::Cordoned => Some(Obstacle::Cordoned),
             AdminState::Draining => Some(Obstacle::Draining),
             AdminState::Ready if by_service.is_some() => by_service,
@@ -113,8 +123,8 @@ impl Member {
 
     /// Whether somebody who has a session here may come back: nothing but a dead service is in the way.
     pub fn takes_back(&self, protocol: Protocol) -> bool {
-        self.service(protocol)
-            .is_some_and(|health| health != Health::Down)
+        let service = self.service(protocol);
+        !self.is_sealed && service.is_some_and(|health| health != Health::Down)
     }
 
     /// Seats taken, by proven people or not: what instances are ordered by, so that simultaneous logins spread.
@@ -237,6 +247,7 @@ impl Member {
                 .cloned(),
             deadline: self.decision.deadline,
             keep: self.keep.clone(),
+            is_sealed: self.is_sealed,
             health: self.health(),
             health_since: self.health_since,
             services: self.services(),

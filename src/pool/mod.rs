@@ -180,8 +180,8 @@ impl Pool {
         flip.flatten()
     }
 
-    /// Whether people are sent to an instance from here on. False if there is no such instance, or if the policy would
-    /// overrule a person's decision.
+    /// Whether people are sent to an instance from here on. False if there is no such instance, or if the policy
+    /// would overrule a person's decision or has decided so already.
     pub fn decide(&mut self, id: &InstanceId, decision: Decision) -> bool {
         let Some(roster) = self.rosters.get_mut(&id.pool) else {
             return false;
@@ -202,6 +202,30 @@ impl Pool {
         });
         self.debug_check();
         reopened.unwrap_or(false)
+    }
+
+    /// Nobody gets in from here on, not even who was there: to be asked right before a machine is removed. False if it is
+    /// not drained by the policy, or if somebody is there; nothing is changed then.
+    pub fn seal(&mut self, id: &InstanceId) -> bool {
+        let Some(roster) = self.rosters.get_mut(&id.pool) else {
+            return false;
+        };
+        let sealed = roster.update(&id.name, |member| {
+            let is_drained = member.decision.state == AdminState::Draining
+                && member.decision.by == Decider::Policy;
+            member.is_sealed = is_drained && member.sessions() == 0;
+            member.is_sealed
+        });
+        self.debug_check();
+        sealed.unwrap_or(false)
+    }
+
+    /// It is not removed after all.
+    pub fn unseal(&mut self, id: &InstanceId) {
+        if let Some(roster) = self.rosters.get_mut(&id.pool) {
+            roster.update(&id.name, |member| member.is_sealed = false);
+        }
+        self.debug_check();
     }
 
     /// Until when somebody wants an instance to stay. False if there is no such instance.

@@ -60,6 +60,9 @@ pub struct InstanceView {
     pub deadline: Option<SystemTime>,
     #[serde(default)]
     pub keep: Option<Keep>,
+    /// It is about to be removed, and nobody gets in any more.
+    #[serde(default)]
+    pub is_sealed: bool,
     /// All services in one word.
     pub health: Health,
     #[serde(with = "rfc3339")]

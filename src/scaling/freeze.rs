@@ -2,6 +2,8 @@
 //!
 //! When blind, nothing is changed; when only the time or the counts are in doubt, nobody's machine is taken away.
 
+use std::time::Duration;
+
 use super::policy::Situation;
 use super::supply::Role;
 
@@ -9,8 +11,8 @@ use super::supply::Role;
 const UNREADY_PERCENT_MAX: u32 = 45;
 /// One or two machines of a small pool may well be ill.
 const UNREADY_MIN: u32 = 4;
-/// How long this process must have counted sessions before a count of none is believed.
-pub(super) const WARM_UP_S: u64 = 300;
+/// How long this process must have counted sessions before a count of none is believed; less where machines go sooner.
+pub(super) const WARM_UP: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Freeze {
@@ -53,9 +55,12 @@ pub(super) fn judge(situation: &Situation<'_>) -> Option<Freeze> {
         );
         return Some(Freeze::Less(what));
     }
-    if facts.counted_for.as_secs() < WARM_UP_S {
-        let what = "nothing is drained: sessions have been counted for less than 5 minutes";
-        return Some(Freeze::Less(what.to_owned()));
+    let warm_up = WARM_UP.min(situation.config.idle);
+    if facts.counted_for < warm_up {
+        let seconds = warm_up.as_secs();
+        let what =
+            format!("nothing is drained: sessions have been counted for less than {seconds} s");
+        return Some(Freeze::Less(what));
     }
     None
 }

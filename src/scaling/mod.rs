@@ -3,6 +3,7 @@
 //! Deliberately absent: clouds, clocks, files and configuration. `policy::plan` proposes, `lint` refuses what is unsafe
 //! whatever proposed it, and whoever carries a plan out (the controller, the simulator) tells `History` what happened.
 
+pub mod controller;
 pub mod cost;
 mod demand;
 pub mod facts;
@@ -14,6 +15,7 @@ pub mod listing;
 pub mod order;
 pub mod plan;
 pub mod policy;
+pub mod prospect;
 pub mod schedule;
 pub mod settings;
 mod shrink;

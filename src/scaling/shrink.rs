@@ -69,10 +69,15 @@ fn drain(situation: &Situation<'_>, draft: &mut Draft) {
     let mut free = situation.supply.free();
     let mut left = situation.supply.in_service();
     let wanted = situation.peak().free;
+    let emptied = match situation.order {
+        None => emptied(situation),
+        // It asks for no patience.
+        Some(_) => 0,
+    };
     for one in victims(situation) {
         let fits = free.saturating_sub(one.free()) >= wanted;
         let is_in_use = !one.is_empty();
-        let waits = is_in_use && busy >= situation.config.drain_max;
+        let waits = is_in_use && (busy >= situation.config.drain_max || surplus <= emptied);
         if surplus == 0 || left <= situation.bounds.min {
             return;
         }
@@ -96,6 +101,17 @@ fn drain(situation: &Situation<'_>, draft: &mut Draft) {
         left = left.saturating_sub(1);
         surplus = surplus.saturating_sub(1);
     }
+}
+
+/// Those that nobody has been on for less than the idle time: they go before people are asked to.
+fn emptied(situation: &Situation<'_>) -> u32 {
+    let idle = |one: &InstanceFacts| situation.history.empty_for(&one.machine, situation.now);
+    let serving = situation.supply.with(Role::Serving);
+    let emptied = serving.filter(|one| {
+        let is_free = one.is_empty() && one.hold(situation.now.wall).is_none();
+        is_free && idle(one) < situation.config.idle
+    });
+    u32::try_from(emptied.count()).unwrap_or(u32::MAX)
 }
 
 /// Those that may be given up, the one that costs people least first.

@@ -47,6 +47,8 @@ pub enum EventKind {
     Fault,
     /// Nothing is done for the time being, or things are done again.
     Freeze,
+    /// An operator asked for a number of machines.
+    Order,
     /// The process began to look after the pool.
     Begin,
 }

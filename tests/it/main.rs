@@ -60,6 +60,7 @@ mod programs;
 mod proxied;
 mod queue;
 mod recording;
+mod resize;
 mod scanners;
 mod smuggling;
 mod spread;

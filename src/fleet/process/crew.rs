@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -18,6 +18,9 @@ use crate::pool::{Instance, Machine, MachinePhase, Observed};
 
 /// Local processes beyond this are a mistake in whoever asks.
 const MACHINES_MAX: u32 = 1000;
+
+/// A look is not believed for ever, so there is a new one.
+const SEEN_AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) type Orders = mpsc::Receiver<Order>;
 
@@ -156,6 +159,7 @@ impl Crew {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(SEEN_AGAIN) => {}
                 Some(ended) = running.join_next() => {
                     if let Ok(number) = ended {
                         self.settle(number);

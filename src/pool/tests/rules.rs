@@ -389,7 +389,7 @@ fn a_snapshot_prints_as_the_contract_says() {
         }],
         "instances": [{
             "name": "vm1", "address": "192.0.2.1", "pool": "main", "admin_state": "ready", "decided_by": "nobody",
-            "reason": null, "deadline": null, "keep": null, "health": "up",
+            "reason": null, "deadline": null, "keep": null, "is_sealed": false, "health": "up",
             "health_since": "1970-01-01T00:00:00.000Z", "services": {"ssh": "up", "jupyter": "up"},
             "hub": {"people": 1, "direct": 1, "pending": 1, "is_stale": false},
             "measured": null, "sessions": 1, "capacity": 8, "load": 2, "ssh_port": 22, "jupyter_port": 8000, "generation": 1,
@@ -437,4 +437,33 @@ fn the_policy_never_overrules_a_person() {
     assert!(world.pool.decide(&vm1, drained()));
     assert!(world.pool.reopen(&vm1) && !world.pool.reopen(&vm1));
     assert!(!world.pool.decide(&id("vm9"), drained()));
+}
+
+#[test]
+fn nobody_gets_onto_a_machine_that_is_about_to_be_removed() {
+    let mut world = World::new(7, Auto, &[8]);
+    let vm1 = id("vm1");
+    assert!(!world.pool.seal(&vm1), "it is not drained");
+    let (_, _, session) = world.land(&proven("alice"));
+    world
+        .pool
+        .decide(&vm1, Decision::by_policy(AdminState::Draining, "a test"));
+    assert!(!world.pool.seal(&vm1), "alice is there");
+    assert!(world.place(&proven("alice")).is_ok(), "and may come back");
+    let sessions: Vec<_> = world
+        .pool
+        .snapshot()
+        .sessions
+        .iter()
+        .map(|one| one.id)
+        .collect();
+    assert!(sessions.contains(&session));
+    for session in sessions {
+        world.end(session);
+    }
+    assert!(world.pool.seal(&vm1));
+    assert!(world.place(&proven("alice")).is_err());
+    world.pool.unseal(&vm1);
+    world.pool.reopen(&vm1);
+    assert!(world.place(&proven("alice")).is_ok());
 }

@@ -31,6 +31,7 @@ fn snapshot() -> Snapshot {
             reason: None,
             deadline: None,
             keep: None,
+            is_sealed: false,
             health: Health::Up,
             health_since: SystemTime::UNIX_EPOCH,
             services: ServicesView {

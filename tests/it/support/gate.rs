@@ -27,6 +27,8 @@ pub struct GateSetup {
     pool_ssh: String,
     pool_jupyter: String,
     health: String,
+    scaling: Option<String>,
+    fleet: Option<String>,
     https: Option<String>,
     https_port: Option<u16>,
 }
@@ -104,6 +106,18 @@ impl GateSetup {
     /// A line for `[pools.main.health]`.
     pub fn health(mut self, line: &str) -> Self {
         writeln!(self.health, "{line}").unwrap();
+        self
+    }
+
+    /// A line for `[pools.main.scaling]`, with which the pool is resized.
+    pub fn scaling(mut self, line: &str) -> Self {
+        writeln!(self.scaling.get_or_insert_default(), "{line}").unwrap();
+        self
+    }
+
+    /// The lines of `[pools.main.fleet]`, where it is not a list of instances.
+    pub fn fleet(mut self, lines: &str) -> Self {
+        self.fleet = Some(lines.to_owned());
         self
     }
 
@@ -195,10 +209,9 @@ default = true
 {pool_jupyter}
 [pools.main.health]
 {health}
+{scaling}
 [pools.main.fleet]
-provider = \"static\"
-instances = [
-{instances}]
+{fleet}
 ",
             ssh_port = self.ssh_port,
             host_keys = host_keys,
@@ -215,7 +228,13 @@ instances = [
             pool_ssh = setup.pool_ssh,
             pool_jupyter = setup.pool_jupyter,
             health = setup.health,
-            instances = setup.instances,
+            scaling = setup.scaling.as_ref().map_or(String::new(), |lines| {
+                format!("[pools.main.scaling]\n{lines}")
+            }),
+            fleet = setup.fleet.clone().unwrap_or_else(|| {
+                let instances = &setup.instances;
+                format!("provider = \"static\"\ninstances = [\n{instances}]")
+            }),
         )
     }
 

@@ -1,0 +1,68 @@
+//! Hands each listing of a fleet to the pool, as far as it can be believed.
+//!
+//! A cloud that forgets machines people are on must not make the pool forget them: what answers exists, until it is known to
+//! have been removed. A list that an operator wrote is believed at once.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::pool::{Health, Instance, InstanceId};
+use crate::scaling::listing::{Absences, Missing};
+use crate::shared_pool::SharedPool;
+
+/// How long until an instance that the listing lacks is looked at again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+pub(super) struct Listings {
+    pub pool: SharedPool,
+    pub name: String,
+    /// Whether the fleet may forget machines.
+    pub is_cloud: bool,
+}
+
+impl Listings {
+    pub async fn follow(self, mut listing: watch::Receiver<Vec<Instance>>) {
+        let mut absences = Absences::default();
+        let mut is_doubtful = false;
+        loop {
+            tokio::select! {
+                changed = listing.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(AGAIN), if is_doubtful => {}
+            }
+            let mut instances = listing.borrow_and_update().clone();
+            let kept = match self.is_cloud {
+                true => self.kept(&instances, &mut absences),
+                false => Vec::new(),
+            };
+            is_doubtful = !kept.is_empty();
+            instances.extend(kept);
+            self.pool.sync_instances(&self.name, instances);
+        }
+    }
+
+    /// Instances that exist in spite of the listing.
+    fn kept(&self, listed: &[Instance], absences: &mut Absences) -> Vec<Instance> {
+        let snapshot = self.pool.snapshot();
+        let is_listed = |id: &InstanceId| listed.iter().any(|one| one.id == *id);
+        let lacks = snapshot.instances_of(&self.name).map(|view| Missing {
+            id: InstanceId {
+                pool: view.pool.clone(),
+                name: view.name.clone(),
+            },
+            is_expected: view.is_sealed,
+            answers: view.health == Health::Up,
+        });
+        let lacks: Vec<_> = lacks.filter(|one| !is_listed(&one.id)).collect();
+        let verdict = absences.judge(&lacks);
+        if let Some(what) = &verdict.contradiction {
+            tracing::warn!(pool = self.name, what, "the listing is not believed");
+        }
+        let kept = verdict.kept.iter().filter_map(|id| self.pool.instance(id));
+        kept.map(|instance| (*instance).clone()).collect()
+    }
+}
