@@ -1,12 +1,14 @@
 //! The operators' side: answers over HTTP what the pools look like, on a loopback address and on a socket file.
 //!
-//! It reads published snapshots, passes notices on, and knows neither the front doors nor the fleets. It asks for no password: the
-//! socket is its owner's alone, the address is this machine's alone, and a browser lured here is turned away by its Host.
+//! It reads published snapshots, passes orders on, and knows neither the front doors nor the fleets. It asks for no password: the
+//! socket, where alone orders are taken, is its owner's; the address is this machine's; and a browser lured here is turned away
+//! by its Host.
 
 mod caller;
 mod cost;
 mod host;
 mod idle;
+mod named;
 mod notices;
 mod orders;
 mod problem;
@@ -14,6 +16,8 @@ mod readiness;
 mod routes;
 mod scale;
 mod socket;
+mod story;
+mod verbs;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +50,8 @@ pub use readiness::Readiness;
 pub use routes::Status;
 pub use scale::{AskScale, ScaleAnswer, ScaleRequest, ScaleWish};
 pub use socket::{AdminSocket, bind_socket};
+pub use story::RUN_HEADER;
+pub use verbs::{CordonOrder, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
 
 /// What the admin side may see.
 #[derive(Clone)]
@@ -87,7 +93,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let orders = orders::router(state.clone());
-    let router = routes::router(state);
+    let router = routes::router(state, shutdown.clone());
     let tasks = TaskTracker::new();
     if let Some(listener) = tcp {
         let router = host::guard(router.clone(), listener.local_addr().ok());

@@ -10,6 +10,7 @@ use axum::{Extension, Json, Router};
 use super::caller::Caller;
 use super::problem::Problem;
 use super::scale::{ScaleAnswer, ScaleRequest};
+use super::verbs::{CordonOrder, Desk, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
 use super::{AdminState, notices};
 
 /// A reason and a name; a notice is longer than that, and still far below.
@@ -19,6 +20,11 @@ pub(super) fn router(state: AdminState) -> Router {
     Router::new()
         .route("/api/v1/notices", post(notices::give))
         .route("/api/v1/scale", post(scale))
+        .route("/api/v1/cordon", post(cordon))
+        .route("/api/v1/uncordon", post(uncordon))
+        .route("/api/v1/drain", post(drain))
+        .route("/api/v1/evict", post(evict))
+        .route("/api/v1/keep", post(keep))
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
@@ -26,11 +32,41 @@ pub(super) fn router(state: AdminState) -> Router {
 
 pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 
-async fn scale(
-    State(state): State<AdminState>,
-    Extension(caller): Extension<Caller>,
-    body: Body<ScaleRequest>,
-) -> Result<Json<ScaleAnswer>, Problem> {
+type Shared = State<AdminState>;
+type Whose = Extension<Caller>;
+type Answer<T> = Result<Json<T>, Problem>;
+
+async fn cordon(state: Shared, caller: Whose, body: Body<CordonOrder>) -> Answer<Done> {
+    let Json(order) = body?;
+    let (by, state) = (caller.name().await, &state);
+    Desk { state, by }.cordon(order).await.map(Json)
+}
+
+async fn uncordon(state: Shared, caller: Whose, body: Body<UncordonOrder>) -> Answer<Done> {
+    let Json(order) = body?;
+    let (by, state) = (caller.name().await, &state);
+    Desk { state, by }.uncordon(order).await.map(Json)
+}
+
+async fn drain(state: Shared, caller: Whose, body: Body<DrainOrder>) -> Answer<Done> {
+    let Json(order) = body?;
+    let (by, state) = (caller.name().await, &state);
+    Desk { state, by }.drain(order).await.map(Json)
+}
+
+async fn evict(state: Shared, caller: Whose, body: Body<EvictOrder>) -> Answer<Done> {
+    let Json(order) = body?;
+    let (by, state) = (caller.name().await, &state);
+    Desk { state, by }.evict(order).await.map(Json)
+}
+
+async fn keep(state: Shared, caller: Whose, body: Body<KeepOrder>) -> Answer<Done> {
+    let Json(order) = body?;
+    let (by, state) = (caller.name().await, &state);
+    Desk { state, by }.keep(order).await.map(Json)
+}
+
+async fn scale(state: Shared, caller: Whose, body: Body<ScaleRequest>) -> Answer<ScaleAnswer> {
     let Json(request) = body?;
     let by = caller.name().await;
     let snapshot = state.pool.snapshot();

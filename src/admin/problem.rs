@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 /// Why a request was not answered.
+#[derive(Debug)]
 pub(super) struct Problem {
     pub status: StatusCode,
     /// What is wrong and what to ask for.

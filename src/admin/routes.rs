@@ -8,11 +8,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
-use super::AdminState;
 use super::idle::Asked;
 use super::problem::Problem;
 use super::readiness::Verdict;
+use super::story::Since;
+use super::{AdminState, story};
 use crate::pool::Snapshot;
 use crate::pool::snapshot::PoolView;
 
@@ -33,10 +35,11 @@ pub struct Status {
     pub audit_lines_lost: u64,
 }
 
-pub(super) fn router(state: AdminState) -> Router {
+pub(super) fn router(state: AdminState, ending: CancellationToken) -> Router {
     let shared = Shared {
         state,
         started: jiff::Timestamp::now(),
+        ending,
     };
     Router::new()
         .route(
@@ -63,6 +66,7 @@ pub(super) fn router(state: AdminState) -> Router {
             get(async |State(shared): Shares| Json(shared.state.pool.lines().views())),
         )
         .route("/api/v1/idle", get(idle))
+        .route("/api/v1/events", get(events))
         .route(
             "/api/v1/cost",
             get(async |State(shared): Shares| Json((shared.state.ask_cost)().await)),
@@ -77,6 +81,7 @@ type Shares = State<Arc<Shared>>;
 struct Shared {
     state: AdminState,
     started: jiff::Timestamp,
+    ending: CancellationToken,
 }
 
 impl Shared {
@@ -129,11 +134,17 @@ async fn idle(State(shared): Shares, Query(asked): Query<Asked>) -> Response {
     }
 }
 
+async fn events(State(shared): Shares, Query(since): Query<Since>) -> Response {
+    let told = since.answer(&shared.state.events, &shared.ending).await;
+    let run = [(story::RUN_HEADER, shared.started.to_string())];
+    (run, Json(told)).into_response()
+}
+
 async fn not_found(uri: Uri) -> Problem {
     Problem {
         status: StatusCode::NOT_FOUND,
         detail: format!(
-            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, queue, idle?instance=NAME",
+            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, queue, events, cost, idle?instance=NAME",
             uri.path()
         ),
     }

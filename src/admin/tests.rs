@@ -1,5 +1,7 @@
 //! The admin side in process, asked byte by byte as a client would.
 
+mod orders;
+
 use std::path::Path;
 
 use serde_json::Value;
@@ -20,6 +22,10 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut AdminState)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("admin.sock");
         let pool = SharedPool::new(1);
@@ -39,6 +45,9 @@ impl Scene {
             let idle = crate::pool::idle::judge(&id, none, hub, Duration::from_secs(900), now);
             Box::pin(std::future::ready(Some(idle)))
         });
+        let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
+        state.zones = Arc::new([("main".to_owned(), tokyo)].into());
+        change(&mut state);
         let shutdown = CancellationToken::new();
         let mut snapshots = pool.subscribe();
         tokio::spawn(pool.publish_changes(shutdown.clone()));
@@ -99,6 +108,23 @@ fn instance(id: &InstanceId) -> Instance {
         capacity: 8,
         generation: 0,
     }
+}
+
+/// What snapshots say of instances of these names.
+pub(super) fn views(pool: &str, names: &[&str]) -> Vec<crate::pool::InstanceView> {
+    let mut state = crate::pool::Pool::new(1);
+    state.configure(pool, rules());
+    let id = |name: &&str| InstanceId {
+        pool: pool.into(),
+        name: (*name).into(),
+    };
+    let instances = names.iter().map(|name| instance(&id(name))).collect();
+    let now = crate::pool::Now {
+        instant: std::time::Instant::now(),
+        wall: std::time::SystemTime::UNIX_EPOCH,
+    };
+    state.sync_instances(pool, instances, now);
+    state.snapshot().instances
 }
 
 async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> (u16, String) {
@@ -179,7 +205,7 @@ async fn an_instance_is_asked_after_by_its_name_or_with_its_pool() {
         told["detail"]
             .as_str()
             .unwrap()
-            .ends_with("ask for gpu/vm1")
+            .ends_with("ask for main/vm1")
     );
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{demo, play, serve, simulate};
+use super::{cost, demo, events, orders, play, scale, serve, simulate};
 use crate::config::parse_duration;
 
 /// The front door of a shared pool of data-science machines.
@@ -37,6 +37,22 @@ pub enum Command {
     Sessions(ShowArgs),
     /// Show who waits for a seat, the first in front
     Queue(ShowArgs),
+    /// Show what was done about the pools and why
+    Events(events::Args),
+    /// Show what the machines of resized pools have cost, month by month and person by person
+    Cost(cost::Args),
+    /// Send nobody new to an instance; sessions go on
+    Cordon(orders::CordonArgs),
+    /// Send people to an instance again, whoever had decided otherwise
+    Uncordon(orders::UncordonArgs),
+    /// Empty an instance: send nobody new, tell its people, and end what is left at the deadline if one is given
+    Drain(orders::DrainArgs),
+    /// End a session
+    Evict(orders::EvictArgs),
+    /// Have the policy leave an instance alone for a while
+    Keep(orders::KeepArgs),
+    /// Have a pool at least so many machines for a while
+    Scale(scale::Args),
     /// Say why something is as it is
     Explain(ExplainArgs),
     /// Play logins against a configuration: machine-hours, waits and cost, beside what others would make of it
@@ -177,7 +193,7 @@ pub enum Output {
     Json,
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("write a time such as 30m, 2h or 1d")
 }
 
@@ -204,6 +220,16 @@ mod tests {
             "poolgate queue -o json",
             "poolgate notify --user alice the machine restarts at noon",
             "poolgate play x.cast --speed 2 --idle-max 2s",
+            "poolgate events -o json --follow --pool main",
+            "poolgate events --last 20",
+            "poolgate cordon vm1 --reason kernel",
+            "poolgate uncordon main/vm1 --socket /run/x.sock",
+            "poolgate drain vm1 --reason kernel --deadline 2h --wait",
+            "poolgate evict 00000000000000ff --reason fire",
+            "poolgate keep vm1 18:00",
+            "poolgate keep vm1 off",
+            "poolgate scale main 3 --dry-run --for 2h",
+            "poolgate cost --pool main -o csv",
             "poolgate explain idle vm1 -o json",
             "poolgate explain idle main/vm1",
             "poolgate simulate --generate diurnal --seed 3 -o json",
@@ -214,6 +240,13 @@ mod tests {
             "poolgate man",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in [
+            "poolgate drain vm1",
+            "poolgate evict 1",
+            "poolgate cordon --reason x",
+        ] {
+            assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 }

@@ -11,12 +11,14 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::args::{GateArgs, Output, ShowArgs};
 use super::{Failure, print};
+use crate::admin::RUN_HEADER;
 use crate::config;
 
 /// Shows what the gate answers to `path`: as it is, or as `to_table` puts it.
@@ -25,24 +27,51 @@ pub(super) async fn show<T: DeserializeOwned>(
     path: &str,
     to_table: impl FnOnce(T) -> String,
 ) -> Result<std::process::ExitCode, Failure> {
-    let answer = get(&args.gate, path).await?;
-    if answer.status != StatusCode::OK {
-        return Err(answer.refusal(path).into());
-    }
-    let unreadable = || format!("the gate's answer to {path} is not of this version");
     let text = match args.output {
-        Output::Table => to_table(serde_json::from_slice(&answer.body).with_context(unreadable)?),
+        Output::Table => to_table(read(&args.gate, path).await?),
         Output::Json => {
-            let value: serde_json::Value =
-                serde_json::from_slice(&answer.body).with_context(unreadable)?;
+            let value: serde_json::Value = read(&args.gate, path).await?;
             format!("{value:#}\n")
         }
     };
     print::show(text.as_bytes())
 }
 
+/// What the gate answers to `path`.
+pub(super) async fn read<T: DeserializeOwned>(args: &GateArgs, path: &str) -> Result<T, Failure> {
+    let answer = get(args, path).await?;
+    Ok(decode(&answer, path)?)
+}
+
+/// Has the gate do something, and returns what it says about that.
+pub(super) async fn order<T: DeserializeOwned>(
+    args: &GateArgs,
+    path: &str,
+    order: &impl Serialize,
+) -> Result<T, Failure> {
+    let json = serde_json::to_vec(order).context("cannot write the request")?;
+    let gate = locate(args)?;
+    if let Gate::Address(_) = gate {
+        let text = "orders are taken on the admin socket only, which the configuration closes: open admin.socket";
+        return Err(anyhow::anyhow!(text).into());
+    }
+    let json = Some(json.into());
+    let answer = ask(&gate, &Question { path, json }).await?;
+    Ok(decode(&answer, path)?)
+}
+
+pub(super) fn decode<T: DeserializeOwned>(answer: &Answer, path: &str) -> anyhow::Result<T> {
+    if answer.status != StatusCode::OK {
+        return Err(answer.refusal(path));
+    }
+    let unreadable = || format!("the gate's answer to {path} is not of this version");
+    serde_json::from_slice(&answer.body).with_context(unreadable)
+}
+
 pub(super) struct Answer {
     pub status: StatusCode,
+    /// Which run of the gate it is of, where that matters.
+    pub run: Option<String>,
     pub body: Bytes,
 }
 
@@ -63,13 +92,7 @@ impl Answer {
 /// Asks the gate that the arguments name.
 pub(super) async fn get(args: &GateArgs, path: &str) -> Result<Answer, Failure> {
     let json = None;
-    ask(args, &Question { path, json }).await
-}
-
-/// The same with JSON to take.
-pub(super) async fn post(args: &GateArgs, path: &str, json: Bytes) -> Result<Answer, Failure> {
-    let json = Some(json);
-    ask(args, &Question { path, json }).await
+    ask(&locate(args)?, &Question { path, json }).await
 }
 
 /// A path, and what is sent to it; without that it is only read.
@@ -78,8 +101,7 @@ struct Question<'a> {
     json: Option<Bytes>,
 }
 
-async fn ask(args: &GateArgs, question: &Question<'_>) -> Result<Answer, Failure> {
-    let gate = locate(args)?;
+async fn ask(gate: &Gate, question: &Question<'_>) -> Result<Answer, Failure> {
     let asked = tokio::time::timeout(PATIENCE, gate.ask(question)).await;
     let answer = asked.with_context(|| format!("the gate at {gate} does not answer"))?;
     Ok(answer.with_context(|| format!("cannot ask the gate at {gate}"))?)
@@ -145,6 +167,8 @@ where
     let asking = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
+        let run = response.headers().get(RUN_HEADER);
+        let run = run.and_then(|run| Some(run.to_str().ok()?.to_owned()));
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
             .collect()
             .await;
@@ -153,6 +177,7 @@ where
         };
         Ok(Answer {
             status,
+            run,
             body: body.to_bytes(),
         })
     };

@@ -3,16 +3,15 @@
 use std::process::ExitCode;
 
 use super::args::ShowArgs;
-use super::table::{age, table};
+use super::table::{age, local, plain, table};
 use super::{Failure, client};
-use crate::pool::Measured;
-use crate::pool::snapshot::InstanceView;
+use crate::pool::{Decider, InstanceView, Measured};
 
 pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     client::show(args, "/api/v1/instances", |instances: Vec<InstanceView>| {
         let headings = [
             "POOL", "NAME", "ADDRESS", "STATE", "HEALTH", "SINCE", "SSH", "JUPYTER", "LOAD",
-            "BUSY", "SESSIONS",
+            "BUSY", "SESSIONS", "NOTES",
         ];
         let rows: Vec<_> = instances.iter().map(row).collect();
         table(headings, &rows)
@@ -20,7 +19,7 @@ pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     .await
 }
 
-fn row(instance: &InstanceView) -> [String; 11] {
+fn row(instance: &InstanceView) -> [String; 12] {
     [
         instance.pool.to_string(),
         instance.name.to_string(),
@@ -36,7 +35,29 @@ fn row(instance: &InstanceView) -> [String; 11] {
         format!("{}/{}", instance.load, instance.capacity),
         instance.measured.as_ref().map_or("-".to_owned(), busy),
         instance.sessions.to_string(),
+        notes(instance),
     ]
+}
+
+/// What was decided about it: by whom, why, until when.
+fn notes(instance: &InstanceView) -> String {
+    let at = |time| local(time, "%Y-%m-%d %H:%M");
+    let mut notes = Vec::new();
+    if let Some(reason) = &instance.reason {
+        let by = match instance.decided_by {
+            Decider::Policy => "the policy",
+            Decider::Admin => "an operator",
+            Decider::Nobody => "nobody",
+        };
+        notes.push(format!("by {by}: {reason}"));
+    }
+    if let Some(deadline) = instance.deadline {
+        notes.push(format!("sessions end {}", at(deadline)));
+    }
+    if let Some(keep) = &instance.keep {
+        notes.push(format!("kept until {} by {}", at(keep.until), keep.by));
+    }
+    plain(&notes.join("; "))
 }
 
 fn busy(measured: &Measured) -> String {

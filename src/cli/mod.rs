@@ -5,16 +5,20 @@
 pub mod args;
 mod check;
 mod client;
+mod cost;
 pub mod demo;
 mod doctor;
+mod events;
 mod explain;
 mod healthcheck;
 mod host_keys;
 mod instances;
 mod notify;
+mod orders;
 pub mod play;
 mod print;
 mod queue;
+mod scale;
 pub mod serve;
 mod sessions;
 pub mod simulate;
@@ -104,6 +108,14 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Instances(args) => instances::run(&args).await,
         Command::Sessions(args) => sessions::run(&args).await,
         Command::Queue(args) => queue::run(&args).await,
+        Command::Events(args) => events::run(&args).await,
+        Command::Cost(args) => cost::run(&args).await,
+        Command::Cordon(args) => orders::cordon(&args).await,
+        Command::Uncordon(args) => orders::uncordon(&args).await,
+        Command::Drain(args) => orders::drain(&args).await,
+        Command::Evict(args) => orders::evict(&args).await,
+        Command::Keep(args) => orders::keep(&args).await,
+        Command::Scale(args) => scale::run(&args).await,
         Command::Explain(args) => explain::run(&args).await,
         Command::Simulate(args) => simulate::run(&args),
         Command::HostKeys(args) => host_keys::run(&args),

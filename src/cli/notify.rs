@@ -2,15 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
-use hyper::StatusCode;
+use anyhow::Context;
 
 use super::args::NotifyArgs;
 use super::{Failure, client, print};
 use crate::admin::{Given, Notice};
 use crate::pool::SessionId;
-
-const PATH: &str = "/api/v1/notices";
 
 pub(super) async fn run(args: &NotifyArgs) -> Result<ExitCode, Failure> {
     let session = args.session.as_deref().map(str::parse::<SessionId>);
@@ -21,23 +18,6 @@ pub(super) async fn run(args: &NotifyArgs) -> Result<ExitCode, Failure> {
         text: args.text.join(" "),
         deadline_s: args.deadline.map(|after| after.as_secs()),
     };
-    let body = serde_json::to_vec(&notice).context("cannot write the request")?;
-    let answer = client::post(&args.gate, PATH, body.into()).await?;
-    if answer.status != StatusCode::OK {
-        let body = String::from_utf8_lossy(&answer.body).into_owned();
-        let hint = match answer.status {
-            StatusCode::NOT_FOUND => {
-                "; notices are taken on the admin socket only: open admin.socket"
-            }
-            _ => "",
-        };
-        return Err(anyhow!(
-            "the gate answered {} to {PATH}: {body}{hint}",
-            answer.status
-        )
-        .into());
-    }
-    let given: Given =
-        serde_json::from_slice(&answer.body).context("the gate's answer is not of this version")?;
+    let given: Given = client::order(&args.gate, "/api/v1/notices", &notice).await?;
     print::show(format!("given to {} sessions\n", given.sessions).as_bytes())
 }

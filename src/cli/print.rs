@@ -9,13 +9,25 @@ use super::Failure;
 
 /// Writes what was asked for, and thereby succeeds.
 pub(super) fn show(text: &[u8]) -> Result<ExitCode, Failure> {
+    go_on(text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a part of what was asked for; false once nobody reads it any more.
+pub(super) fn go_on(text: &[u8]) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")?
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => {
+            written.context("cannot write to standard output")?;
+            Ok(true)
         }
-        _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Writes a line that is not what was asked for, such as how far something is.
+pub(super) fn remark(line: &str) {
+    complain(line);
 }
 
 /// Writes a line about what went wrong.

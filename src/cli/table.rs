@@ -9,9 +9,7 @@ pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
     for row in rows {
         for ((cell, width), number) in row.iter().zip(&mut widths).zip(&mut is_number) {
             *width = (*width).max(cell.chars().count());
-            *number &= cell
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || byte == b'/');
+            *number &= is_number_cell(cell);
         }
     }
     let mut text = line(&headings.map(str::to_owned), &widths, &is_number);
@@ -19,6 +17,23 @@ pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
         text.push_str(&line(row, &widths, &is_number));
     }
     text
+}
+
+/// By the clock of whoever reads it.
+pub(super) fn local(time: SystemTime, format: &str) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(at) => {
+            let at = at.to_zoned_datetime(jiff::tz::TimeZone::system());
+            at.strftime(format).to_string()
+        }
+        Err(_) => "-".to_owned(),
+    }
+}
+
+/// A text of somebody else's, which must not break a line or the terminal.
+pub(super) fn plain(text: &str) -> String {
+    let space = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(space).collect()
 }
 
 /// How long ago, in its two largest units: `3d 4h`, `12s`.
@@ -35,6 +50,16 @@ pub(super) fn span(length: Duration) -> String {
         60.. => format!("{minutes}m {seconds}s"),
         _ => format!("{seconds}s"),
     }
+}
+
+/// `12`, `3/8`, `-0.5`.
+fn is_number_cell(cell: &str) -> bool {
+    let digits = cell.strip_prefix('-').unwrap_or(cell);
+    let begins = digits.is_empty() || digits.starts_with(|c: char| c.is_ascii_digit());
+    let is_plain = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b"/.".contains(&byte));
+    begins && is_plain && cell != "-" && digits.matches('.').count() <= 1
 }
 
 fn line<const N: usize>(cells: &[String; N], widths: &[usize; N], is_number: &[bool; N]) -> String {
@@ -63,6 +88,22 @@ mod tests {
         let expected = "NAME  HEALTH     LOAD\nvm1   up            7\nvm10  no-logins    12\n";
         assert_eq!(table(["NAME", "HEALTH", "LOAD"], &rows), expected);
         assert_eq!(table(["NAME", "LOAD"], &[]), "NAME  LOAD\n");
+        for (cell, is_number) in [
+            ("12", true),
+            ("3/8", true),
+            ("-0.5", true),
+            ("", true),
+            ("10.0.0.4", false),
+            ("2026-11", false),
+            ("-", false),
+        ] {
+            assert_eq!(is_number_cell(cell), is_number, "{cell}");
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_stays_in_its_line() {
+        assert_eq!(plain("a\n\u{1b}[2Jb"), "a  [2Jb");
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod many_channels;
 mod notices;
 mod offers;
 mod one_machine;
+mod operators;
 mod outage;
 mod passwords;
 mod penalties;

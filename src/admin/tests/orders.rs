@@ -1,0 +1,309 @@
+//! What operators order over the socket, and what the story then says.
+
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use super::*;
+use crate::admin::{Done, ScaleAnswer};
+use crate::pool::{AdminState as State, Decider, LoginRequest};
+use crate::shared_pool::Seat;
+use crate::telemetry::events::{Event, EventKind};
+
+impl Scene {
+    /// An order over the socket.
+    async fn order(&self, path: &str, body: Value) -> (u16, Value) {
+        let body = body.to_string();
+        let head = format!(
+            "POST /api/v1/{path} HTTP/1.1\r\nHost: any\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let (status, body) = exchange(stream, &format!("{head}{body}")).await;
+        (status, serde_json::from_str(&body).unwrap())
+    }
+
+    async fn done(&self, path: &str, body: Value) -> Done {
+        let (status, told) = self.order(path, body).await;
+        assert_eq!(status, 200, "{told}");
+        serde_json::from_value(told).unwrap()
+    }
+
+    async fn refused(&self, path: &str, body: Value) -> (u16, String) {
+        let (status, told) = self.order(path, body).await;
+        (status, told["detail"].as_str().unwrap().to_owned())
+    }
+
+    fn view(&self) -> crate::pool::InstanceView {
+        let snapshot = self.state.pool.snapshot();
+        snapshot.instance("main", "vm1").unwrap().clone()
+    }
+
+    async fn story(&self, query: &str) -> Vec<Event> {
+        let (status, told) = self.get(&format!("/api/v1/events{query}")).await;
+        assert_eq!(status, 200, "{told}");
+        serde_json::from_value(told).unwrap()
+    }
+
+    fn log_in(&self, user: &str) -> Seat {
+        let request = LoginRequest {
+            user: Some(user.to_owned()),
+            pool: None,
+            instance: None,
+            protocol: Protocol::Ssh,
+            peer: [127, 0, 0, 1].into(),
+            exclude: Vec::new(),
+            proved: true,
+            patient: false,
+        };
+        self.state.pool.place(&request).unwrap()
+    }
+}
+
+fn me() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::current());
+    user.unwrap().unwrap().name
+}
+
+#[tokio::test]
+async fn an_operators_decision_is_carried_out_and_told() {
+    let scene = Scene::start().await;
+    let why = json!({"instance": "vm1", "reason": " new kernel "});
+    let told = scene.done("cordon", why.clone()).await;
+    assert_eq!(
+        told.text,
+        "main/vm1 is cordoned: nobody new is sent there; no session is there"
+    );
+    let view = scene.view();
+    assert_eq!(
+        (view.admin_state, view.decided_by),
+        (State::Cordoned, Decider::Admin)
+    );
+    assert_eq!(view.reason.as_deref(), Some("new kernel"));
+    let drain = json!({"instance": "main/vm1", "reason": "new kernel", "deadline_s": 7200});
+    let told = scene.done("drain", drain).await;
+    assert!(
+        told.text
+            .contains("main/vm1 is draining: no session is there; sessions end at "),
+        "{}",
+        told.text
+    );
+    let left = scene
+        .view()
+        .deadline
+        .unwrap()
+        .duration_since(SystemTime::now())
+        .unwrap();
+    assert!((7100..=7200).contains(&left.as_secs()), "{left:?}");
+    let told = scene.done("drain", why).await;
+    assert_eq!(
+        told.text,
+        "main/vm1 is draining: no session is there; no session is ended"
+    );
+    assert_eq!(scene.view().deadline, None);
+    for expected in [
+        "main/vm1 takes people again",
+        "main/vm1 takes people already",
+    ] {
+        let told = scene.done("uncordon", json!({"instance": "vm1"})).await;
+        assert_eq!(told.text, expected);
+    }
+    assert_eq!(scene.view().admin_state, State::Ready);
+    let story = scene.story("").await;
+    let kinds: Vec<_> = story.iter().map(|event| event.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            EventKind::Cordon,
+            EventKind::Drain,
+            EventKind::Drain,
+            EventKind::Undrain
+        ]
+    );
+    assert_eq!(story[0].text, format!("{} cordons it: new kernel", me()));
+    assert_eq!(
+        (&*story[0].pool, story[0].instance.as_deref()),
+        ("main", Some("vm1"))
+    );
+}
+
+#[tokio::test]
+async fn an_instance_is_kept_by_the_pools_clock() {
+    let mut scene = Scene::start().await;
+    let told = scene
+        .done("keep", json!({"instance": "vm1", "until": "2h"}))
+        .await;
+    assert!(
+        told.text.starts_with("main/vm1 is kept until "),
+        "{}",
+        told.text
+    );
+    assert!(told.text.ends_with(" JST"), "{}", told.text);
+    let keep = scene.view().keep.unwrap();
+    assert_eq!(&*keep.by, me());
+    let told = scene
+        .done("keep", json!({"instance": "vm1", "until": "off"}))
+        .await;
+    assert_eq!(told.text, "main/vm1 is not kept any more");
+    assert_eq!(scene.view().keep, None);
+    for until in ["soon", "33d", ""] {
+        let (status, detail) = scene
+            .refused("keep", json!({"instance": "vm1", "until": until}))
+            .await;
+        assert_eq!(status, 400, "{detail}");
+        assert!(detail.contains("18:00"), "{detail}");
+    }
+    assert_eq!(scene.story("").await.len(), 2);
+    scene.shutdown.cancel();
+    (&mut scene.serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_is_ended_and_its_person_told_why() {
+    let scene = Scene::start().await;
+    let seat = scene.log_in("alice");
+    let session = seat.session();
+    let mut snapshots = scene.state.pool.subscribe();
+    let is_there = snapshots.wait_for(|snapshot| snapshot.session(session).is_some());
+    is_there.await.unwrap();
+    let ended = seat.ended();
+    tokio::spawn(async move {
+        ended.cancelled().await;
+        drop(seat);
+    });
+    let order = json!({"session": session, "reason": "the machine is on fire"});
+    let told = scene.done("evict", order.clone()).await;
+    assert_eq!(
+        told.text,
+        format!("session {session} of alice on main/vm1 has ended")
+    );
+    let (status, detail) = scene.refused("evict", order).await;
+    assert_eq!(status, 404);
+    assert!(detail.contains("`poolgate sessions`"), "{detail}");
+    let story = scene.story("").await;
+    assert_eq!(story.len(), 1);
+    let text = format!(
+        "{} ends the ssh session {session} of alice: the machine is on fire",
+        me()
+    );
+    assert_eq!((story[0].kind, &*story[0].text), (EventKind::Evict, &*text));
+}
+
+#[tokio::test]
+async fn what_is_no_order_is_refused_and_changes_nothing() {
+    let scene = Scene::start().await;
+    let long = "x".repeat(501);
+    for (path, body, status) in [
+        ("cordon", json!({"instance": "vm1"}), 422),
+        ("cordon", json!({"instance": "vm1", "reason": " "}), 400),
+        ("cordon", json!({"instance": "vm1", "reason": long}), 400),
+        (
+            "cordon",
+            json!({"instance": "vm1", "reason": "\u{1b}[2J"}),
+            400,
+        ),
+        (
+            "cordon",
+            json!({"instance": "vm1", "reason": "x", "why": "y"}),
+            422,
+        ),
+        ("cordon", json!({"instance": "vm9", "reason": "x"}), 404),
+        (
+            "drain",
+            json!({"instance": "vm1", "reason": "x", "deadline_s": 3_000_000}),
+            400,
+        ),
+        ("evict", json!({"session": "vm1", "reason": "x"}), 422),
+        ("scale", json!({"pool": "gpu", "machines": 1}), 404),
+        ("scale", json!({"pool": "main", "machines": 10_001}), 400),
+        (
+            "scale",
+            json!({"pool": "main", "machines": 1, "hold_s": 1}),
+            400,
+        ),
+        ("scale", json!({"pool": "main", "machines": 1}), 409),
+    ] {
+        let (found, detail) = scene.refused(path, body.clone()).await;
+        assert_eq!(found, status, "{path} {body}: {detail}");
+    }
+    let (_, detail) = scene
+        .refused("cordon", json!({"instance": "vm9", "reason": "x"}))
+        .await;
+    assert!(detail.contains("there is main/vm1;"), "{detail}");
+    assert_eq!(scene.view().admin_state, State::Ready);
+    assert!(scene.story("").await.is_empty());
+    // Over TCP nobody gives orders.
+    let order = "POST /api/v1/cordon";
+    assert_eq!(scene.ask(order, "Host: localhost\r\n").await.0, 404);
+    let stream = UnixStream::connect(&scene.socket).await.unwrap();
+    let request = "GET /api/v1/cordon HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n";
+    let (status, body) = exchange(stream, request).await;
+    assert!(
+        status == 405 && body.contains("use POST"),
+        "{status} {body}"
+    );
+}
+
+#[tokio::test]
+async fn a_wish_for_machines_reaches_who_resizes() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    let scene = Scene::start_with(move |state| {
+        state.ask_scale = Arc::new(move |wish| {
+            seen.lock().unwrap().push(wish);
+            let answer = ScaleAnswer {
+                steps: vec!["grow by 2".to_owned()],
+                notes: Vec::new(),
+            };
+            Box::pin(std::future::ready(Ok(answer)))
+        });
+    })
+    .await;
+    let order = json!({"pool": "main", "machines": 3, "is_dry_run": true});
+    let (status, told) = scene.order("scale", order).await;
+    assert_eq!(
+        (status, &told["steps"][0]),
+        (200, &"grow by 2".into()),
+        "{told}"
+    );
+    let asked = asked.lock().unwrap();
+    assert_eq!(
+        (
+            asked[0].machines,
+            asked[0].hold.as_secs(),
+            asked[0].is_dry_run
+        ),
+        (3, 3600, true)
+    );
+    assert_eq!(asked[0].by, me());
+    drop(asked);
+    assert_eq!(scene.get("/api/v1/cost").await, (200, json!([])));
+}
+
+#[tokio::test]
+async fn the_story_is_followed_and_ends_with_the_gate() {
+    let scene = Scene::start().await;
+    let events = scene.state.events.clone();
+    events.tell("main", None, EventKind::Grow, "one".to_owned());
+    assert_eq!(scene.story("?after=0&wait_s=30").await.len(), 1);
+    // Of a run that is over: answered at once.
+    assert!(scene.story("?after=7&wait_s=30").await.is_empty());
+    let follow = scene.story("?after=1&wait_s=30&pool=main");
+    let tell = async {
+        tokio::task::yield_now().await;
+        events.tell("gpu", None, EventKind::Grow, "of another pool".to_owned());
+        events.tell("main", None, EventKind::Up, "two".to_owned());
+    };
+    let (found, ()) = tokio::join!(follow, tell);
+    assert_eq!(
+        (found.len(), &*found[0].text, found[0].number),
+        (1, "two", 3)
+    );
+    let follow = scene.story("?after=3&wait_s=30");
+    let end = async {
+        tokio::task::yield_now().await;
+        scene.shutdown.cancel();
+    };
+    let (found, ()) = tokio::join!(follow, end);
+    assert!(found.is_empty());
+}

@@ -1,0 +1,291 @@
+//! What operators decide about instances and sessions: cordon, uncordon, drain, evict, keep. Each is told as an event, with
+//! who decided and why.
+//!
+//! Nothing is ended here at a drain's deadline: the decision says when, and whoever looks after the pool's size acts on it.
+
+use std::time::{Duration, SystemTime};
+
+use axum::http::StatusCode;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+use super::{AdminState, named};
+use crate::pool::keep::{parse_until, show_until};
+use crate::pool::{AdminState as State, Decision, InstanceId, InstanceView, Keep, SessionId};
+use crate::telemetry::events::EventKind;
+
+/// People read it in a terminal.
+const REASON_BYTES_MAX: usize = 500;
+const DEADLINE_MAX_S: u64 = 31 * 24 * 3600;
+const KEEP_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+/// An order is answered when the next question will see it done; how long that is waited for.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Nobody new is sent to an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CordonOrder {
+    /// `NAME` or `POOL/NAME`, here and below.
+    pub instance: String,
+    pub reason: String,
+}
+
+/// People are sent there again, whoever had decided otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UncordonOrder {
+    pub instance: String,
+}
+
+/// Nobody new, people there are told, and it is done when they have left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainOrder {
+    pub instance: String,
+    pub reason: String,
+    /// Seconds from now until the sessions that are left are ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u64>,
+}
+
+/// A session ends; its person is told why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvictOrder {
+    pub session: SessionId,
+    pub reason: String,
+}
+
+/// The policy leaves an instance alone until then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeepOrder {
+    pub instance: String,
+    /// `18:00` by the pool's clock, `2h` from now, or `off`.
+    pub until: String,
+}
+
+/// What was done, to which instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub pool: String,
+    pub instance: String,
+    /// In words.
+    pub text: String,
+}
+
+/// An order, of whom.
+pub(super) struct Desk<'a> {
+    pub state: &'a AdminState,
+    pub by: String,
+}
+
+impl Desk<'_> {
+    pub async fn cordon(&self, order: CordonOrder) -> Result<Done, Problem> {
+        let reason = checked(&order.reason)?;
+        let view = self.find(&order.instance)?;
+        let decision = Decision::by_admin(State::Cordoned, reason);
+        self.decide(&view, decision).await?;
+        let text = format!("{} cordons it: {reason}", self.by);
+        self.tell(&view, EventKind::Cordon, text);
+        Ok(done(
+            &view,
+            &format!("is cordoned: nobody new is sent there; {}", going_on(&view)),
+        ))
+    }
+
+    pub async fn uncordon(&self, order: UncordonOrder) -> Result<Done, Problem> {
+        let view = self.find(&order.instance)?;
+        if view.admin_state == State::Ready {
+            return Ok(done(&view, "takes people already"));
+        }
+        self.decide(&view, Decision::none()).await?;
+        let text = format!("{} sends people there again", self.by);
+        self.tell(&view, EventKind::Undrain, text);
+        Ok(done(&view, "takes people again"))
+    }
+
+    pub async fn drain(&self, order: DrainOrder) -> Result<Done, Problem> {
+        let reason = checked(&order.reason)?;
+        if order.deadline_s.is_some_and(|after| after > DEADLINE_MAX_S) {
+            let detail = format!(
+                "deadline_s is more than 31 days away: write up to {DEADLINE_MAX_S} seconds"
+            );
+            return Err(bad(detail));
+        }
+        let view = self.find(&order.instance)?;
+        let now = SystemTime::now();
+        let deadline = order
+            .deadline_s
+            .map(|after| now + Duration::from_secs(after));
+        let mut decision = Decision::by_admin(State::Draining, reason);
+        decision.deadline = deadline;
+        self.decide(&view, decision).await?;
+        let ends = deadline.map(|at| format!("sessions end at {}", self.show(&view, at, now)));
+        let ends = ends.unwrap_or_else(|| "no session is ended".to_owned());
+        let text = format!("{} drains it: {reason}; {ends}", self.by);
+        self.tell(&view, EventKind::Drain, text);
+        Ok(done(
+            &view,
+            &format!("is draining: {}; {ends}", going_on(&view)),
+        ))
+    }
+
+    pub async fn evict(&self, order: EvictOrder) -> Result<Done, Problem> {
+        let reason = checked(&order.reason)?;
+        let session = order.session;
+        let unknown = || Problem {
+            status: StatusCode::NOT_FOUND,
+            detail: format!("there is no session {session}: `poolgate sessions` lists them"),
+        };
+        let snapshot = self.state.pool.snapshot();
+        let view = snapshot.session(session).ok_or_else(unknown)?;
+        let user = view.user.as_deref().unwrap_or("nobody known");
+        if !self.state.pool.evict_because(session, reason) {
+            return Err(unknown());
+        }
+        let (pool, instance) = (&*view.pool, &*view.instance);
+        let text = format!(
+            "{} ends the {} session {session} of {user}: {reason}",
+            self.by, view.protocol
+        );
+        let events = &self.state.events;
+        events.tell(pool, Some(instance), EventKind::Evict, text);
+        let mut snapshots = self.state.pool.subscribe();
+        let gone = snapshots.wait_for(|snapshot| snapshot.session(session).is_none());
+        let is_gone = tokio::time::timeout(SETTLE, gone).await.is_ok();
+        let word = if is_gone {
+            "has ended"
+        } else {
+            "is told to end"
+        };
+        Ok(Done {
+            pool: pool.to_owned(),
+            instance: instance.to_owned(),
+            text: format!("session {session} of {user} on {pool}/{instance} {word}"),
+        })
+    }
+
+    pub async fn keep(&self, order: KeepOrder) -> Result<Done, Problem> {
+        let view = self.find(&order.instance)?;
+        let now = SystemTime::now();
+        let keep = match order.until.trim() {
+            "off" => None,
+            text => {
+                let until = parse_until(text, now, &self.zone(&view.pool));
+                let until = until.map_err(|fault| bad(format!("{fault}, or off")))?;
+                if until.duration_since(now).is_ok_and(|long| long > KEEP_MAX) {
+                    return Err(bad(format!(
+                        "{text:?} is more than 31 days away: write such as 18:00, 2h or off"
+                    )));
+                }
+                let by = self.by.as_str().into();
+                Some(Keep { by, until })
+            }
+        };
+        let (pool, id) = (&self.state.pool, id_of(&view));
+        if !pool.keep(&id, keep.clone()) {
+            return Err(named::unknown(&order.instance, &pool.snapshot().instances));
+        }
+        self.settle(&view, |view| view.keep == keep).await;
+        let words = match &keep {
+            Some(keep) => format!("kept until {}", self.show(&view, keep.until, now)),
+            None => "not kept any more".to_owned(),
+        };
+        self.tell(&view, EventKind::Keep, format!("{words}, says {}", self.by));
+        Ok(done(&view, &format!("is {words}")))
+    }
+
+    fn find(&self, asked: &str) -> Result<InstanceView, Problem> {
+        let snapshot = self.state.pool.snapshot();
+        let id = named::find(asked, &snapshot.instances)?;
+        let view = snapshot.instance(&id.pool, &id.name).cloned();
+        view.ok_or_else(|| named::unknown(asked, &snapshot.instances))
+    }
+
+    async fn decide(&self, view: &InstanceView, decision: Decision) -> Result<(), Problem> {
+        let (pool, id) = (&self.state.pool, id_of(view));
+        if !pool.decide(&id, decision.clone()) {
+            return Err(named::unknown(&view.name, &pool.snapshot().instances));
+        }
+        self.settle(view, |view| {
+            let reason = view.reason.as_deref().unwrap_or_default();
+            let is_dated = view.deadline == decision.deadline;
+            view.admin_state == decision.state && is_dated && *reason == *decision.reason
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Waits until snapshots show it, so that whoever asks next sees what was ordered.
+    async fn settle(&self, view: &InstanceView, is_done: impl Fn(&InstanceView) -> bool) {
+        let mut snapshots = self.state.pool.subscribe();
+        let shown = snapshots.wait_for(|snapshot| {
+            let view = snapshot.instance(&view.pool, &view.name);
+            view.is_none_or(&is_done)
+        });
+        // A pool that changes all the time publishes rarely; the order is carried out all the same.
+        drop(tokio::time::timeout(SETTLE, shown).await);
+    }
+
+    fn tell(&self, view: &InstanceView, kind: EventKind, text: String) {
+        let events = &self.state.events;
+        events.tell(&view.pool, Some(&view.name), kind, text);
+    }
+
+    fn show(&self, view: &InstanceView, at: SystemTime, now: SystemTime) -> String {
+        show_until(at, now, &self.zone(&view.pool))
+    }
+
+    fn zone(&self, pool: &str) -> TimeZone {
+        let zone = self.state.zones.get(pool).cloned();
+        zone.unwrap_or(TimeZone::UTC)
+    }
+}
+
+/// A line without control characters: it is shown in terminals.
+fn checked(reason: &str) -> Result<&str, Problem> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
+        return Err(bad(format!(
+            "reason is empty or longer than {REASON_BYTES_MAX} bytes: write a line that people understand"
+        )));
+    }
+    if reason.chars().any(char::is_control) {
+        return Err(bad(
+            "reason holds control characters: write one line of text".to_owned(),
+        ));
+    }
+    Ok(reason)
+}
+
+fn bad(detail: String) -> Problem {
+    Problem {
+        status: StatusCode::BAD_REQUEST,
+        detail,
+    }
+}
+
+fn going_on(view: &InstanceView) -> String {
+    match view.sessions {
+        0 => "no session is there".to_owned(),
+        1 => "1 session goes on".to_owned(),
+        sessions => format!("{sessions} sessions go on"),
+    }
+}
+
+fn done(view: &InstanceView, text: &str) -> Done {
+    Done {
+        pool: view.pool.to_string(),
+        instance: view.name.to_string(),
+        text: format!("{}/{} {text}", view.pool, view.name),
+    }
+}
+
+fn id_of(view: &InstanceView) -> InstanceId {
+    InstanceId {
+        pool: view.pool.clone(),
+        name: view.name.clone(),
+    }
+}
