@@ -1,7 +1,7 @@
 //! What operators decide at the command line, and what they and the people concerned then see.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -24,11 +24,13 @@ impl Scene {
         Self { world, gate, sshds }
     }
 
-    /// Somebody in a terminal, whose session ends with a line of input.
-    fn terminal(&self, person: &Person) -> Running {
+    /// Somebody in a terminal, what it shows in a file, until the program is told to end.
+    fn terminal(&self, person: &Person) -> (Running, impl Fn() -> String + use<>) {
         let mut ssh = self.gate.door(&self.world).ssh(person);
-        ssh.args(["-tt", &host(person), "read -r line"]);
-        Running::start_with_stdin(ssh.stdin(Stdio::piped()))
+        ssh.args(["-tt", &host(person), "echo begun; sleep 600"]);
+        let (running, shown) = self.start_logged(&mut ssh, "terminal");
+        wait_told("begun", &shown);
+        (running, shown)
     }
 
     /// The instance and the id of the only session.
@@ -47,12 +49,20 @@ impl Scene {
 
     /// A command that goes on, its output in a file.
     fn start(&self, words: &[&str]) -> (Running, impl Fn() -> String + use<>) {
-        let path = self.world.path(&format!("{}-output", words[0]));
-        let log = fs::File::create(&path).unwrap();
         let mut command = poolgate();
         command.args(words).arg("-c").arg(&self.gate.config);
-        let read = move || fs::read_to_string(&path).unwrap();
-        (Running::start_logged(&mut command, log), read)
+        self.start_logged(&mut command, words[0])
+    }
+
+    fn start_logged(
+        &self,
+        command: &mut Command,
+        name: &str,
+    ) -> (Running, impl Fn() -> String + use<>) {
+        let path = self.world.path(&format!("{name}-output"));
+        let log = fs::File::create(&path).unwrap();
+        let read = move || String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        (Running::start_logged(command, log), read)
     }
 
     fn refused(&self, words: &[&str]) -> String {
@@ -72,9 +82,9 @@ fn wait_told(what: &str, read: &impl Fn() -> String) {
 fn an_instance_is_emptied_and_nobody_is_cut_off() {
     let mut scene = Scene::new();
     let person = scene.world.person(1);
-    let mut held = scene.terminal(&person);
+    let (mut held, shown) = scene.terminal(&person);
     let (name, _) = scene.only_session();
-    let (mut following, story) = scene.start(&["events", "--follow"]);
+    let (following, story) = scene.start(&["events", "--follow"]);
     wait_told("WHAT AND WHY", &story);
     let drain = [
         "drain",
@@ -100,11 +110,12 @@ fn an_instance_is_emptied_and_nobody_is_cut_off() {
         .door(&scene.world)
         .run(&scene.world.person(2), "true")
         .ok();
+    scene.gate.wait_audit("login", 2);
     assert!(!scene.gate.audited_instances("person02").contains(&name));
     assert!(draining.is_running() && held.is_running());
-    held.feed(b"\n");
-    let held = held.finish(PATIENCE).ok();
-    assert!(held.stdout.contains("being taken out of service"), "{held}");
+    wait_told("being taken out of service", &shown);
+    held.signal(Signal::SIGTERM);
+    held.finish(PATIENCE);
     assert_eq!(draining.finish(PATIENCE).code(), Some(0), "{}", progress());
     assert!(
         progress().contains(&format!("main/{name}: no session is left")),
@@ -130,25 +141,27 @@ fn an_instance_is_emptied_and_nobody_is_cut_off() {
         (&audited[0]["kind"], &audited[0]["instance"]),
         (&"drain".into(), &name.as_str().into())
     );
-    // Whoever follows sees what the next run of the gate tells, whose numbers begin anew.
     let setup = GateSetup::over(&scene.sshds);
     scene.gate = scene.gate.replaced(&scene.world, setup);
-    scene
-        .gate
-        .cli(&["cordon", &name, "--reason", "after the restart"])
-        .ok();
-    wait_told("after the restart", &story);
+    follow_on(&scene, following, &story);
+    scene.gate.stop();
+}
+
+/// Whoever follows sees what the next run of the gate tells, whose numbers begin anew.
+fn follow_on(scene: &Scene, mut following: Running, story: &impl Fn() -> String) {
+    let order = ["cordon", "vm1", "--reason", "after the restart"];
+    scene.gate.cli(&order).ok();
+    wait_told("after the restart", story);
     assert!(following.is_running());
     following.signal(Signal::SIGINT);
     assert_eq!(following.finish(PATIENCE).code(), Some(0), "{}", story());
     assert_eq!(story().matches("new kernel").count(), 1, "{}", story());
-    scene.gate.stop();
 }
 
 #[test]
 fn a_session_is_ended_and_its_person_reads_why() {
     let scene = Scene::new();
-    let held = scene.terminal(&scene.world.person(1));
+    let (held, shown) = scene.terminal(&scene.world.person(1));
     let (name, id) = scene.only_session();
     let (undone, progress) = scene.start(&["drain", &name, "--reason", "a mistake", "--wait"]);
     wait_told("1 session left", &progress);
@@ -167,10 +180,7 @@ fn a_session_is_ended_and_its_person_reads_why() {
     assert_eq!(told.text(), text);
     let held = held.finish(PATIENCE);
     assert_eq!(held.code(), Some(255), "{held}");
-    assert!(
-        held.stderr.contains("this session is ended: a fire drill"),
-        "{held}"
-    );
+    wait_told("this session is ended: a fire drill", &shown);
     scene.gate.wait_sessions(0);
     let again = scene.refused(&["evict", &id, "--reason", "again"]);
     assert!(again.contains("`poolgate sessions` lists them"), "{again}");

@@ -266,7 +266,7 @@ async fn a_wish_for_machines_reaches_who_resizes() {
         (200, &"grow by 2".into()),
         "{told}"
     );
-    let asked = asked.lock().unwrap();
+    let asked = std::mem::take(&mut *asked.lock().unwrap());
     assert_eq!(
         (
             asked[0].machines,
@@ -276,7 +276,6 @@ async fn a_wish_for_machines_reaches_who_resizes() {
         (3, 3600, true)
     );
     assert_eq!(asked[0].by, me());
-    drop(asked);
     assert_eq!(scene.get("/api/v1/cost").await, (200, json!([])));
 }
 
