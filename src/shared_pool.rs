@@ -4,6 +4,7 @@
 //! held: choosing the least-loaded instance and taking a seat on it are one step, so simultaneous logins spread exactly.
 
 mod board;
+mod drains;
 mod lines;
 mod mailbox;
 
@@ -22,9 +23,9 @@ pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
 use crate::pool::idle::Idle;
 use crate::pool::{
-    AdminState, Decision, Health, HubPerson, Instance, InstanceId, Keep, LoginRequest, Measured,
-    Now, Placement, PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal,
-    SessionId, Snapshot,
+    Health, HubPerson, Instance, InstanceId, Keep, LoginRequest, Measured, Now, Placement,
+    PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal, SessionId,
+    SessionView, Snapshot,
 };
 
 /// The least time between two snapshots: people do not see it, and a storm of logins shares one.
@@ -93,7 +94,11 @@ impl SharedPool {
     /// Makes the pool hold exactly these instances. One that is gone or has a new generation loses its sessions' seats
     /// (their `ended` fires) and its affinities. Entries of other pools, and pools not configured, are left out.
     pub fn sync_instances(&self, pool: &str, listing: Vec<Instance>) {
-        let lost = self.change(|state, now| state.sync_instances(pool, listing, now));
+        let lost = self.change(|state, now| {
+            let lost = state.sync_instances(pool, listing, now);
+            self.forget_drains(state);
+            lost
+        });
         for session in lost {
             self.evict(session);
         }
@@ -137,27 +142,6 @@ impl SharedPool {
         }
     }
 
-    /// Whether people are sent to an instance from here on; those on one that is drained are told. False if there is no
-    /// such instance, or if the policy would overrule a person's decision or has decided so already.
-    pub fn decide(&self, id: &InstanceId, decision: Decision) -> bool {
-        let draining = (decision.state == AdminState::Draining).then_some(decision.deadline);
-        let is_done = self.change(|pool, _| pool.decide(id, decision));
-        if let (true, Some(deadline)) = (is_done, draining) {
-            let name = id.name.to_string();
-            let text = format!(
-                "instance {name} is being taken out of service; log out when you can, your next login goes to another one"
-            );
-            let left = deadline.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-            self.announce(&Audience::Instance(name), &text, left);
-        }
-        is_done
-    }
-
-    /// The policy lets people on again, where it had closed the instance. False if it had not.
-    pub fn reopen(&self, id: &InstanceId) -> bool {
-        self.change(|pool, _| pool.reopen(id))
-    }
-
     /// Nobody gets in from here on, not even who was there: to be asked right before a machine is removed. False if it is
     /// not drained by the policy, or if somebody is there; nothing is changed then.
     pub fn seal(&self, id: &InstanceId) -> bool {
@@ -172,6 +156,19 @@ impl SharedPool {
     /// Until when somebody wants an instance to stay. False if there is no such instance.
     pub fn keep(&self, id: &InstanceId, keep: Option<Keep>) -> bool {
         self.change(|pool, _| pool.keep(id, keep))
+    }
+
+    /// Changes until when an instance is to stay, by what stands; returns what stands then. `None` if there is no such
+    /// instance.
+    pub fn change_keep(
+        &self,
+        id: &InstanceId,
+        change: impl FnOnce(Option<&Keep>) -> Option<Keep>,
+    ) -> Option<Option<Keep>> {
+        self.change(|pool, _| {
+            let keep = change(pool.kept(id));
+            pool.keep(id, keep.clone()).then_some(keep)
+        })
     }
 
     /// Where people without an instance of theirs go from here on.
@@ -196,18 +193,20 @@ impl SharedPool {
     pub fn announce(&self, audience: &Audience, text: &str, deadline: Option<Duration>) -> usize {
         let text: Arc<str> = text.into();
         self.shared.board.post(audience, &text, deadline);
-        let at = deadline.and_then(|after| jiff::Timestamp::now().checked_add(after).ok());
-        let line: Arc<str> = match at {
-            None => text,
-            Some(at) => format!("{text} ({})", at.strftime("until %Y-%m-%d %H:%M UTC")).into(),
-        };
-        let snapshot = self.snapshot();
-        let sessions = snapshot.sessions.iter().filter(|session| match audience {
+        let at = deadline.and_then(|after| SystemTime::now().checked_add(after));
+        let line = drains::with_deadline(&text, at);
+        self.post_to(&line, |session| match audience {
             Audience::Everybody => true,
             Audience::Session(id) => session.id == *id,
             Audience::User(user) => session.user.as_deref() == Some(user),
             Audience::Instance(name) => *session.instance == **name,
-        });
+        })
+    }
+
+    /// Has a line shown in these sessions' terminals; to how many it was given.
+    fn post_to(&self, line: &Arc<str>, is_meant: impl Fn(&SessionView) -> bool) -> usize {
+        let snapshot = self.snapshot();
+        let sessions = snapshot.sessions.iter().filter(|session| is_meant(session));
         let reach = |id: SessionId| {
             let switch = self.shared.switches.get(&id)?.clone();
             switch.mailbox.post(line.clone());

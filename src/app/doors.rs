@@ -39,7 +39,7 @@ impl App {
             &config.pools,
             &config.state_dir,
             parts.pool.clone(),
-            parts.audit.clone(),
+            (parts.audit.clone(), parts.events.clone()),
             parts.metrics.clone(),
             self.shutdown.clone(),
         )?;

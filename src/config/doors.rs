@@ -11,7 +11,9 @@ use super::raw::Section;
 use super::ssh_auth::ssh_auth;
 use super::units::{duration, duration_or_off, size};
 use super::validate::seconds;
-use super::values::{listen_address, number, path, path_or_off, text, threads_or_auto, word};
+use super::values::{
+    boolean, listen_address, number, path, path_or_off, text, threads_or_auto, word,
+};
 use super::{AccessLogConfig, AccessLogFormat, HttpsConfig, PoolHosts, SshConfig};
 
 const HOUR: u64 = 3600;
@@ -105,6 +107,7 @@ pub(super) fn ssh(
     let bound = || duration_or_off(seconds(1)..=seconds(30 * 24 * HOUR));
     let idle_timeout = section.get_or("idle_timeout", None, bound());
     let session_limit = section.get_or("session_limit", None, bound());
+    let gate_commands = section.get_or("gate_commands", true, boolean);
     let auth = ssh_auth(section.section("auth"));
     section.finish();
     let user_ca = user_ca.ok_or(Faulty)?;
@@ -132,6 +135,7 @@ pub(super) fn ssh(
         keepalive_max,
         idle_timeout,
         session_limit,
+        gate_commands,
         auth,
     }))
 }

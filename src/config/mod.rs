@@ -39,7 +39,7 @@ pub use faults::{Fault, Faults, Place};
 pub use load::{LoadConfig, LoadSource};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
 pub use scaling::{ExceptionConfig, PhaseConfig, ReservationConfig, ReservedAt, ScalingConfig};
-pub use units::{parse_duration, show_size};
+pub use units::{parse_duration, show_duration, show_size};
 
 /// Where the configuration is looked for when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/poolgate/poolgate.toml";
@@ -136,6 +136,8 @@ pub struct SshConfig {
     /// How long a session may show and take no data, and how long it may last; `None`: for ever.
     pub idle_timeout: Option<Duration>,
     pub session_limit: Option<Duration>,
+    /// Whether `ssh HOST poolgate keep 2h` is answered by the gate.
+    pub gate_commands: bool,
     pub auth: SshAuthConfig,
 }
 

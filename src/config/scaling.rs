@@ -37,6 +37,8 @@ pub struct ScalingConfig {
     /// How long before that they are told once more.
     pub evict_notice: Duration,
     pub evict_text: String,
+    /// How long people may have an instance kept; `None`: they may not.
+    pub keep_max: Option<Duration>,
     /// Of a machine's hour.
     pub price: f64,
     pub spot_price: f64,
@@ -99,6 +101,7 @@ impl Default for ScalingConfig {
             evict_after: None,
             evict_notice: seconds(900),
             evict_text: EVICT_TEXT.to_owned(),
+            keep_max: Some(seconds(12 * 3600)),
             price: 0.0,
             spot_price: 0.0,
             time_zone: TimeZone::UTC,
@@ -178,6 +181,11 @@ pub(super) fn scaling(mut section: Section<'_>) -> ScalingConfig {
             duration(seconds(0)..=hours(24)),
         ),
         evict_text: section.get_or("evict_text", base.evict_text, notice_text),
+        keep_max: section.get_or(
+            "keep_max",
+            base.keep_max,
+            duration_or_off(seconds(60)..=hours(30 * 24)),
+        ),
         price: section.get_or("price", base.price, price),
         spot_price: section.get_or("spot_price", base.spot_price, price),
         time_zone: section.get_or("time_zone", base.time_zone, time_zone),

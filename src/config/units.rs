@@ -85,7 +85,7 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
 }
 
 /// As config writes it: `"2h 30m"`.
-pub(super) fn show_duration(length: Duration) -> String {
+pub fn show_duration(length: Duration) -> String {
     let mut rest = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let mut parts = Vec::new();
     for (unit, unit_ms) in [

@@ -75,6 +75,7 @@ fn ssh(folder: &Folder, listen: SocketAddr) -> SshConfig {
         keepalive: Duration::from_secs(30),
         idle_timeout: None,
         session_limit: None,
+        gate_commands: true,
         keepalive_max: 3,
         auth: SshAuthConfig {
             // One file for every name: whoever holds the key may try the pool as anybody.

@@ -46,7 +46,7 @@ impl Front {
         let standing = self.pool.notices(Reader {
             session: visit.map(|visit| visit.session()),
             user: pin.user.as_deref(),
-            instance: &pin.instance.name,
+            instance: &pin.instance,
         });
         if standing.iter().all(|notice| seen.contains(&notice.id)) {
             return None;

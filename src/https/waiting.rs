@@ -115,7 +115,8 @@ impl Front {
             None => Stand::CROWDED,
         };
         let is_get = ask.kind.may_move();
-        let mut response = page_of(words, &stand, &call.path_and_query, is_get);
+        let told = self.waiting.tell(&ask.pool, &stand, &snapshot, words);
+        let mut response = page_of(words, &told, &call.path_and_query, is_get);
         if let Some(id) = ticket.filter(|_| ask.ticket.is_none()) {
             let value = URL_SAFE_NO_PAD.encode(id.0);
             let line = format!("{TICKET}={value}; Path=/; Secure; HttpOnly; SameSite=Lax");
@@ -179,8 +180,7 @@ fn may_pass(refusal: &Refusal) -> bool {
     )
 }
 
-fn page_of(words: &Words, stand: &Stand, next: &str, is_get: bool) -> Response<Body> {
-    let told = Told::of(stand, words);
+fn page_of(words: &Words, told: &Told, next: &str, is_get: bool) -> Response<Body> {
     let mut steps = String::new();
     for (at, step) in (0_i8..).zip(words.steps) {
         let mark = match at.cmp(&told.step) {

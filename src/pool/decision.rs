@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::instance::AdminState;
 use super::snapshot::rfc3339;
+use super::{InstanceId, Pool};
 
 /// Whose decision an instance's admin state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,13 @@ impl Decision {
                 deadline: None,
             },
         }
+    }
+}
+
+impl Pool {
+    /// What was decided about an instance; `None` if there is no such instance.
+    pub fn decision(&self, id: &InstanceId) -> Option<&Decision> {
+        Some(&self.rosters.get(&id.pool)?.member(&id.name)?.decision)
     }
 }
 

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, ZonedDateTime};
 
 use super::decision::Keep;
+use super::{InstanceId, Pool};
 
 /// Nothing anybody means is longer; more of it is not shown either.
 const TEXT_MAX: usize = 40;
@@ -23,6 +24,13 @@ pub enum KeepFault {
     Nothing(String),
     #[error("{0:?} is further away than time is counted; write such as 18:00 or 2h")]
     TooFar(String),
+}
+
+impl Pool {
+    /// Until when somebody wants an instance to stay, be it past or not.
+    pub fn kept(&self, id: &InstanceId) -> Option<&Keep> {
+        self.rosters.get(&id.pool)?.member(&id.name)?.keep.as_ref()
+    }
 }
 
 /// `18:00` is that time of today, or of tomorrow where it has passed; `2h`, `90m` or `1h 30m` counts from now.

@@ -31,7 +31,7 @@ pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
 pub use login_name::{LoginName, LoginNameError};
 pub use machine::{Machine, MachinePhase, Observed};
 pub use measured::Measured;
-pub use outlook::{Outlook, Wake};
+pub use outlook::{Outlook, Progress, Wake, WakeStage};
 pub use placement::{LoginRequest, Placement, PlacementPolicy, PlacementReason, Refusal};
 pub use queue::{Queue, QueueFull, Waiter};
 pub use servers::HubPerson;

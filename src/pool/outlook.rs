@@ -1,13 +1,15 @@
 //! What somebody who waits may hope for: how far the pool's instances are, read from a snapshot, and how long it took the
 //! last times.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::instance::{AdminState, Health, Protocol};
 use super::snapshot::{InstanceView, Snapshot};
 
 /// Longer than this is an outage, of which the next wake tells nothing.
 const WAKE_MAX: Duration = Duration::from_secs(30 * 60);
+/// Characters of what stands in the way: a line that people read.
+const TROUBLE_MAX: usize = 300;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outlook {
@@ -17,6 +19,8 @@ pub struct Outlook {
     pub free: usize,
     /// A machine runs, and its hub does not answer yet.
     pub is_hub_starting: bool,
+    /// A machine is listed whose service does not answer, not yet or not any more.
+    pub is_silent: bool,
     /// The next probe may open an instance.
     pub is_likely: bool,
 }
@@ -33,6 +37,7 @@ impl Outlook {
             };
             // Whose sshd answers runs, whatever its hub does.
             let has_booted = by == Protocol::Jupyter && view.services.ssh == Health::Up;
+            outlook.is_silent |= !matches!(service, None | Some(Health::Up));
             match service {
                 Some(Health::Up) => {
                     outlook.is_open = true;
@@ -53,6 +58,63 @@ impl Outlook {
             }
         }
         outlook
+    }
+}
+
+/// How far the machine is that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeStage {
+    /// There is none, and none was asked for yet.
+    Asleep,
+    /// There are some, all of them closed to new people, and none was asked for yet.
+    Closed,
+    /// It was asked for, or boots.
+    Booting,
+    /// It runs, and its services start.
+    Starting,
+}
+
+/// What comes for those who wait in a pool that is resized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub stage: WakeStage,
+    /// Seconds until people are taken: 0 where it takes longer than expected, `None` where nothing is known.
+    pub left_s: Option<u64>,
+    /// Why none comes, or not soon; without control characters.
+    pub trouble: Option<String>,
+}
+
+impl Progress {
+    /// `None` where the pool is not resized: nothing is done for who waits there. `usual_s` is how long it took the last
+    /// times, for want of anything better.
+    pub fn of(
+        snapshot: &Snapshot,
+        pool: &str,
+        (outlook, usual_s): (&Outlook, Option<u64>),
+        now: SystemTime,
+    ) -> Option<Self> {
+        let view = snapshot.pool(pool)?;
+        let prospect = view.prospect.as_ref()?;
+        let stage = match prospect.coming {
+            // A machine that fell silent long ago starts nothing.
+            0 if outlook.is_likely => WakeStage::Starting,
+            0 if view.instances == 0 => WakeStage::Asleep,
+            0 => WakeStage::Closed,
+            _ if outlook.is_silent => WakeStage::Starting,
+            _ => WakeStage::Booting,
+        };
+        let left = prospect
+            .ready_at
+            .map(|at| at.duration_since(now).unwrap_or_default().as_secs());
+        let trouble = prospect.trouble.as_ref().map(|trouble| {
+            let clean = trouble.chars().filter(|c| !c.is_control());
+            clean.take(TROUBLE_MAX).collect()
+        });
+        Some(Self {
+            stage,
+            left_s: left.or(usual_s),
+            trouble,
+        })
     }
 }
 
@@ -91,10 +153,15 @@ impl Wake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{InstanceId, Now, PlacementPolicy, Pool, PoolRules};
-    use std::time::SystemTime;
+    use crate::pool::{InstanceId, Now, PlacementPolicy, Pool, PoolRules, Prospect};
+
+    type Change<'a> = dyn FnOnce(&mut Pool, &dyn Fn(&str) -> InstanceId, Now) + 'a;
 
     fn outlook(state: impl FnOnce(&mut Pool, &dyn Fn(&str) -> InstanceId, Now)) -> Outlook {
+        Outlook::of(&snapshot(Box::new(state)), "main", Protocol::Jupyter)
+    }
+
+    fn snapshot(state: Box<Change<'_>>) -> Snapshot {
         let now = Now {
             instant: Instant::now(),
             wall: SystemTime::now(),
@@ -122,7 +189,68 @@ mod tests {
         };
         pool.sync_instances("main", vec![instance("a"), instance("b")], now);
         state(&mut pool, &id, now);
-        Outlook::of(&pool.snapshot(), "main", Protocol::Jupyter)
+        pool.snapshot()
+    }
+
+    /// Of somebody who comes by ssh, with 70 s as the usual time.
+    fn progress(prospect: Option<Prospect>, state: Box<Change<'_>>) -> Option<Progress> {
+        let snapshot = snapshot(Box::new(move |pool, id, now| {
+            state(pool, id, now);
+            pool.foretell("main", prospect);
+        }));
+        let outlook = Outlook::of(&snapshot, "main", Protocol::Ssh);
+        Progress::of(
+            &snapshot,
+            "main",
+            (&outlook, Some(70)),
+            SystemTime::UNIX_EPOCH,
+        )
+    }
+
+    #[test]
+    fn how_far_a_woken_machine_is_can_be_told() {
+        let coming = |coming| Prospect {
+            coming,
+            ..Prospect::default()
+        };
+        let empty = || -> Box<Change<'_>> {
+            Box::new(|pool, _, now| drop(pool.sync_instances("main", Vec::new(), now)))
+        };
+        let down = || -> Box<Change<'_>> {
+            Box::new(|pool, id, now| {
+                for name in ["a", "b"] {
+                    pool.observe(&id(name), Protocol::Ssh, Health::Down, now);
+                }
+            })
+        };
+        assert_eq!(progress(None, empty()), None, "nobody resizes it");
+        for (count, state, stage) in [
+            (0, empty(), WakeStage::Asleep),
+            (1, empty(), WakeStage::Booting),
+            (
+                1,
+                Box::new(|_: &mut Pool, _: &dyn Fn(&str) -> InstanceId, _| ()),
+                WakeStage::Starting,
+            ),
+            (
+                0,
+                Box::new(|_: &mut Pool, _: &dyn Fn(&str) -> InstanceId, _| ()),
+                WakeStage::Starting,
+            ),
+            (1, down(), WakeStage::Starting),
+            (0, down(), WakeStage::Closed),
+        ] {
+            let found = progress(Some(coming(count)), state).unwrap();
+            assert_eq!((found.stage, found.left_s), (stage, Some(70)));
+        }
+        let far = Prospect {
+            ready_at: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(95)),
+            trouble: Some("boots\x1b[2J fail".into()),
+            ..coming(1)
+        };
+        let found = progress(Some(far), empty()).unwrap();
+        assert_eq!(found.left_s, Some(95));
+        assert_eq!(found.trouble.as_deref(), Some("boots[2J fail"));
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! Where notices stand for people who look at pages and see no terminal: until a deadline, or for a few minutes.
+//! Where notices stand for people who look at pages and see no terminal: until a deadline, for a few minutes, or for as
+//! long as their instance drains.
 //!
-//! Who has seen which is the reader's business. Bounded: a new notice takes the place of the oldest.
+//! Who has seen which is the reader's business. Bounded: a new notice takes the place of the oldest, and of a drain there is
+//! one an instance.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Audience;
-use crate::pool::SessionId;
+use crate::pool::{InstanceId, SessionId};
 
 const NOTICES_MAX: usize = 16;
 /// A notice without a deadline is for those who are there.
@@ -21,8 +23,6 @@ pub struct Standing {
     pub id: u64,
     pub text: Arc<str>,
     pub deadline: Option<SystemTime>,
-    audience: Audience,
-    ends: Instant,
 }
 
 /// Who looks.
@@ -31,35 +31,82 @@ pub struct Reader<'a> {
     pub session: Option<SessionId>,
     /// As proved.
     pub user: Option<&'a str>,
-    pub instance: &'a str,
+    pub instance: &'a InstanceId,
 }
 
 #[derive(Default)]
 pub(super) struct Board {
-    notices: Mutex<VecDeque<Standing>>,
+    posted: Mutex<Posted>,
     /// What every page asks first.
     is_used: AtomicBool,
 }
 
+#[derive(Default)]
+struct Posted {
+    notices: VecDeque<Notice>,
+    drains: BTreeMap<InstanceId, Standing>,
+    last_id: u64,
+}
+
+struct Notice {
+    standing: Standing,
+    audience: Audience,
+    ends: Instant,
+}
+
 impl Board {
     pub fn post(&self, audience: &Audience, text: &Arc<str>, deadline: Option<Duration>) {
-        let (now, wall) = (Instant::now(), SystemTime::now());
-        let mut notices = self.lock();
-        notices.retain(|notice| notice.ends > now);
-        if notices.len() == NOTICES_MAX {
-            notices.pop_front();
+        let now = Instant::now();
+        let mut posted = self.lock();
+        posted.forget(now);
+        if posted.notices.len() == NOTICES_MAX {
+            posted.notices.pop_front();
         }
-        let age = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let id = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        let last = notices.back().map_or(0, |notice| notice.id);
-        notices.push_back(Standing {
-            id: id.max(last.saturating_add(1)),
-            text: text.clone(),
-            deadline: deadline.and_then(|after| wall.checked_add(after)),
+        let at = deadline.and_then(|after| SystemTime::now().checked_add(after));
+        let notice = Notice {
+            standing: posted.stand(text, at),
             audience: audience.clone(),
             ends: now + deadline.unwrap_or(WITHOUT_DEADLINE),
-        });
+        };
+        posted.notices.push_back(notice);
         self.is_used.store(true, Ordering::Relaxed);
+    }
+
+    /// For all who are on this instance or come there. False if the very same stands there already.
+    pub fn post_drain(
+        &self,
+        id: &InstanceId,
+        text: &Arc<str>,
+        deadline: Option<SystemTime>,
+    ) -> bool {
+        let mut posted = self.lock();
+        let before = posted.drains.get(id);
+        if before.is_some_and(|notice| notice.text == *text && notice.deadline == deadline) {
+            return false;
+        }
+        let standing = posted.stand(text, deadline);
+        posted.drains.insert(id.clone(), standing);
+        self.is_used.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// False if none stood there.
+    pub fn take_back_drain(&self, id: &InstanceId) -> bool {
+        self.is_used() && self.lock().drains.remove(id).is_some()
+    }
+
+    pub fn drain(&self, id: &InstanceId) -> Option<Standing> {
+        match self.is_used() {
+            true => self.lock().drains.get(id).cloned(),
+            false => None,
+        }
+    }
+
+    /// Of all drains, those stay that still go on.
+    pub fn keep_drains(&self, goes_on: impl Fn(&InstanceId) -> bool) {
+        if self.is_used() {
+            self.lock().drains.retain(|id, _| goes_on(id));
+        }
     }
 
     /// What stands there for this reader, the oldest first.
@@ -67,17 +114,22 @@ impl Board {
         if !self.is_used() {
             return Vec::new();
         }
-        let now = Instant::now();
-        let mut notices = self.lock();
-        notices.retain(|notice| notice.ends > now);
-        self.is_used.store(!notices.is_empty(), Ordering::Relaxed);
-        let theirs = notices.iter().filter(|notice| match &notice.audience {
+        let mut posted = self.lock();
+        posted.forget(Instant::now());
+        let is_used = !posted.notices.is_empty() || !posted.drains.is_empty();
+        self.is_used.store(is_used, Ordering::Relaxed);
+        let is_theirs = |notice: &&Notice| match &notice.audience {
             Audience::Everybody => true,
             Audience::Session(id) => reader.session == Some(*id),
             Audience::User(user) => reader.user == Some(user.as_str()),
-            Audience::Instance(name) => reader.instance == name.as_str(),
-        });
-        theirs.cloned().collect()
+            Audience::Instance(name) => *reader.instance.name == **name,
+        };
+        let notices = posted.notices.iter().filter(is_theirs);
+        let notices = notices.map(|notice| &notice.standing);
+        let theirs = notices.chain(posted.drains.get(reader.instance));
+        let mut theirs: Vec<Standing> = theirs.cloned().collect();
+        theirs.sort_by_key(|notice| notice.id);
+        theirs
     }
 
     /// False as long as certainly nothing stands there.
@@ -85,8 +137,25 @@ impl Board {
         self.is_used.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Standing>> {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Posted> {
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Posted {
+    fn stand(&mut self, text: &Arc<str>, deadline: Option<SystemTime>) -> Standing {
+        let age = SystemTime::now().duration_since(UNIX_EPOCH);
+        let id = u64::try_from(age.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+        self.last_id = id.max(self.last_id.saturating_add(1));
+        Standing {
+            id: self.last_id,
+            text: text.clone(),
+            deadline,
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.notices.retain(|notice| notice.ends > now);
     }
 }
 
@@ -94,11 +163,20 @@ impl Board {
 mod tests {
     use super::*;
 
-    const ALICE: Reader<'static> = Reader {
-        session: None,
-        user: Some("alice"),
-        instance: "vm1",
-    };
+    fn id(name: &str) -> InstanceId {
+        InstanceId {
+            pool: "main".into(),
+            name: name.into(),
+        }
+    }
+
+    fn alice(instance: &InstanceId) -> Reader<'_> {
+        Reader {
+            session: None,
+            user: Some("alice"),
+            instance,
+        }
+    }
 
     fn texts(board: &Board, reader: Reader<'_>) -> Vec<String> {
         let standing = board.standing(reader).into_iter();
@@ -108,22 +186,57 @@ mod tests {
     #[test]
     fn notices_stand_for_whom_they_are_and_until_their_deadline() {
         let board = Board::default();
+        let (vm1, vm2) = (id("vm1"), id("vm2"));
         assert!(!board.is_used());
         let hour = Some(Duration::from_secs(3600));
         board.post(&Audience::Everybody, &"all".into(), hour);
         board.post(&Audience::User("bob".into()), &"bob".into(), hour);
         board.post(&Audience::Instance("vm1".into()), &"vm1".into(), None);
         board.post(&Audience::Everybody, &"past".into(), Some(Duration::ZERO));
-        assert_eq!(texts(&board, ALICE), ["all", "vm1"]);
+        assert_eq!(texts(&board, alice(&vm1)), ["all", "vm1"]);
         let bob = Reader {
             user: Some("bob"),
-            instance: "vm2",
-            ..ALICE
+            ..alice(&vm2)
         };
         assert_eq!(texts(&board, bob), ["all", "bob"]);
-        let all = board.standing(ALICE);
+        let all = board.standing(alice(&vm1));
         assert!(all[0].id < all[1].id);
         assert!(all[0].deadline.is_some() && all[1].deadline.is_none());
+    }
+
+    #[test]
+    fn a_drain_stands_for_as_long_as_it_goes_on_and_pushes_no_notice_out() {
+        let board = Board::default();
+        let (vm1, vm2) = (id("vm1"), id("vm2"));
+        assert!(!board.take_back_drain(&vm1));
+        assert!(board.post_drain(&vm1, &"drains".into(), None));
+        assert!(!board.post_drain(&vm1, &"drains".into(), None), "the same");
+        let first = board.standing(alice(&vm1));
+        for number in 0..40 {
+            board.post(&Audience::Everybody, &number.to_string().into(), None);
+        }
+        assert_eq!(board.standing(alice(&vm1)).len(), NOTICES_MAX + 1);
+        assert!(
+            texts(&board, alice(&vm2))
+                .iter()
+                .all(|text| text != "drains")
+        );
+        let other_pool = InstanceId {
+            pool: "gpu".into(),
+            ..vm1.clone()
+        };
+        assert!(board.drain(&other_pool).is_none());
+        let later = Some(SystemTime::now());
+        assert!(
+            board.post_drain(&vm1, &"drains".into(), later),
+            "it is pressed for time"
+        );
+        assert!(board.drain(&vm1).unwrap().id > first[0].id);
+        assert!(board.take_back_drain(&vm1));
+        assert_eq!(board.standing(alice(&vm1)).len(), NOTICES_MAX);
+        assert!(board.post_drain(&vm2, &"drains".into(), None));
+        board.keep_drains(|id| *id != vm2);
+        assert!(board.drain(&vm2).is_none());
     }
 
     #[test]
@@ -132,7 +245,7 @@ mod tests {
         for number in 0..40 {
             board.post(&Audience::Everybody, &number.to_string().into(), None);
         }
-        let texts = texts(&board, ALICE);
+        let texts = texts(&board, alice(&id("vm1")));
         assert_eq!(texts.len(), NOTICES_MAX);
         assert_eq!(texts.last().unwrap(), "39");
     }

@@ -45,6 +45,7 @@ impl Stand {
             is_open: true,
             free: 0,
             is_hub_starting: false,
+            is_silent: false,
             is_likely: false,
         },
         left_s: None,

@@ -7,6 +7,7 @@
 
 mod notices;
 mod observer;
+mod own;
 mod requests;
 mod reserve;
 mod table;
@@ -16,6 +17,7 @@ mod tests;
 use std::time::Instant;
 
 pub use observer::{Observer, Program};
+pub use own::{OwnPrograms, Said};
 
 use self::requests::REFUSALS_MAX;
 use self::table::{CHANNELS_MAX, Channel, Key, NoEntry, Table};
@@ -104,6 +106,7 @@ pub struct Channels {
     tally: Tally,
     policy: Policy,
     observer: Option<Box<dyn Observer>>,
+    own: Option<Box<dyn OwnPrograms>>,
     /// The client has renounced further sessions.
     is_last_session: bool,
     answers: Answers,
@@ -142,6 +145,11 @@ impl Channels {
             observer,
             ..Self::default()
         }
+    }
+
+    /// With programs that the gate answers itself.
+    pub fn with_own(self, own: Option<Box<dyn OwnPrograms>>) -> Self {
+        Self { own, ..self }
     }
 
     /// Whether data from this side have to be shown to [`Channels::take`]; while not, they may pass without it.

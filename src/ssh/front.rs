@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 use tokio::net::TcpStream;
 
 use super::channels::Channels;
+use super::commands::Commands;
 use super::gatekeeper::Gatekeeper;
 use super::host_identity::{HostCertificateError, HostIdentity, Prover};
 use super::leg::{self, LINGER, Leg};
@@ -29,6 +30,7 @@ use crate::net::shutdown::Shutdown;
 use crate::pool::Protocol;
 use crate::shared_pool::{Seat, SharedPool};
 use crate::telemetry::audit::{AuditEvent, AuditLog};
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
 pub struct SshFront {
@@ -39,6 +41,8 @@ pub struct SshFront {
     keepalive: Keepalive,
     tolls: Arc<Tolls>,
     bounds: Bounds,
+    /// `None` where people have none.
+    commands: Option<Arc<Commands>>,
     recorders: Recorders,
     audit: AuditLog,
     metrics: Metrics,
@@ -55,10 +59,14 @@ impl SshFront {
         pools: &BTreeMap<String, PoolConfig>,
         state_dir: &Path,
         pool: SharedPool,
-        audit: AuditLog,
+        (audit, events): (AuditLog, Events),
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> anyhow::Result<Arc<Self>> {
+        let commands = config.gate_commands.then(|| {
+            let (pool, metrics) = (pool.clone(), metrics.clone());
+            Commands::new(pools, pool, events, metrics)
+        });
         let identity = HostIdentity::load(config, SystemTime::now())?;
         let gatekeeper = Gatekeeper::build(config, pools, state_dir, pool, &metrics)?;
         Ok(Arc::new(Self {
@@ -74,6 +82,7 @@ impl SshFront {
                 idle: config.idle_timeout,
                 session: config.session_limit,
             },
+            commands,
             recorders: Recorders::start(pools, &metrics)?,
             audit,
             metrics,
@@ -206,7 +215,9 @@ impl SshFront {
         let cause = match policy {
             Ok(policy) => {
                 let observer = recorder.as_ref().map(SessionRecorder::observer);
-                let channels = Channels::new(policy, observer);
+                let commands = self.commands.as_ref();
+                let own = commands.and_then(|commands| commands.of_session(&id, &grant));
+                let channels = Channels::new(policy, observer).with_own(own);
                 let terms = Terms {
                     prover: Some(prover),
                     client_env: self.gatekeeper.client_env(&id.pool, peer.ip()),

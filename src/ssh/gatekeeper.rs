@@ -2,7 +2,7 @@
 //!
 //! Made once from the config. Deliberately absent: the steps of a login (`login`) and the life of a connection (`front`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub(super) struct Gatekeeper {
     instance_keys: InstanceKeys,
     /// What each pool's instances are told of people's addresses.
     client_addresses: BTreeMap<String, ClientAddressConfig>,
+    /// Pools whose instances run hubs.
+    with_hubs: BTreeSet<String>,
 }
 
 impl Gatekeeper {
@@ -88,7 +90,17 @@ impl Gatekeeper {
                 .iter()
                 .map(|(name, pool)| (name.clone(), pool.client_address.clone()))
                 .collect(),
+            with_hubs: pools
+                .iter()
+                .filter(|(_, pool)| pool.jupyter_port.is_some())
+                .map(|(name, _)| name.clone())
+                .collect(),
         })
+    }
+
+    /// People have another way to this pool, by browser.
+    pub fn has_web(&self, pool: &str) -> bool {
+        self.with_hubs.contains(pool)
     }
 
     /// What is said on a connection to an instance before anything else: whose it is, where the pool asks for that.

@@ -13,6 +13,7 @@ mod placing;
 mod relayed;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -10,6 +10,7 @@ pub mod policy;
 pub mod wire;
 
 mod client_env;
+mod commands;
 mod entropy;
 pub mod errand;
 mod gatekeeper;

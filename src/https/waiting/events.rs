@@ -111,7 +111,8 @@ impl Watch {
                 .front
                 .waiting
                 .watch(&self.pool, &self.waiter, &snapshot)?;
-            let told = Told::of(&stand, self.words);
+            let waiting = &self.front.waiting;
+            let told = waiting.tell(&self.pool, &stand, &snapshot, self.words);
             self.is_over = stand.is_ready();
             if self.told.as_ref().is_none_or(|(before, _)| *before != told) {
                 let event = render(&told, stand.is_ready())?;

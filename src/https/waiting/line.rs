@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -10,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::https::pages::words::Words;
 use crate::https::route::Ask;
 use crate::net::source::Source;
-use crate::pool::{Outlook, Protocol, Snapshot, Waiter};
+use crate::pool::{Outlook, Progress, Protocol, Snapshot, Waiter, WakeStage};
 use crate::shared_pool::{SharedPool, Stand};
 use crate::telemetry::metrics::Metrics;
 
@@ -117,6 +118,19 @@ impl Waiting {
         Outlook::of(snapshot, pool, Protocol::Jupyter)
     }
 
+    /// What somebody who stands there is told.
+    pub fn tell(
+        &self,
+        pool: &str,
+        stand: &Stand,
+        snapshot: &Snapshot,
+        words: &'static Words,
+    ) -> Told {
+        let seen = (&stand.outlook, stand.left_s);
+        let progress = Progress::of(snapshot, pool, seen, SystemTime::now());
+        Told::of(stand, progress.as_ref(), words)
+    }
+
     /// Leave to be held; `None` where so many are that this one is shown the page.
     pub fn hold(&self) -> Option<OwnedSemaphorePermit> {
         self.held.clone().try_acquire_owned().ok()
@@ -141,14 +155,15 @@ impl Waiting {
 }
 
 impl Told {
-    pub fn of(stand: &Stand, words: &Words) -> Self {
+    /// `progress` is of a pool that is resized.
+    pub fn of(stand: &Stand, progress: Option<&Progress>, words: &Words) -> Self {
         let outlook = &stand.outlook;
         let (title, say, step) = match stand.ahead {
             _ if stand.is_ready() => (words.starting, words.ready_say.to_owned(), 2),
             _ if !outlook.is_open && outlook.is_hub_starting => {
                 (words.starting, words.hub_say.to_owned(), 1)
             }
-            _ if !outlook.is_open => (words.starting, words.starting_say.to_owned(), 0),
+            _ if !outlook.is_open => (words.starting, say_of_wake(progress, words).to_owned(), 0),
             None => (words.full, words.crowd_say.to_owned(), -1),
             Some(0) => (words.full, words.next_say.to_owned(), -1),
             Some(ahead) => {
@@ -156,13 +171,10 @@ impl Told {
                 (words.full, words.line_say.replace("{n}", &place), -1)
             }
         };
-        let more = match stand.left_s.filter(|_| step == 0 || step == 1) {
-            None => String::new(),
-            Some(0) => words.longer_more.to_owned(),
-            Some(left) => {
-                let coarse = left.div_ceil(LEFT_STEP_S).saturating_mul(LEFT_STEP_S);
-                words.left_more.replace("{n}", &coarse.to_string())
-            }
+        let more = match step {
+            0 | 1 => more_of_wake(stand, progress, words),
+            -1 => progress.map_or_else(String::new, |progress| more_of_full(progress, words)),
+            _ => String::new(),
         };
         Self {
             title,
@@ -171,6 +183,48 @@ impl Told {
             step,
         }
     }
+}
+
+fn say_of_wake(progress: Option<&Progress>, words: &Words) -> &'static str {
+    let Some(progress) = progress else {
+        return words.starting_say;
+    };
+    match progress.stage {
+        WakeStage::Asleep | WakeStage::Closed if progress.trouble.is_some() => words.trouble_say,
+        WakeStage::Asleep => words.asleep_say,
+        WakeStage::Closed => words.starting_say,
+        WakeStage::Booting => words.booting_say,
+        WakeStage::Starting => words.services_say,
+    }
+}
+
+/// What stands in the way is told as it is, in whichever language; else the time that is left.
+fn more_of_wake(stand: &Stand, progress: Option<&Progress>, words: &Words) -> String {
+    if let Some(trouble) = progress.and_then(|progress| progress.trouble.clone()) {
+        return trouble;
+    }
+    let left_s = progress.map_or(stand.left_s, |progress| progress.left_s);
+    match left_s {
+        None => String::new(),
+        Some(0) => words.longer_more.to_owned(),
+        Some(left) => words.left_more.replace("{n}", &coarse(left)),
+    }
+}
+
+/// Of a machine that comes while people wait for a seat on those there are.
+fn more_of_full(progress: &Progress, words: &Words) -> String {
+    match (progress.stage, progress.left_s, &progress.trouble) {
+        (WakeStage::Booting | WakeStage::Starting, Some(left @ 1..), _) => {
+            words.another_more.replace("{n}", &coarse(left))
+        }
+        (WakeStage::Booting | WakeStage::Starting, _, _) => words.booting_say.to_owned(),
+        (WakeStage::Asleep | WakeStage::Closed, _, trouble) => trouble.clone().unwrap_or_default(),
+    }
+}
+
+fn coarse(left_s: u64) -> String {
+    let coarse = left_s.div_ceil(LEFT_STEP_S).saturating_mul(LEFT_STEP_S);
+    coarse.to_string()
 }
 
 impl Drop for StreamGuard {
@@ -182,5 +236,73 @@ impl Drop for StreamGuard {
                 streams.remove(&self.source);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::https::pages::words::LANGUAGES;
+
+    const CLOSED: Stand = Stand {
+        ahead: Some(0),
+        outlook: Outlook {
+            is_open: false,
+            ..Stand::CROWDED.outlook
+        },
+        ..Stand::CROWDED
+    };
+
+    fn progress(stage: WakeStage, left_s: Option<u64>, trouble: Option<&str>) -> Progress {
+        Progress {
+            stage,
+            left_s,
+            trouble: trouble.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_wake_is_told_stage_by_stage_in_every_language() {
+        use WakeStage::{Asleep, Booting, Closed, Starting};
+        for words in &LANGUAGES {
+            let told = |progress: &Progress| Told::of(&CLOSED, Some(progress), words);
+            for (stage, say) in [
+                (Asleep, words.asleep_say),
+                (Closed, words.starting_say),
+                (Booting, words.booting_say),
+                (Starting, words.services_say),
+            ] {
+                let found = told(&progress(stage, Some(61), None));
+                assert_eq!((&*found.say, found.step), (say, 0));
+                assert_eq!(found.more, words.left_more.replace("{n}", "65"));
+            }
+            assert_eq!(
+                told(&progress(Booting, Some(0), None)).more,
+                words.longer_more
+            );
+            let failed = told(&progress(Asleep, Some(9), Some("boots fail")));
+            assert_eq!(
+                (&*failed.say, &*failed.more),
+                (words.trouble_say, "boots fail")
+            );
+            let nobody = Told::of(&CLOSED, None, words);
+            assert_eq!((&*nobody.say, &*nobody.more), (words.starting_say, ""));
+        }
+    }
+
+    #[test]
+    fn who_waits_before_a_full_pool_hears_of_another_machine() {
+        let [english, ..] = &LANGUAGES;
+        let full = Stand {
+            ahead: Some(2),
+            ..Stand::CROWDED
+        };
+        let more = |progress| Told::of(&full, Some(&progress), english).more;
+        let coming = more(progress(WakeStage::Booting, Some(31), None));
+        assert_eq!(coming, english.another_more.replace("{n}", "35"));
+        let failed = more(progress(WakeStage::Closed, None, Some("no quota")));
+        assert_eq!(failed, "no quota");
+        assert_eq!(more(progress(WakeStage::Closed, None, None)), "");
+        assert_eq!(Told::of(&full, None, english).more, "");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::table::{Channel, Key, Refused};
+use super::table::{Channel, Key, Owed, OwnAnswer};
 use super::{ChannelError, Channels, Passage, Program, Side, Tally, notices, unknown};
 use crate::ssh::policy::Refusal;
 use crate::ssh::wire::message::channel::{self, ChannelRequest, TerminalRequest, TerminalSize};
@@ -38,6 +38,19 @@ impl Channels {
         }
         if let Err(refusal) = self.policy.check_request(&request) {
             return self.refuse_request(key, &request, refusal, now);
+        }
+        if request.name == b"exec"
+            && channel.is_session
+            && !channel.has_program
+            && let Some(own) = &mut self.own
+            && let Some(said) = own.run(request.program()?)
+        {
+            let owed = Owed {
+                behind: channel.asked,
+                want_reply: request.want_reply,
+                answer: OwnAnswer::Program(said),
+            };
+            return self.owe(key, request.recipient, owed);
         }
         if request.want_reply {
             channel.asked = channel.asked.wrapping_add(1);
@@ -108,22 +121,32 @@ impl Channels {
             return Ok(Passage::Drop);
         };
         self.refusals.push(refusal.clone());
-        let refused = Refused {
-            behind: channel.asked,
-            is_program: matches!(request.name, b"shell" | b"exec" | b"subsystem"),
-            want_reply: request.want_reply,
-            text: refusal.text,
-        };
-        if !refused.is_program && !refused.want_reply {
+        let is_program = matches!(request.name, b"shell" | b"exec" | b"subsystem");
+        if !is_program && !request.want_reply {
             // Nobody waits for an answer: OpenSSH asks for its agent this way.
-            self.post_to(key, refused.text.into(), now);
+            self.post_to(key, refusal.text.into(), now);
             return Ok(Passage::Drop);
         }
-        if channel.refused.len() >= REFUSALS_MAX {
-            return Err(ChannelError::TooManyRefusals(request.recipient));
+        let owed = Owed {
+            behind: channel.asked,
+            want_reply: request.want_reply,
+            answer: match is_program {
+                true => OwnAnswer::RefusedProgram(refusal.text),
+                false => OwnAnswer::Failure,
+            },
+        };
+        self.owe(key, request.recipient, owed)
+    }
+
+    /// The request goes no further; its answer comes in its turn.
+    fn owe(&mut self, key: Key, recipient: u32, owed: Owed) -> Result<Passage, ChannelError> {
+        if let Some(channel) = self.table.get(key) {
+            if channel.owed.len() >= REFUSALS_MAX {
+                return Err(ChannelError::TooManyRefusals(recipient));
+            }
+            channel.owed.push_back(owed);
         }
-        channel.refused.push_back(refused);
-        self.answer_refused(key);
+        self.answer_owed(key);
         Ok(Passage::Drop)
     }
 
@@ -161,16 +184,16 @@ impl Channels {
                 observer.closed(id, now);
             }
         }
-        self.answer_refused(key);
+        self.answer_owed(key);
         Ok(Passage::Pass)
     }
 
-    /// Refuses what was asked of this channel and is not allowed, as soon as all that was asked before is answered.
-    fn answer_refused(&mut self, key: Key) {
+    /// Answers what the gate owes on this channel, as soon as all that was asked before is answered.
+    fn answer_owed(&mut self, key: Key) {
         while let Some(channel) = self.table.get(key)
-            && let Some(refused) = channel
-                .refused
-                .pop_front_if(|refused| refused.behind == channel.answered)
+            && let Some(owed) = channel
+                .owed
+                .pop_front_if(|owed| owed.behind == channel.answered)
         {
             let (Some(client), Some(instance)) =
                 (channel.id(Side::Client), channel.id(Side::Instance))
@@ -180,44 +203,47 @@ impl Channels {
             if channel.closed != [false; 2] {
                 return;
             }
-            if !refused.is_program {
-                self.answers
-                    .client
-                    .push(channel::bare(number::CHANNEL_FAILURE, client));
+            if matches!(owed.answer, OwnAnswer::Failure) {
+                let failure = channel::bare(number::CHANNEL_FAILURE, client);
+                self.answers.client.push(failure);
                 continue;
             }
             let before = Tally::of(channel);
             channel.is_cut = true;
-            channel.refused.clear();
+            channel.owed.clear();
             channel.notices.clear();
             self.tally.exchange(before, Tally::of(channel));
-            if refused.want_reply {
-                self.answers
-                    .client
-                    .push(channel::bare(number::CHANNEL_SUCCESS, client));
+            if owed.want_reply {
+                let success = channel::bare(number::CHANNEL_SUCCESS, client);
+                self.answers.client.push(success);
             }
-            self.say_farewell(key, client, &refused.text);
+            self.end_program(key, client, &owed.answer);
             self.answers
                 .instance
                 .push(channel::bare(number::CHANNEL_CLOSE, instance));
         }
     }
 
-    /// A program that was not allowed to run "says" why, and has ended.
-    fn say_farewell(&mut self, key: Key, client: u32, text: &str) {
+    /// A program of the gate's own says what it has to say, and has ended; one that was not allowed to run "says" why.
+    fn end_program(&mut self, key: Key, client: u32, answer: &OwnAnswer) {
         let Some(channel) = self.table.get(key) else {
             return;
         };
-        let line = notices::line(text);
+        let (text, status) = match answer {
+            OwnAnswer::Failure => return,
+            OwnAnswer::RefusedProgram(why) => (notices::line(why), REFUSED_STATUS),
+            OwnAnswer::Program(said) if channel.has_terminal => (said.for_terminal(), said.status),
+            OwnAnswer::Program(said) => (said.text.clone(), said.status),
+        };
         let to_client = &mut self.answers.client;
-        if channel.may_say(line.len()) {
-            let message = match channel.has_terminal {
-                true => channel::channel_data(client, line.as_bytes()),
-                false => channel::channel_error_data(client, line.as_bytes()),
+        if channel.may_say(text.len()) {
+            let message = match channel.has_terminal || status == 0 {
+                true => channel::channel_data(client, text.as_bytes()),
+                false => channel::channel_error_data(client, text.as_bytes()),
             };
             to_client.push(message);
         }
-        to_client.push(channel::exit_status(client, REFUSED_STATUS));
+        to_client.push(channel::exit_status(client, status));
         to_client.push(channel::bare(number::CHANNEL_EOF, client));
         to_client.push(channel::bare(number::CHANNEL_CLOSE, client));
     }

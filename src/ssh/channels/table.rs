@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::Side;
 use super::notices::Scanner;
+use super::own::Said;
 use super::reserve::Reserve;
 
 /// Open channels in one session: as many as OpenSSH's own table holds.
@@ -42,8 +43,8 @@ pub struct Channel {
     pub answered: u32,
     /// Which of them asked for the terminal.
     pub terminal_asked: Option<u32>,
-    /// What the gate refuses on this channel, behind so many answers.
-    pub refused: VecDeque<Refused>,
+    /// What the gate itself answers on this channel, behind so many answers.
+    pub owed: VecDeque<Owed>,
     /// What is to be said on this channel's terminal, as soon as it does not break into anything.
     pub notices: VecDeque<Arc<str>>,
     /// When the oldest of them came, and when the instance last showed something since.
@@ -52,14 +53,22 @@ pub struct Channel {
     pub scanner: Scanner,
 }
 
-/// A request the gate refuses, until its turn to be answered has come.
+/// A request the gate answers, until its turn to be answered has come.
 #[derive(Debug)]
-pub struct Refused {
+pub struct Owed {
     /// Behind so many answers of the instance.
     pub behind: u32,
-    pub is_program: bool,
     pub want_reply: bool,
-    pub text: String,
+    pub answer: OwnAnswer,
+}
+
+#[derive(Debug)]
+pub enum OwnAnswer {
+    /// CHANNEL_FAILURE.
+    Failure,
+    /// A program that is not allowed, with the reason.
+    RefusedProgram(String),
+    Program(Said),
 }
 
 impl Channel {
@@ -79,7 +88,7 @@ impl Channel {
             asked: 0,
             answered: 0,
             terminal_asked: None,
-            refused: VecDeque::new(),
+            owed: VecDeque::new(),
             notices: VecDeque::new(),
             noticed: None,
             shown: None,

@@ -1,5 +1,7 @@
 //! Channels as two scripted sides open, use and close them.
 
+mod own;
+
 use std::time::Duration;
 
 use proptest::prelude::*;

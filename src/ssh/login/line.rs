@@ -5,15 +5,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
 use super::super::leg::LegError;
+use super::words::{words, words_of_sleep};
 use super::{Login, LoginError};
 use crate::net::source::Source;
-use crate::pool::{LoginRequest, Protocol, Refusal, Snapshot, Waiter};
-use crate::shared_pool::{Seat, Stand};
+use crate::pool::{LoginRequest, Outlook, Progress, Protocol, Refusal, Snapshot, Waiter};
+use crate::shared_pool::Seat;
 
 /// Left of a login's time when waiting stops, so that the person still hears why.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -23,8 +24,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// The least time between two lines.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
-/// Seconds left are told so coarsely, for a line cannot be taken back.
-const LEFT_STEP_S: u64 = 30;
 /// Connections of one person that wait at once: an editor opens a few, and one ticket serves them all.
 const WAITING_PER_PERSON_MAX: usize = 8;
 
@@ -88,7 +87,7 @@ impl Login<'_> {
             return pool.place(request);
         }
         let snapshot = pool.snapshot();
-        let waiter = waiter(request);
+        let waiter = self.waiter(request);
         let is_behind = pool_of(request, &snapshot).is_some_and(|name| {
             let lines = pool.lines();
             lines.is_behind(&name, waiter.as_ref(), Protocol::Ssh, &snapshot)
@@ -133,8 +132,12 @@ impl Login<'_> {
                 return Err(refusal.into());
             }
         };
-        // Where nothing is up and nothing starts, there is no line to speak of: the login waits for as long as it may.
-        if !wait.is_long && (stand.outlook.is_open || stand.outlook.is_likely) {
+        let seen = (&stand.outlook, stand.left_s);
+        let progress = Progress::of(&snapshot, &wait.pool, seen, SystemTime::now());
+        // Where nothing is up, nothing starts and nobody resizes the pool, there is no line to speak of: the login waits
+        // for as long as it may.
+        let is_hopeful = stand.outlook.is_open || stand.outlook.is_likely || progress.is_some();
+        if !wait.is_long && is_hopeful {
             wait.is_long = true;
             self.deadline.leave(self.gatekeeper.queue_time + LAST_WORDS);
         }
@@ -142,7 +145,8 @@ impl Login<'_> {
         if left <= LAST_WORDS {
             return Err(refusal.into());
         }
-        self.tell_stand(wait, &stand).await?;
+        let words = words(&wait.pool, &stand, progress.as_ref());
+        self.tell_stand(wait, words).await?;
         self.look_again(changes, LOOK_INTERVAL.min(left.saturating_sub(LAST_WORDS)))
             .await
     }
@@ -165,8 +169,36 @@ impl Login<'_> {
         }
     }
 
+    /// Nobody stands in line by a name that is only claimed. One factor of several proves it, too: without this nobody
+    /// could wake a pool where the instance judges the second.
+    fn waiter(&self, request: &LoginRequest) -> Option<Waiter> {
+        let is_proved = request.proved || !self.verified.is_empty();
+        let user = request.user.as_deref().filter(|_| is_proved)?;
+        Some(Waiter::Person(user.into()))
+    }
+
+    /// What somebody does about a pool that their login does not wake.
+    pub(super) async fn tell_of_sleep(
+        &mut self,
+        request: &LoginRequest,
+        snapshot: &Snapshot,
+    ) -> Result<(), LoginError> {
+        let Some(pool) = pool_of(request, snapshot) else {
+            return Ok(());
+        };
+        let outlook = Outlook::of(snapshot, &pool, Protocol::Ssh);
+        match Progress::of(snapshot, &pool, (&outlook, None), SystemTime::now()) {
+            Some(progress) => {
+                let has_web = self.gatekeeper.has_web(&pool);
+                self.inform(&words_of_sleep(&pool, &progress, has_web))
+                    .await
+            }
+            None => Ok(()),
+        }
+    }
+
     fn begin_wait(&mut self, request: &LoginRequest, snapshot: &Snapshot) -> Option<Wait> {
-        let waiter = waiter(request)?;
+        let waiter = self.waiter(request)?;
         let Waiter::Person(user) = &waiter else {
             return None;
         };
@@ -187,8 +219,7 @@ impl Login<'_> {
         })
     }
 
-    async fn tell_stand(&mut self, wait: &mut Wait, stand: &Stand) -> Result<(), LoginError> {
-        let words = words(&wait.pool, stand);
+    async fn tell_stand(&mut self, wait: &mut Wait, words: String) -> Result<(), LoginError> {
         let is_new = wait
             .told
             .as_ref()
@@ -201,12 +232,6 @@ impl Login<'_> {
     }
 }
 
-/// Nobody stands in line by a name that is only claimed.
-fn waiter(request: &LoginRequest) -> Option<Waiter> {
-    let user = request.user.as_deref().filter(|_| request.proved)?;
-    Some(Waiter::Person(user.into()))
-}
-
 fn pool_of(request: &LoginRequest, snapshot: &Snapshot) -> Option<Arc<str>> {
     let is_meant = |name: &str, default: bool| match &request.pool {
         Some(wanted) => name == wanted,
@@ -217,57 +242,9 @@ fn pool_of(request: &LoginRequest, snapshot: &Snapshot) -> Option<Arc<str>> {
     Some(pool.name.clone())
 }
 
-fn words(pool: &str, stand: &Stand) -> String {
-    let place = match stand.ahead {
-        _ if !stand.outlook.is_open => {
-            let begin = format!("no instance of pool {pool} is up");
-            return match stand.left_s {
-                Some(left @ 1..) => {
-                    let coarse = left.div_ceil(LEFT_STEP_S).saturating_mul(LEFT_STEP_S);
-                    format!(
-                        "{begin}; waiting for one, which took about {coarse} s more the last times"
-                    )
-                }
-                Some(0) => {
-                    format!("{begin}; waiting for one, which takes longer than the last times")
-                }
-                None => format!("{begin}; waiting for one"),
-            };
-        }
-        None | Some(0) => "you are next in line".to_owned(),
-        Some(ahead) => format!("you are number {} in line", ahead.saturating_add(1)),
-    };
-    format!("every instance of pool {pool} is full; {place} and get in as soon as a seat is free")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::Outlook;
-
-    #[test]
-    fn the_place_and_the_wait_are_told_in_plain_words() {
-        let full = Stand::CROWDED;
-        let stand = |ahead| Stand {
-            ahead: Some(ahead),
-            ..full
-        };
-        let next = words("main", &stand(0));
-        assert!(next.contains("full; you are next in line"), "{next}");
-        assert!(words("main", &stand(4)).contains("you are number 5 in line"));
-        let closed = |left_s| Stand {
-            outlook: Outlook::default(),
-            left_s,
-            ..stand(3)
-        };
-        assert!(words("main", &closed(None)).ends_with("is up; waiting for one"));
-        assert!(words("main", &closed(Some(31))).contains("about 60 s"));
-        assert_eq!(
-            words("main", &closed(Some(59))),
-            words("main", &closed(Some(31)))
-        );
-        assert!(words("main", &closed(Some(0))).contains("longer than"));
-    }
 
     #[test]
     fn one_person_waits_by_a_few_connections_at_most() {

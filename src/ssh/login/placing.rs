@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::upstream::{self, OnBehalfOf, Upstream};
 use super::line::LAST_WORDS;
 use super::{Login, LoginError};
-use crate::pool::{Instance, LoginRequest, Protocol, Refusal};
+use crate::pool::{Decider, Instance, LoginRequest, Protocol, Refusal};
 use crate::shared_pool::Seat;
 
 /// Instances one login tries before it gives up.
@@ -24,7 +24,12 @@ impl Login<'_> {
             };
             let instance = seat.instance().clone();
             match upstream::dial(self.gatekeeper, &instance, self.on_behalf_of()).await {
-                Ok(leg) => return Ok(Upstream::new(leg, seat)),
+                Ok(leg) => {
+                    if proved {
+                        self.tell_of_drain(&instance).await?;
+                    }
+                    return Ok(Upstream::new(leg, seat));
+                }
                 Err(error) => {
                     if error.is_silence() {
                         self.gatekeeper.report_unreachable(&instance.id);
@@ -72,6 +77,23 @@ impl Login<'_> {
         .await
     }
 
+    /// Who comes back to their session on an instance that an operator drains has yet to hear of it. Of a drain by policy,
+    /// which cuts nobody off, no login need.
+    async fn tell_of_drain(&mut self, instance: &Instance) -> Result<(), LoginError> {
+        let pool = &self.gatekeeper.pool;
+        let Some(notice) = pool.drain_notice(&instance.id) else {
+            return Ok(());
+        };
+        let snapshot = pool.snapshot();
+        let view = snapshot.instance(&instance.id.pool, &instance.id.name);
+        let is_gentle =
+            view.is_none_or(|view| view.decided_by == Decider::Policy && notice.deadline.is_none());
+        match is_gentle {
+            true => Ok(()),
+            false => self.inform(&notice.line()).await,
+        }
+    }
+
     /// Reserves a seat; a person who has proved who they are stands in line for one.
     async fn seat(&mut self, request: &LoginRequest) -> Result<Seat, LoginError> {
         let mut changes = self.gatekeeper.pool.subscribe();
@@ -90,8 +112,14 @@ impl Login<'_> {
                 }
                 Err(refusal) => refusal,
             };
-            let may_wait = request.proved && request.exclude.is_empty();
+            let is_known = request.proved || !self.verified.is_empty();
+            let may_wait = is_known && request.exclude.is_empty();
             match refusal {
+                Refusal::NoneUp(_) if !is_known => {
+                    let snapshot = changes.borrow_and_update().clone();
+                    self.tell_of_sleep(&request, &snapshot).await?;
+                    return Err(refusal.into());
+                }
                 Refusal::InLine(_) if may_wait && self.deadline.left() > LAST_WORDS => {
                     self.look_again(&mut changes, patience).await?;
                 }

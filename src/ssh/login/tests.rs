@@ -25,6 +25,7 @@ use crate::ssh::wire::message::Writer;
 use crate::ssh::wire::transport::{ClientSettings, ServerSettings, Transport};
 use crate::ssh::wire::userauth::Secret;
 use crate::telemetry::audit::AuditLog;
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -150,12 +151,13 @@ async fn start_gate(keys: &Keys, pool: SharedPool) -> std::net::SocketAddr {
     let config = crate::config::parse(Path::new("test.toml"), &text, HashMap::new());
     let config = config.unwrap_or_else(|faults| panic!("{faults}"));
     let (shutdown, metrics) = (Shutdown::default(), Metrics::new());
+    let audit = AuditLog::open(None).unwrap();
     let front = SshFront::build(
         config.ssh.as_ref().unwrap(),
         &config.pools,
         &folder,
         pool,
-        AuditLog::open(None).unwrap(),
+        (audit.clone(), Events::new(audit)),
         metrics.clone(),
         shutdown.clone(),
     )
