@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use poolgate::config::{PolicyConfig, Programs};
 use poolgate::identity::Restrictions;
-use poolgate::ssh::channels::{Channels, Observer, Passage, Program, Side};
+use poolgate::ssh::channels::{Channels, Observer, OwnPrograms, Passage, Program, Said, Side};
 use poolgate::ssh::policy::Policy;
 use poolgate::ssh::wire::message::channel::{TerminalRequest, TerminalSize};
 use poolgate::ssh::wire::message::{GlobalRequest, number};
@@ -55,7 +55,7 @@ const RESTRICTED: usize = 3;
 /// What the gate may say of its own after one message: refusals that waited, and a farewell.
 const ANSWERS_MAX: usize = 8 * 1024;
 
-/// The first byte: the policy, and whether somebody watches. Then parts: the first byte of each is who speaks or what
+/// The first byte: the policy, whether somebody watches, and whether the gate has programs of its own. Then parts: the first byte of each is who speaks or what
 /// happens, the rest the message.
 pub fn run(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else {
@@ -63,8 +63,9 @@ pub fn run(data: &[u8]) {
     };
     let which = usize::from(mode & 3);
     let observer = (mode & 4 != 0).then(|| Box::new(Onlooker::default()) as Box<dyn Observer>);
+    let own = (mode & 8 != 0).then(|| Box::new(Own) as Box<dyn OwnPrograms>);
     let mut scene = Scene {
-        channels: Channels::new(POLICIES[which].clone(), observer),
+        channels: Channels::new(POLICIES[which].clone(), observer).with_own(own),
         which,
         now: *NOW,
         renounced: false,
@@ -94,6 +95,20 @@ pub fn run(data: &[u8]) {
     }
     scene.channels.speak_all(scene.now);
     scene.hear_answers(usize::MAX);
+}
+
+/// A program of the gate's own, which repeats its words.
+struct Own;
+
+impl OwnPrograms for Own {
+    fn run(&mut self, command: &[u8]) -> Option<Said> {
+        let words = command.strip_prefix(b"poolgate keep")?;
+        let text = String::from_utf8_lossy(words.get(..40).unwrap_or(words));
+        Some(match text.len() % 2 {
+            0 => Said::well(&text),
+            _ => Said::failed(&text),
+        })
+    }
 }
 
 /// A session channel of the client's, as windows go.

@@ -92,7 +92,13 @@ impl Board {
 
     /// False if none stood there.
     pub fn take_back_drain(&self, id: &InstanceId) -> bool {
-        self.is_used() && self.lock().drains.remove(id).is_some()
+        if !self.is_used() {
+            return false;
+        }
+        let mut posted = self.lock();
+        let stood = posted.drains.remove(id).is_some();
+        self.note_use(&posted);
+        stood
     }
 
     pub fn drain(&self, id: &InstanceId) -> Option<Standing> {
@@ -105,7 +111,9 @@ impl Board {
     /// Of all drains, those stay that still go on.
     pub fn keep_drains(&self, goes_on: impl Fn(&InstanceId) -> bool) {
         if self.is_used() {
-            self.lock().drains.retain(|id, _| goes_on(id));
+            let mut posted = self.lock();
+            posted.drains.retain(|id, _| goes_on(id));
+            self.note_use(&posted);
         }
     }
 
@@ -116,8 +124,7 @@ impl Board {
         }
         let mut posted = self.lock();
         posted.forget(Instant::now());
-        let is_used = !posted.notices.is_empty() || !posted.drains.is_empty();
-        self.is_used.store(is_used, Ordering::Relaxed);
+        self.note_use(&posted);
         let is_theirs = |notice: &&Notice| match &notice.audience {
             Audience::Everybody => true,
             Audience::Session(id) => reader.session == Some(*id),
@@ -135,6 +142,11 @@ impl Board {
     /// False as long as certainly nothing stands there.
     pub fn is_used(&self) -> bool {
         self.is_used.load(Ordering::Relaxed)
+    }
+
+    fn note_use(&self, posted: &Posted) {
+        let is_used = !posted.notices.is_empty() || !posted.drains.is_empty();
+        self.is_used.store(is_used, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Posted> {

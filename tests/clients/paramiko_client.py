@@ -4,6 +4,7 @@ ACT: command     SECRET is a private key's file; runs a command, prints its outp
      sftp        the same key; writes and reads 3 MB by SFTP
      pty         the same key; prints the size and kind of terminal a command sees
      forward     the same key; prints what the service at port SERVICE says through a channel
+     exec        the same key; runs the command SERVICE, prints its output, its errors and its exit status
      password    SECRET is a password
      interactive SECRET answers every prompt of keyboard-interactive rounds
 """
@@ -53,6 +54,12 @@ elif act == "pty":
 elif act == "forward":
     channel = transport.open_channel("direct-tcpip", ("127.0.0.1", int(service[0])), ("127.0.0.1", 1))
     print(channel.makefile().read().decode())
+elif act == "exec":
+    channel = transport.open_session()
+    channel.exec_command(service[0])
+    print(channel.makefile().read().decode().strip())
+    print(channel.makefile_stderr().read().decode().strip())
+    print("exit", channel.recv_exit_status())
 else:
     channel = transport.open_session()
     channel.exec_command("echo $POOLGATE_INSTANCE; whoami")

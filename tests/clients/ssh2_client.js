@@ -1,6 +1,7 @@
 // A login with ssh2, the client of many Node programs: ssh2_client.js ACT PORT USER KEY HOST_KEY_SHA256
 //
 // ACT: command     runs a command, prints its output
+//      exec        runs the command in the last argument, prints its output, its errors and its exit status
 //      pty         opens a shell in a terminal of 97 columns, prints the size it sees
 //      sftp        writes and reads 3 MB by SFTP
 //      forward     carries 1 MB through a direct-tcpip channel to a service beside the instance, and back
@@ -10,7 +11,7 @@ const { readFileSync } = require('fs');
 const net = require('net');
 const { Client } = require(`${__dirname}/../../.test/npm/node_modules/ssh2`);
 
-const [act, port, username, key, hostKey] = process.argv.slice(2);
+const [act, port, username, key, hostKey, line] = process.argv.slice(2);
 const client = new Client();
 
 function fail(error) {
@@ -33,6 +34,17 @@ const acts = {
   async command() {
     const stream = await answer((done) => client.exec('echo $POOLGATE_INSTANCE; whoami', done));
     console.log((await text(stream)).trim());
+  },
+
+  async exec() {
+    let ended;
+    // All of a short answer may come at once, and be over before anything that waits for the stream goes on.
+    const stream = await answer((done) => client.exec(line, (error, stream) => {
+      ended = stream && new Promise((resolve) => stream.on('exit', resolve));
+      done(error, stream);
+    }));
+    const [out, err] = await Promise.all([text(stream), text(stream.stderr)]);
+    console.log(`${out.trim()}\n${err.trim()}\nexit ${await ended}`);
   },
 
   async pty() {

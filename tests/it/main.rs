@@ -45,6 +45,7 @@ mod hub_people;
 mod hub_sharing;
 mod hub_three;
 mod instance_tls;
+mod keep;
 mod keys;
 mod limits;
 mod load;

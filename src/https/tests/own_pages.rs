@@ -93,7 +93,19 @@ async fn people_of_a_drained_instance_are_told() {
         .decide(&id, Decision::by_admin(AdminState::Draining, "a test"));
     let page = client.get("/hub/home", &[HTML, GO, WHOLE]).await;
     assert!(page.text().contains("is being taken out of service"));
+    assert!(page.text().contains("out of service: a test"));
     assert_eq!(client.get("/hub/home", &[HTML, GO]).await.text(), home);
+
+    // Taken back before another browser of hers sees it, which then sees nothing; and a new drain is a new notice.
+    gate.pool.decide(&id, Decision::none());
+    assert!(!gate.pool.has_notices());
+    let by_policy = Decision::by_policy(AdminState::Draining, "one machine too many");
+    gate.pool.decide(&id, by_policy);
+    let page = client.get("/hub/home", &[HTML, GO, WHOLE]).await;
+    assert!(page.text().contains("Nothing you run here ends"));
+    assert!(!page.text().contains("too many"));
+    assert_eq!(client.get("/hub/home", &[HTML, GO]).await.text(), home);
+    assert!(gate.pool.reopen(&id) && !gate.pool.has_notices());
 }
 
 async fn chosen(client: &mut Client, name: &str, from: (&str, &str)) -> u16 {

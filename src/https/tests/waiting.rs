@@ -1,12 +1,14 @@
 //! People without a seat: the page, the line, what watches it, and who is told that their machine is gone.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 
 use super::logins::log_in;
 use super::support::{Client, Gate, HTML, TestInstance};
-use crate::pool::{Health, InstanceView, Protocol};
+use crate::pool::{Health, InstanceView, Prospect, Protocol};
 
 const GO: (&str, &str) = ("sec-fetch-mode", "navigate");
 
@@ -169,6 +171,54 @@ async fn the_stream_tells_how_far_the_machine_is() {
     assert!(is_ready && told["step"] == 2);
     assert_eq!(client.get("/hub/login", &[HTML, GO]).await.text(), "vm1");
     assert!(gate.front.waiting.is_empty());
+}
+
+#[tokio::test]
+async fn a_pool_that_is_woken_tells_how_far_it_is() {
+    let one = small("vm1", 8).await;
+    let gate = Gate::start(&[&one]).await;
+    let foretell = async |coming, trouble: Option<&str>| {
+        let prospect = Prospect {
+            coming,
+            ready_at: (coming > 0).then(|| SystemTime::now() + Duration::from_secs(48)),
+            trouble: trouble.map(Into::into),
+        };
+        gate.pool.foretell("main", Some(prospect.clone()));
+        gate.published(|snapshot| snapshot.pools[0].prospect == Some(prospect.clone()))
+            .await;
+    };
+    gate.pool.sync_instances("main", Vec::new());
+    foretell(0, None).await;
+    let mut client = gate.h2().await;
+    let quiet = client.get("/hub/home", &[("sec-fetch-mode", "cors")]).await;
+    assert_eq!(quiet.status, 503);
+    assert!(gate.front.waiting.is_empty(), "an open page wakes nothing");
+    let page = client.get("/hub/login", &[HTML, GO]).await;
+    assert!(
+        page.text().contains("The pool is asleep."),
+        "{}",
+        page.text()
+    );
+    assert_eq!(gate.pool.lines().len("main"), 1);
+    let mut stream = watch(&mut client).await.into_body();
+    assert_eq!(event(&mut stream).await.1["step"], 0);
+    foretell(1, None).await;
+    let told = event(&mut stream).await.1;
+    assert_eq!(told["say"], "A machine is starting for you.");
+    assert_eq!(told["more"], "About 50 seconds left.");
+    foretell(0, Some("boots have <failed> 3 times")).await;
+    let told = event(&mut stream).await.1;
+    assert_eq!(told["more"], "boots have <failed> 3 times");
+    let page = client.get("/hub/login", &[HTML, GO]).await;
+    assert!(page.text().contains("boots have &lt;failed&gt; 3 times"));
+    foretell(1, None).await;
+    gate.pool.sync_instances("main", vec![one.instance.clone()]);
+    while event(&mut stream).await.1["say"] != "The machine runs. Its services are starting." {}
+    for protocol in [Protocol::Ssh, Protocol::Jupyter] {
+        gate.pool.observe(&one.instance.id, protocol, Health::Up);
+    }
+    while !event(&mut stream).await.0 {}
+    assert_eq!(client.get("/hub/login", &[HTML, GO]).await.text(), "vm1");
 }
 
 #[tokio::test]

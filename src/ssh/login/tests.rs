@@ -1,6 +1,7 @@
 //! Logins against a scripted instance, over loopback: what reaches it, and what a hostile client gets out of the gate.
 
 mod security_keys;
+mod wake;
 
 use std::collections::HashMap;
 use std::fs;
@@ -140,11 +141,20 @@ fn pool_with(port: u16) -> SharedPool {
 }
 
 async fn start_gate(keys: &Keys, pool: SharedPool) -> std::net::SocketAddr {
+    start_gate_with(keys, pool, ("", "")).await
+}
+
+/// With lines for `[ssh]` and `[ssh.auth]`.
+async fn start_gate_with(
+    keys: &Keys,
+    pool: SharedPool,
+    (ssh, auth): (&str, &str),
+) -> std::net::SocketAddr {
     let folder = keys.path("");
     let text = format!(
         "state_dir = \"{0}\"\n[ssh]\nlisten = [\"127.0.0.1:2022\"]\nhost_keys = [\"{0}/host\"]\n\
-         user_ca = \"{0}/ca\"\n[ssh.penalties]\nexempt = [\"127.0.0.0/8\"]\n[ssh.auth]\nauthorized_keys = [\"{0}/homes/%u/keys\"]\n\
-         password = \"instance\"\n[pools.main]\ndefault = true\n[pools.main.fleet]\n\
+         user_ca = \"{0}/ca\"\n{ssh}\n[ssh.penalties]\nexempt = [\"127.0.0.0/8\"]\n[ssh.auth]\nauthorized_keys = [\"{0}/homes/%u/keys\"]\n\
+         password = \"instance\"\n{auth}\n[pools.main]\ndefault = true\n[pools.main.fleet]\n\
          provider = \"static\"\ninstances = [{{ name = \"vm1\", address = \"127.0.0.1\" }}]\n",
         folder.to_str().unwrap().trim_end_matches('/')
     );
