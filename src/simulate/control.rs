@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use crate::pool::{
-    AdminState, Decision, Health, Instance, InstanceId, Keep, Machine, MachinePhase,
+    AdminState, Decider, Decision, Health, Instance, InstanceId, Keep, Machine, MachinePhase,
     PlacementPolicy, SessionId, Snapshot,
 };
 use crate::scaling::facts::{Remarks, views};
@@ -117,15 +117,31 @@ impl World<'_> {
 
     /// A machine that comes back to the listing is what had been decided about it.
     fn restore_decisions(&mut self) {
-        for (id, state) in &self.control.decided {
+        let snapshot = self.pool.snapshot();
+        let views = views(&snapshot, &self.pool_name);
+        let view = |id: &InstanceId| views.get(&*id.name).copied();
+        let is_decided =
+            |id: &InstanceId| view(id).is_some_and(|view| view.decided_by != Decider::Nobody);
+        for (id, state) in self
+            .control
+            .decided
+            .iter()
+            .filter(|(id, _)| !is_decided(id))
+        {
             self.pool
                 .decide(id, Decision::by_admin(*state, "an operator"));
         }
-        for id in &self.control.drained {
+        for id in self.control.drained.iter().filter(|id| !is_decided(id)) {
             let drained = Decision::by_policy(AdminState::Draining, "an earlier plan");
             self.pool.decide(id, drained);
         }
-        for (id, until) in &self.control.keep_until {
+        let is_kept = |id: &InstanceId| view(id).is_none_or(|view| view.keep.is_some());
+        for (id, until) in self
+            .control
+            .keep_until
+            .iter()
+            .filter(|(id, _)| !is_kept(id))
+        {
             let (by, until) = ("somebody".into(), *until);
             self.pool.keep(id, Some(Keep { by, until }));
         }

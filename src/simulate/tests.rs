@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use super::dice::Dice;
 use super::*;
 use crate::pool::{Now, PlacementPolicy};
 use crate::scaling::cost::{Prices, hours};
@@ -116,24 +117,30 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn under_steady_load_nothing_is_done() {
-    let visit = |number: u64| Visit {
-        user: format!("p{number}").into(),
-        start: Duration::from_secs(number * 20),
-        length: Duration::from_secs(86_400),
-        protocol: crate::pool::Protocol::Ssh,
-    };
-    let begins = std::time::SystemTime::UNIX_EPOCH;
-    let trace = Trace::new(begins, (0..30).map(visit).collect());
-    let outcome = run(&trace, &settings(&trace, 3), Mind::policy());
     let hour = Duration::from_secs(3600);
-    let restless = outcome
-        .story
-        .iter()
-        .filter(|(at, _)| *at > 2 * hour && *at < 23 * hour);
-    assert_eq!(
-        restless.collect::<Vec<_>>(),
-        Vec::<&(Duration, String)>::new()
-    );
+    for seed in 0..24 {
+        let mut dice = Dice::new(seed);
+        let apart_s = 1 + dice.below(60);
+        let visit = |number: u64| Visit {
+            user: format!("p{number}").into(),
+            start: Duration::from_secs(number * apart_s),
+            length: 24 * hour,
+            protocol: crate::pool::Protocol::Ssh,
+        };
+        let begins = std::time::SystemTime::UNIX_EPOCH;
+        let people = 1 + dice.below(60);
+        let trace = Trace::new(begins, (0..people).map(visit).collect());
+        let mut settings = settings(&trace, seed);
+        settings.capacity = 1 + u32::try_from(dice.below(8)).unwrap();
+        settings.policy.schedule.base.min = u32::try_from(dice.below(4)).unwrap();
+        let outcome = run(&trace, &settings, Mind::policy());
+        let restless = outcome
+            .story
+            .iter()
+            .filter(|(at, _)| *at > 2 * hour && *at < 23 * hour);
+        let restless: Vec<_> = restless.collect();
+        assert!(restless.is_empty(), "seed {seed}: {restless:?}");
+    }
 }
 
 #[test]
