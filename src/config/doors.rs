@@ -98,12 +98,7 @@ pub(super) fn ssh(
         duration(seconds(1)..=seconds(60)),
     );
     let (rekey_bytes, rekey_interval) = rekey(&mut section);
-    let keepalive = section.get_or(
-        "keepalive",
-        seconds(30),
-        duration(seconds(1)..=seconds(HOUR)),
-    );
-    let keepalive_max = section.get_or("keepalive_max", 4, number(1..=100));
+    let (keepalive, keepalive_max) = keepalive(&mut section);
     let bound = || duration_or_off(seconds(1)..=seconds(30 * 24 * HOUR));
     let idle_timeout = section.get_or("idle_timeout", None, bound());
     let session_limit = section.get_or("session_limit", None, bound());
@@ -138,6 +133,14 @@ pub(super) fn ssh(
         gate_commands,
         auth,
     }))
+}
+
+/// After how long a silent client is asked for a sign of life, and how often.
+fn keepalive(section: &mut Section<'_>) -> (Duration, u32) {
+    let hour = seconds(1)..=seconds(HOUR);
+    let interval = section.get_or("keepalive", seconds(30), duration(hour));
+    let max = section.get_or("keepalive_max", 4, number(1..=100));
+    (interval, max)
 }
 
 /// After how many bytes and after how long keys are renewed.

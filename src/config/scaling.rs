@@ -170,30 +170,13 @@ pub(super) fn scaling(mut section: Section<'_>) -> ScalingConfig {
             base.stale_after,
             duration(seconds(30)..=hours(1)),
         ),
-        evict_after: section.get_or(
-            "evict_after",
-            base.evict_after,
-            duration_or_off(seconds(1)..=hours(7 * 24)),
-        ),
-        evict_notice: section.get_or(
-            "evict_notice",
-            base.evict_notice,
-            duration(seconds(0)..=hours(24)),
-        ),
-        evict_text: section.get_or("evict_text", base.evict_text, notice_text),
-        keep_max: section.get_or(
-            "keep_max",
-            base.keep_max,
-            duration_or_off(seconds(60)..=hours(30 * 24)),
-        ),
         price: section.get_or("price", base.price, price),
         spot_price: section.get_or("spot_price", base.spot_price, price),
-        time_zone: section.get_or("time_zone", base.time_zone, time_zone),
-        phases: Vec::new(),
-        exceptions: Vec::new(),
-        reservations: Vec::new(),
+        time_zone: section.get_or("time_zone", base.time_zone.clone(), time_zone),
+        ..base
     };
     check_bounds(&section, config.min, config.max);
+    read_courtesies(&mut section, &mut config);
     let phases = section.sections("phases").unwrap_or_default();
     let phases = phases
         .into_iter()
@@ -208,6 +191,27 @@ pub(super) fn scaling(mut section: Section<'_>) -> ScalingConfig {
         .collect();
     section.finish();
     config
+}
+
+/// How people on machines that are to go are treated.
+fn read_courtesies(section: &mut Section<'_>, config: &mut ScalingConfig) {
+    let hours = |count: u64| seconds(count * 3600);
+    config.evict_after = section.get_or(
+        "evict_after",
+        config.evict_after,
+        duration_or_off(seconds(1)..=hours(7 * 24)),
+    );
+    config.evict_notice = section.get_or(
+        "evict_notice",
+        config.evict_notice,
+        duration(seconds(0)..=hours(24)),
+    );
+    config.evict_text = section.get_or("evict_text", config.evict_text.clone(), notice_text);
+    config.keep_max = section.get_or(
+        "keep_max",
+        config.keep_max,
+        duration_or_off(seconds(60)..=hours(30 * 24)),
+    );
 }
 
 fn check_bounds(section: &Section<'_>, min: u32, max: u32) {

@@ -193,17 +193,7 @@ impl CommandControl {
         came_to: Result<Op, FleetFault>,
     ) -> Result<Op, FleetFault> {
         let pool = &self.program.pool;
-        match &came_to {
-            Ok(op) => {
-                self.metrics.count_fleet_command(pool, command, "ok");
-                let machines: Vec<_> = op.machines.iter().map(|key| key.name.as_str()).collect();
-                tracing::info!(%pool, command, capacity = op.capacity, ?machines, "the fleet's program has taken a command");
-                self.published.expect_change();
-            }
-            Err(fault) => self
-                .metrics
-                .count_fleet_command(pool, command, fault.kind()),
-        }
+        self.published.tell(pool, command, &came_to, &self.metrics);
         came_to
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::control::Answer;
+use super::control::{Answer, Op};
 use super::fault::FleetFault;
 use crate::config::PoolConfig;
 use crate::pool::{Instance, Machine, Observed};
@@ -76,9 +76,28 @@ impl Default for Published {
 }
 
 impl Published {
-    /// A command was accepted: the fleet looks different soon.
+    /// The fleet looks different soon.
     pub fn expect_change(&self) {
         self.changed.notify_one();
+    }
+
+    /// Counts and logs what a command came to. One that was accepted makes the fleet look different soon.
+    pub fn tell(
+        &self,
+        pool: &str,
+        command: &'static str,
+        came_to: &Result<Op, FleetFault>,
+        metrics: &Metrics,
+    ) {
+        match came_to {
+            Ok(op) => {
+                metrics.count_fleet_command(pool, command, "ok");
+                let machines: Vec<_> = op.machines.iter().map(|key| key.name.as_str()).collect();
+                tracing::info!(%pool, command, capacity = op.capacity, ?machines, "the fleet has taken a command");
+                self.expect_change();
+            }
+            Err(fault) => metrics.count_fleet_command(pool, command, fault.kind()),
+        }
     }
 
     /// The last look, for a command that needs one.

@@ -7,9 +7,13 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::instance::AdminState;
+use super::Pool;
+use super::instance::{AdminState, InstanceId};
+use super::placement::PlacementPolicy;
 use super::snapshot::rfc3339;
-use super::{InstanceId, Pool};
+
+/// The reason of a drain that is nobody's wish: the machine goes whatever is decided.
+pub const CLOUD_TAKES: &str = "the cloud takes it away";
 
 /// Whose decision an instance's admin state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,13 +69,6 @@ impl Decision {
     }
 }
 
-impl Pool {
-    /// What was decided about an instance; `None` if there is no such instance.
-    pub fn decision(&self, id: &InstanceId) -> Option<&Decision> {
-        Some(&self.rosters.get(&id.pool)?.member(&id.name)?.decision)
-    }
-}
-
 /// A person asked for an instance to stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {
@@ -90,4 +87,85 @@ pub struct Prospect {
     pub ready_at: Option<SystemTime>,
     /// Why none comes, or not soon, in words for people.
     pub trouble: Option<Arc<str>>,
+}
+
+impl Pool {
+    /// Whether people are sent to an instance from here on. False if there is no such instance, or if the policy
+    /// would overrule a person's decision or has decided so already.
+    pub fn decide(&mut self, id: &InstanceId, decision: Decision) -> bool {
+        let Some(roster) = self.rosters.get_mut(&id.pool) else {
+            return false;
+        };
+        let decided = roster.update(&id.name, |member| member.decide(decision));
+        self.debug_check();
+        decided.unwrap_or(false)
+    }
+
+    /// The policy lets people on again, where it had closed the instance. False if it had not.
+    pub fn reopen(&mut self, id: &InstanceId) -> bool {
+        let Some(roster) = self.rosters.get_mut(&id.pool) else {
+            return false;
+        };
+        let reopened = roster.update(&id.name, |member| {
+            let is_ours = member.decision.by == Decider::Policy;
+            is_ours && member.decide(Decision::none())
+        });
+        self.debug_check();
+        reopened.unwrap_or(false)
+    }
+
+    /// Nobody gets in from here on, not even who was there: to be asked right before a machine is removed. False if it is
+    /// not drained by the policy, or if somebody is there; nothing is changed then.
+    pub fn seal(&mut self, id: &InstanceId) -> bool {
+        let Some(roster) = self.rosters.get_mut(&id.pool) else {
+            return false;
+        };
+        let sealed = roster.update(&id.name, |member| {
+            let is_drained = member.decision.state == AdminState::Draining
+                && member.decision.by == Decider::Policy;
+            member.is_sealed = is_drained && member.sessions() == 0;
+            member.is_sealed
+        });
+        self.debug_check();
+        sealed.unwrap_or(false)
+    }
+
+    /// It is not removed after all.
+    pub fn unseal(&mut self, id: &InstanceId) {
+        if let Some(roster) = self.rosters.get_mut(&id.pool) {
+            roster.update(&id.name, |member| member.is_sealed = false);
+        }
+        self.debug_check();
+    }
+
+    /// Until when somebody wants an instance to stay. False if there is no such instance.
+    pub fn keep(&mut self, id: &InstanceId, keep: Option<Keep>) -> bool {
+        let Some(roster) = self.rosters.get_mut(&id.pool) else {
+            return false;
+        };
+        let kept = roster.update(&id.name, |member| member.keep = keep);
+        kept.is_some()
+    }
+
+    /// Where people without an instance of theirs go from here on.
+    pub fn set_placement(&mut self, pool: &str, placement: PlacementPolicy) {
+        if let Some(roster) = self.rosters.get_mut(pool) {
+            roster.rules.placement = placement;
+        }
+    }
+
+    /// What is under way for those who wait. Returns whether that is news.
+    pub fn foretell(&mut self, pool: &str, prospect: Option<Prospect>) -> bool {
+        let Some(roster) = self.rosters.get_mut(pool) else {
+            return false;
+        };
+        let is_new = roster.prospect != prospect;
+        roster.prospect = prospect;
+        is_new
+    }
+
+    /// What was decided about an instance; `None` if there is no such instance.
+    pub fn decision(&self, id: &InstanceId) -> Option<&Decision> {
+        Some(&self.rosters.get(&id.pool)?.member(&id.name)?.decision)
+    }
 }

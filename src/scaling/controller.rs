@@ -1,17 +1,17 @@
-//! The reconciler of one pool: what is known becomes a plan, a plan that is safe becomes orders, and the next look at the
+//! The reconciler of one pool: what is known becomes a plan, a plan that is safe becomes commands, and the next look at the
 //! fleet is the truth.
 //!
 //! The one impure file of `scaling`: it reads clocks, asks the fleet and writes its notes down. It judges nothing itself:
 //! `policy` plans, `lint` refuses, the pool has the last word on who is on a machine. A round is made every second and
-//! never waits: orders are carried out beside it, one at a time, and count as done while they are under way.
+//! never waits: commands are carried out beside it, one at a time, and count as done while they are under way.
 
 mod asks;
+mod commands;
 mod costs;
 mod eviction;
 mod gather;
 mod notebook;
 mod notes;
-mod orders;
 mod sight;
 mod story;
 
@@ -37,11 +37,11 @@ use crate::telemetry::events::{EventKind, Events};
 use crate::telemetry::metrics::Metrics;
 
 pub use asks::{Asks, Scaled, Wish};
+use commands::{Outcome, UnderWay};
 use costs::Costs;
 use eviction::Eviction;
 use notebook::Notebook;
 use notes::Notes;
-use orders::{Outcome, UnderWay};
 use sight::Seen;
 use story::Told;
 
@@ -134,7 +134,7 @@ impl Controller {
         (controller, asks)
     }
 
-    /// Looks after the pool until `shutdown`. Orders that are under way then are found again by the next run.
+    /// Looks after the pool until `shutdown`. Operations that are under way then are found again by the next run.
     pub async fn run(mut self, shutdown: CancellationToken) {
         self.begin();
         let mut rounds = tokio::time::interval(ROUND);

@@ -4,6 +4,7 @@
 //! others, so that nothing asks for it again at once.
 
 use crate::pool::Decider;
+use crate::pool::decision::CLOUD_TAKES;
 
 use super::facts::{InstanceFacts, Occupancy};
 use super::plan::Action;
@@ -15,7 +16,7 @@ pub(super) fn rescue(situation: &Situation<'_>, draft: &mut Draft) {
     for one in situation.supply.with(Role::Leaving) {
         if is_open(one) {
             let id = one.machine.id.clone();
-            draft.step(Action::Drain(id), "the cloud takes it away");
+            draft.step(Action::Drain(id), CLOUD_TAKES);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::SharedPool;
 use super::board::Standing;
+use crate::pool::decision::CLOUD_TAKES;
 use crate::pool::{AdminState, Decider, Decision, InstanceId, Pool};
 
 impl SharedPool {
@@ -76,6 +77,10 @@ impl Standing {
 fn words(id: &InstanceId, decision: &Decision) -> String {
     let name = &id.name;
     match (decision.by, decision.deadline) {
+        (Decider::Policy, _) if &*decision.reason == CLOUD_TAKES => format!(
+            "the cloud is about to take instance {name} away, and everything on it ends: save your work and log in again, you \
+             are given another machine"
+        ),
         (Decider::Policy, None) => format!(
             "fewer machines are needed: new logins go to others than {name}. Nothing you run here ends; stay as long as you work, \
              and after you log out you are given another machine"

@@ -69,17 +69,7 @@ impl AzureControl {
         came_to: Result<Op, FleetFault>,
     ) -> Result<Op, FleetFault> {
         let pool = &self.view.pool;
-        match &came_to {
-            Ok(op) => {
-                self.metrics.count_fleet_command(pool, command, "ok");
-                let machines: Vec<_> = op.machines.iter().map(|key| key.name.as_str()).collect();
-                tracing::info!(%pool, command, capacity = op.capacity, ?machines, "Azure has taken a command");
-                self.published.expect_change();
-            }
-            Err(fault) => self
-                .metrics
-                .count_fleet_command(pool, command, fault.kind()),
-        }
+        self.published.tell(pool, command, &came_to, &self.metrics);
         came_to
     }
 

@@ -1,5 +1,6 @@
 //! What operators ask the controller: to hold a number of machines for a while, or what it would do about that.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ const ASKS_MAX: usize = 16;
 #[derive(Clone)]
 pub struct Asks {
     asks: mpsc::Sender<Ask>,
+    pool: Arc<str>,
     is_resized: bool,
 }
 
@@ -47,8 +49,12 @@ pub struct Scaled {
 impl Asks {
     pub(super) fn new(config: &ControllerConfig) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
-        let is_resized = config.is_resized;
-        (Self { asks, is_resized }, asked)
+        let handle = Self {
+            asks,
+            pool: config.pool.clone(),
+            is_resized: config.is_resized,
+        };
+        (handle, asked)
     }
 
     /// So many machines for so long: at least as many as are asked for, and what is beyond them and beyond what people need
@@ -58,10 +64,10 @@ impl Asks {
     /// Why that cannot be, in words.
     pub async fn scale(&self, wish: Wish) -> Result<Scaled, String> {
         if !self.is_resized {
-            return Err(
-                "this pool is not resized: write its section scaling, and a fleet that is not static"
-                    .to_owned(),
-            );
+            let pool = &self.pool;
+            return Err(format!(
+                "pool {pool} is not resized: write [pools.{pool}.scaling] and a fleet other than static"
+            ));
         }
         let (reply, answer) = oneshot::channel();
         let gone = || "the controller is not running".to_owned();

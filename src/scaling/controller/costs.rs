@@ -9,11 +9,14 @@ use crate::scaling::cost::{Ledger, MachineTime};
 
 /// What a crash may lose of the ledger.
 const WRITTEN_EVERY: Duration = Duration::from_secs(60);
+/// All sessions are gone through to count, and there may be a hundred thousand.
+const COUNTED_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) struct Costs {
     pub ledger: Ledger,
     notebook: Notebook,
     written: Option<Instant>,
+    counted: Option<Instant>,
 }
 
 impl Costs {
@@ -23,6 +26,7 @@ impl Costs {
             ledger,
             notebook,
             written: None,
+            counted: None,
         }
     }
 
@@ -41,6 +45,12 @@ impl Costs {
 
 impl Controller {
     pub(super) fn note_costs(&mut self, facts: &Facts, snapshot: &Snapshot, now: Now) {
+        let before = self.costs.counted;
+        let age = before.map(|at| now.instant.saturating_duration_since(at));
+        if age.is_some_and(|age| age < COUNTED_EVERY) {
+            return;
+        }
+        self.costs.counted = Some(now.instant);
         let pool = &self.config.pool;
         let sessions = snapshot.sessions.iter().filter(|one| one.pool == *pool);
         let time = self.costs.ledger.observe(&facts.instances, sessions, now);

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::commands::Outcome;
 use super::notes::InstanceNote;
-use super::orders::Outcome;
 use super::{Controller, Facts};
 use crate::fleet::{MachineKey, OpKind};
 use crate::pool::{
@@ -52,10 +52,10 @@ impl Controller {
     fn join(&self, machine: &Machine, view: Option<&InstanceView>, now: Now) -> InstanceFacts {
         let key = MachineKey::from(machine);
         let mut machine = machine.clone();
-        if self.is_ordered(OpKind::Remove, &key) {
+        if self.is_under_way(OpKind::Remove, &key) {
             machine.phase = MachinePhase::Deleting;
         }
-        if machine.phase == MachinePhase::Deallocated && self.is_ordered(OpKind::Start, &key) {
+        if machine.phase == MachinePhase::Deallocated && self.is_under_way(OpKind::Start, &key) {
             machine.phase = MachinePhase::Booting;
         }
         let measured = view.and_then(|view| view.measured.as_ref());
@@ -81,11 +81,11 @@ impl Controller {
         facts
     }
 
-    fn is_ordered(&self, kind: OpKind, key: &MachineKey) -> bool {
-        self.notes.named(kind).contains(key) || self.under_way.names(kind, key)
+    fn is_under_way(&self, kind: OpKind, key: &MachineKey) -> bool {
+        self.notes.names(kind, key) || self.under_way.names(kind, key)
     }
 
-    /// Machines asked for and not listed, by our own orders or, for a short while, by the fleet's own word.
+    /// Machines asked for and not listed, by our own commands or, for a short while, by the fleet's own word.
     fn requested(&mut self, observed: &Observed, now: Now) -> u32 {
         let requested = self.notes.requested(observed);
         let listed = u32::try_from(observed.machines.len()).unwrap_or(u32::MAX);
@@ -113,13 +113,12 @@ impl Controller {
         if let Some(hindrance) = observed.hindrances.first() {
             return Some(hindrance.clone());
         }
-        let is_listed = |view: &InstanceView| {
-            let mut machines = observed.machines.iter();
-            machines.any(|one| one.id.name == view.name)
-        };
-        let unlisted = snapshot
-            .instances_of(&self.config.pool)
-            .filter(|view| view.health == Health::Up && !view.is_sealed && !is_listed(view));
+        let machines = observed.machines.iter();
+        let listed: BTreeSet<_> = machines.map(|machine| &machine.id.name).collect();
+        let views = snapshot.instances_of(&self.config.pool);
+        let unlisted = views.filter(|view| {
+            view.health == Health::Up && !view.is_sealed && !listed.contains(&view.name)
+        });
         let unlisted = unlisted.count();
         if unlisted > 0 {
             return Some(format!(
@@ -205,7 +204,7 @@ impl Controller {
         if let Some(decision) = &note.decision {
             self.tools.pool.decide(id, decision.clone());
         }
-        if self.notes.named(OpKind::Remove).contains(&note.machine) {
+        if self.notes.names(OpKind::Remove, &note.machine) {
             self.tools.pool.seal(id);
         }
         if let Some(keep) = &note.keep {

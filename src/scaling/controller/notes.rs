@@ -1,4 +1,4 @@
-//! What outlives the process: orders under way, what was decided about instances and who keeps them, and an operator's hold.
+//! What outlives the process: operations under way, what was decided about instances and who keeps them, and an operator's hold.
 //!
 //! Where they are kept is `notebook`'s. Without notes the pool is looked after as if for the first time, which gives nothing
 //! away: nobody's machine is removed for want of them.
@@ -21,7 +21,7 @@ const INSTANCES_MAX: usize = 10_000;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Notes {
     #[serde(default)]
-    pub orders: Vec<OrderNote>,
+    pub ops: Vec<OpNote>,
     #[serde(default)]
     pub instances: Vec<InstanceNote>,
     /// What an operator ordered.
@@ -29,9 +29,9 @@ pub(super) struct Notes {
     pub hold: Option<Hold>,
 }
 
-/// An order that the fleet took.
+/// A command that the fleet took.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct OrderNote {
+pub(super) struct OpNote {
     pub op: Op,
     /// Of a growth: how many, and which machines there were before.
     #[serde(default)]
@@ -67,7 +67,7 @@ pub(super) struct Hold {
     ends: Option<Instant>,
 }
 
-impl OrderNote {
+impl OpNote {
     pub fn new(op: Op, by: u32, observed: &Observed, now: Instant) -> Self {
         let before = match op.kind {
             OpKind::Grow => observed.machines.iter().map(MachineKey::from).collect(),
@@ -114,7 +114,7 @@ impl Hold {
 
 impl Notes {
     pub fn is_empty(&self) -> bool {
-        self.orders.is_empty() && self.instances.is_empty() && self.hold.is_none()
+        self.ops.is_empty() && self.instances.is_empty() && self.hold.is_none()
     }
 
     /// What an operator ordered, as long as it holds.
@@ -136,44 +136,44 @@ impl Notes {
         missing.fold(0, u32::saturating_add)
     }
 
-    /// Machines of these orders that are on their way out or in.
-    pub fn named(&self, kind: OpKind) -> BTreeSet<&MachineKey> {
-        let orders = self.orders.iter().filter(|order| order.op.kind == kind);
-        orders.flat_map(|order| &order.op.machines).collect()
+    /// Whether a machine is on its way out or in.
+    pub fn names(&self, kind: OpKind, machine: &MachineKey) -> bool {
+        let mut ops = self.ops.iter().filter(|note| note.op.kind == kind);
+        ops.any(|note| note.op.machines.contains(machine))
     }
 
     /// How long ago the oldest growth was ordered that is under way.
     pub fn oldest_growth(&self, now: Now) -> Option<Duration> {
-        let growths = self.orders.iter().filter(|one| one.op.kind == OpKind::Grow);
-        let noted = growths.filter_map(|order| order.noted);
+        let growths = self.ops.iter().filter(|one| one.op.kind == OpKind::Grow);
+        let noted = growths.filter_map(|note| note.noted);
         noted
             .map(|at| now.instant.saturating_duration_since(at))
             .max()
     }
 
-    /// Crosses out the orders that a look shows to be carried out; returns those that took too long, crossed out as well.
+    /// Crosses out the operations that a look shows to be carried out; returns those that took too long, crossed out as well.
     pub fn settle_by_sight(
         &mut self,
         observed: &Observed,
         now: Now,
         policy: &PolicyConfig,
-    ) -> Vec<OrderNote> {
+    ) -> Vec<OpNote> {
         let missing = self.missing(observed);
         let mut late = Vec::new();
         let mut under_way = Vec::new();
-        for (mut order, left) in std::mem::take(&mut self.orders).into_iter().zip(missing) {
-            let noted = *order.noted.get_or_insert_with(|| {
-                order.ask_at = Some(now.instant);
+        for (mut note, left) in std::mem::take(&mut self.ops).into_iter().zip(missing) {
+            let noted = *note.noted.get_or_insert_with(|| {
+                note.ask_at = Some(now.instant);
                 now.instant
             });
-            let is_under_way = match order.op.kind {
+            let is_under_way = match note.op.kind {
                 OpKind::Grow => left > 0,
-                OpKind::Remove => order
+                OpKind::Remove => note
                     .op
                     .machines
                     .iter()
                     .any(|key| phase(observed, key).is_some()),
-                OpKind::Start | OpKind::Stop => order
+                OpKind::Start | OpKind::Stop => note
                     .op
                     .machines
                     .iter()
@@ -181,23 +181,23 @@ impl Notes {
             };
             let is_late = now.instant.saturating_duration_since(noted) > policy.boot_timeout;
             match (is_under_way, is_late) {
-                (true, true) => late.push(order),
-                (true, false) => under_way.push(order),
+                (true, true) => late.push(note),
+                (true, false) => under_way.push(note),
                 (false, _) => {}
             }
         }
-        self.orders = under_way;
+        self.ops = under_way;
         late
     }
 
-    /// Of each order, how many machines were asked for and are not listed: each machine that is new is the oldest order's.
+    /// Of each operation, how many machines were asked for and are not listed: each machine that is new is the oldest one's.
     fn missing(&self, observed: &Observed) -> Vec<u32> {
         let mut claimed: BTreeSet<MachineKey> = BTreeSet::new();
         let listed: Vec<MachineKey> = observed.machines.iter().map(MachineKey::from).collect();
-        let missing = self.orders.iter().map(|order| {
-            let mut left = order.by;
+        let missing = self.ops.iter().map(|note| {
+            let mut left = note.by;
             for key in &listed {
-                if left > 0 && !order.before.contains(key) && claimed.insert(key.clone()) {
+                if left > 0 && !note.before.contains(key) && claimed.insert(key.clone()) {
                     left -= 1;
                 }
             }
@@ -238,10 +238,10 @@ fn phase(observed: &Observed, key: &MachineKey) -> Option<MachinePhase> {
 
 impl fmt::Display for Notes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (orders, instances) = (self.orders.len(), self.instances.len());
+        let (ops, instances) = (self.ops.len(), self.instances.len());
         write!(
             f,
-            "{orders} orders under way, {instances} decisions remembered"
+            "{ops} operations under way, {instances} decisions remembered"
         )
     }
 }

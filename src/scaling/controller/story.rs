@@ -18,6 +18,8 @@ pub(super) struct Told {
     frozen: Option<String>,
     pub refused: Option<String>,
     pub fault: Option<String>,
+    /// Machines whose removal was accepted.
+    pub removed: BTreeSet<MachineKey>,
     /// Instances whose notes the pool has been told.
     pub known: BTreeSet<MachineKey>,
     /// Drains whose people were told that their time is running out.
@@ -49,7 +51,11 @@ impl Controller {
                 self.told.machines.insert(key, was_up);
                 continue;
             }
-            let text = "is not in the fleet any more".to_owned();
+            let text = match self.told.removed.remove(&key) {
+                true => "is gone, as it was told to",
+                false => "is gone, and nobody here removed it",
+            };
+            let text = text.to_owned();
             self.tell(Some(&key.name), EventKind::Gone, text);
         }
     }

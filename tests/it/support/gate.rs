@@ -133,6 +133,18 @@ impl GateSetup {
         self
     }
 
+    fn scaling_text(&self) -> String {
+        let lines = self.scaling.as_ref();
+        lines.map_or(String::new(), |lines| {
+            format!("[pools.main.scaling]\n{lines}")
+        })
+    }
+
+    fn fleet_text(&self) -> String {
+        let listed = format!("provider = \"static\"\ninstances = [\n{}]", self.instances);
+        self.fleet.clone().unwrap_or(listed)
+    }
+
     pub fn start(self, world: &World) -> Gate {
         Gate::start(world, &self)
     }
@@ -228,13 +240,8 @@ default = true
             pool_ssh = setup.pool_ssh,
             pool_jupyter = setup.pool_jupyter,
             health = setup.health,
-            scaling = setup.scaling.as_ref().map_or(String::new(), |lines| {
-                format!("[pools.main.scaling]\n{lines}")
-            }),
-            fleet = setup.fleet.clone().unwrap_or_else(|| {
-                let instances = &setup.instances;
-                format!("provider = \"static\"\ninstances = [\n{instances}]")
-            }),
+            scaling = setup.scaling_text(),
+            fleet = setup.fleet_text(),
         )
     }
 

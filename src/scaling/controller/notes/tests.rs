@@ -1,4 +1,4 @@
-//! Orders are crossed out by what is seen, and machines belong to one order each.
+//! Operations are crossed out by what is seen, and machines belong to one each.
 
 use super::*;
 use crate::pool::{InstanceId, Machine};
@@ -43,15 +43,15 @@ fn seen(machines: &[(&str, u64)]) -> Observed {
     }
 }
 
-fn growth(by: u32, before: &Observed) -> OrderNote {
-    OrderNote::new(Op::grow(by, Vec::new()), by, before, Instant::now())
+fn growth(by: u32, before: &Observed) -> OpNote {
+    OpNote::new(Op::grow(by, Vec::new()), by, before, Instant::now())
 }
 
 #[test]
-fn each_new_machine_is_one_orders_only() {
+fn each_new_machine_belongs_to_one_growth_only() {
     let (none, one) = (seen(&[]), seen(&[("a", 1)]));
     let mut notes = Notes {
-        orders: vec![growth(2, &none), growth(1, &one)],
+        ops: vec![growth(2, &none), growth(1, &one)],
         ..Notes::default()
     };
     assert_eq!(notes.requested(&one), 2);
@@ -61,7 +61,7 @@ fn each_new_machine_is_one_orders_only() {
             .settle_by_sight(&seen(&[("a", 1), ("b", 1)]), now(), &policy())
             .is_empty()
     );
-    assert_eq!(notes.orders.len(), 1, "the first is carried out");
+    assert_eq!(notes.ops.len(), 1, "the first is carried out");
     let all = seen(&[("a", 1), ("b", 1), ("c", 1)]);
     assert_eq!(notes.requested(&all), 0);
 }
@@ -70,7 +70,7 @@ fn each_new_machine_is_one_orders_only() {
 fn a_name_that_is_given_again_is_a_new_machine() {
     let before = seen(&[("a", 1)]);
     let notes = Notes {
-        orders: vec![growth(1, &before)],
+        ops: vec![growth(1, &before)],
         ..Notes::default()
     };
     assert_eq!(notes.requested(&before), 1);
@@ -78,9 +78,9 @@ fn a_name_that_is_given_again_is_a_new_machine() {
 }
 
 #[test]
-fn an_order_that_takes_too_long_is_crossed_out_and_told() {
+fn an_operation_that_takes_too_long_is_crossed_out_and_told() {
     let mut notes = Notes {
-        orders: vec![growth(1, &seen(&[]))],
+        ops: vec![growth(1, &seen(&[]))],
         ..Notes::default()
     };
     let early = now();
@@ -114,7 +114,7 @@ fn notes_survive_as_json_and_forget_what_is_long_gone() {
         absent_since: None,
     };
     let mut notes = Notes {
-        orders: vec![growth(1, &seen(&[("a", 1)]))],
+        ops: vec![growth(1, &seen(&[("a", 1)]))],
         ..Notes::default()
     };
     let all = BTreeSet::from([key("a")]);
@@ -123,7 +123,7 @@ fn notes_survive_as_json_and_forget_what_is_long_gone() {
     let text = serde_json::to_string(&notes).unwrap();
     let mut read: Notes = serde_json::from_str(&text).unwrap();
     assert_eq!(read.about(&key("a")), Some(&note));
-    assert_eq!(read.orders[0].by, 1);
+    assert_eq!(read.ops[0].by, 1);
     let nothing = BTreeSet::new();
     read.replace_instances(Vec::new(), &nothing, start);
     assert!(read.about(&key("a")).is_some(), "it may come back");

@@ -1,4 +1,4 @@
-//! A cloud in memory: machines boot and are deleted as time passes, looks are old, and orders fail when they are told to.
+//! A cloud in memory: machines boot and are deleted as time passes, looks are old, and commands fail when they are told to.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,11 +26,11 @@ pub struct State {
     version: u64,
     since_look: Duration,
     taken: BTreeSet<InstanceId>,
-    /// Every order that came, also those refused.
-    pub orders: Vec<String>,
-    /// Answers to the next orders.
+    /// Every command that came, also those refused.
+    pub commands: Vec<String>,
+    /// Answers to the next commands.
     pub refusals: VecDeque<FleetFault>,
-    /// What becomes of an order that was accepted.
+    /// What becomes of a command that was accepted.
     pub failures: VecDeque<FleetFault>,
     /// Of the next boots; then all go well.
     pub fates: VecDeque<Fate>,
@@ -193,8 +193,8 @@ impl Cloud {
         state.units.keys().map(|id| id.name.to_string()).collect()
     }
 
-    pub fn orders(&self) -> Vec<String> {
-        self.state().orders.clone()
+    pub fn commands(&self) -> Vec<String> {
+        self.state().commands.clone()
     }
 
     pub fn hangs(&self) -> bool {
@@ -212,7 +212,7 @@ impl Cloud {
         order: impl FnOnce(&mut State) -> Result<Op, FleetFault> + Send + 'static,
     ) -> Answer<'_, Op> {
         Box::pin(async move {
-            self.state().orders.push(words);
+            self.state().commands.push(words);
             while self.hangs() {
                 self.released.notified().await;
             }

@@ -18,7 +18,7 @@ async fn with_people(max: u32) -> World {
         world.wait_in(user).await;
     }
     assert_eq!(world.cloud.count(), 2);
-    world.cloud.state().orders.clear();
+    world.cloud.state().commands.clear();
     world
 }
 
@@ -41,10 +41,12 @@ async fn a_refusal_is_waited_out_and_told() {
         let began = world.now.instant;
         world.log_in("alice");
         world
-            .until("it is refused", |world| world.cloud.orders().len() == 1)
+            .until("it is refused", |world| world.cloud.commands().len() == 1)
             .await;
         world
-            .until("it is tried again", |world| world.cloud.orders().len() == 2)
+            .until("it is tried again", |world| {
+                world.cloud.commands().len() == 2
+            })
             .await;
         let passed = world.now.instant.duration_since(began).as_secs();
         assert!(
@@ -85,19 +87,19 @@ async fn people_are_told_of_what_stands_in_the_way() {
 }
 
 #[tokio::test]
-async fn an_order_that_hangs_is_not_given_twice() {
+async fn a_command_that_hangs_is_not_given_twice() {
     let mut world = World::new((0, 3));
     world.cloud.state().is_hanging = true;
     world.log_in("alice");
     world.pass(200).await;
-    assert_eq!(world.cloud.orders(), ["grow to 1"]);
+    assert_eq!(world.cloud.commands(), ["grow to 1"]);
     world.cloud.release();
     world.wait_in("alice").await;
-    assert_eq!(world.cloud.orders(), ["grow to 1"]);
+    assert_eq!(world.cloud.commands(), ["grow to 1"]);
 }
 
 #[tokio::test]
-async fn an_order_that_was_taken_and_fails_is_given_again() {
+async fn a_command_that_was_taken_and_fails_is_given_again() {
     let mut world = with_people(3).await;
     world.log_out("c");
     world
@@ -121,9 +123,9 @@ async fn a_listing_that_is_empty_by_mistake_cuts_nobody_off() {
         world.log_out("c");
         world.pass(1200).await;
         assert!(
-            world.cloud.orders().is_empty(),
+            world.cloud.commands().is_empty(),
             "{:?}",
-            world.cloud.orders()
+            world.cloud.commands()
         );
         assert!(
             world
@@ -156,7 +158,7 @@ async fn a_hindrance_is_told_and_nothing_is_changed() {
         Some("another autoscaler resizes the set: delete it".to_owned());
     world.log_out("c");
     world.pass(1200).await;
-    assert!(world.cloud.orders().is_empty());
+    assert!(world.cloud.commands().is_empty());
     assert!(
         world.has_event(EventKind::Freeze, "another autoscaler"),
         "{}",
@@ -207,7 +209,7 @@ async fn a_machine_the_cloud_takes_is_closed_and_replaced() {
         .await;
     world
         .until("another is asked for", |world| {
-            world.cloud.orders().len() == 1
+            world.cloud.commands().len() == 1
         })
         .await;
     world
@@ -230,11 +232,11 @@ async fn a_clock_that_jumps_by_a_day_removes_nobody() {
         }
         world.log_out("c");
         world.pass(30).await;
-        assert!(world.cloud.orders().is_empty());
+        assert!(world.cloud.commands().is_empty());
         world
             .until("it goes", |world| world.cloud.names().len() == 1)
             .await;
-        assert_eq!(world.cloud.orders().len(), 1);
+        assert_eq!(world.cloud.commands().len(), 1);
     }
 }
 
@@ -245,10 +247,10 @@ async fn a_restart_in_mid_operation_repeats_nothing() {
     world.pass(3).await;
     world.restart().await;
     world.wait_in("alice").await;
-    assert_eq!(world.cloud.orders(), ["grow to 1"]);
+    assert_eq!(world.cloud.commands(), ["grow to 1"]);
     world.log_out("alice");
     world
-        .until("it is removed", |world| world.cloud.orders().len() == 2)
+        .until("it is removed", |world| world.cloud.commands().len() == 2)
         .await;
     world.restart().await;
     assert!(
@@ -261,11 +263,16 @@ async fn a_restart_in_mid_operation_repeats_nothing() {
         })
         .await;
     world.wait_in("alice").await;
-    assert_eq!(world.cloud.orders().len(), 3, "{:?}", world.cloud.orders());
+    assert_eq!(
+        world.cloud.commands().len(),
+        3,
+        "{:?}",
+        world.cloud.commands()
+    );
 }
 
 #[tokio::test]
-async fn a_restart_before_an_order_was_noted_repeats_nothing() {
+async fn a_restart_before_a_command_was_noted_repeats_nothing() {
     let mut world = World::new((0, 3));
     world.cloud.state().is_hanging = true;
     world.log_in("alice");
@@ -274,14 +281,14 @@ async fn a_restart_before_an_order_was_noted_repeats_nothing() {
     let hung = std::mem::take(&mut world.controller.running);
     world.cloud.release();
     hung.join_all().await;
-    world.cloud.state().orders.clear();
+    world.cloud.state().commands.clear();
     world.cloud.look(world.now.wall);
     world.restart().await;
     world.wait_in("alice").await;
     assert!(
-        world.cloud.orders().is_empty(),
+        world.cloud.commands().is_empty(),
         "{:?}",
-        world.cloud.orders()
+        world.cloud.commands()
     );
 }
 

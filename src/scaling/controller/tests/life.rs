@@ -7,13 +7,13 @@ use super::*;
 async fn a_pool_sleeps_wakes_grows_drains_and_sleeps_again() {
     let mut world = World::new((0, 3));
     world.pass(60).await;
-    assert_eq!((world.cloud.count(), world.cloud.orders().len()), (0, 0));
+    assert_eq!((world.cloud.count(), world.cloud.commands().len()), (0, 0));
     for user in ["alice", "bob"] {
         assert!(!world.log_in(user));
     }
     world.pass(3).await;
     assert_eq!(
-        world.cloud.orders(),
+        world.cloud.commands(),
         ["grow to 1"],
         "one write for all who wait"
     );
@@ -167,7 +167,7 @@ async fn machines_that_are_off_are_started_first() {
     world.cloud.state().make_off();
     world.cloud.look(world.now.wall);
     world.wait_in("alice").await;
-    assert_eq!(world.cloud.orders(), ["start vm1"]);
+    assert_eq!(world.cloud.commands(), ["start vm1"]);
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn a_pool_that_is_not_resized_keeps_its_decisions_all_the_same() {
     let mut world = World::with((0, 3), |config| config.is_resized = false);
     world.log_in("alice");
     world.pass(120).await;
-    assert!(world.cloud.orders().is_empty());
+    assert!(world.cloud.commands().is_empty());
     assert!(
         world
             .pool

@@ -1,6 +1,6 @@
-//! Steps of a plan as orders to the fleet: one at a time, never twice, and what became of them.
+//! Steps of a plan as commands to the fleet: one at a time, never twice, and what became of them.
 //!
-//! An order that is under way counts as carried out in the facts of the next plans: a machine that is ordered is on its way,
+//! A command that is under way counts as carried out in the facts of the next plans: a machine that was asked for is on its way,
 //! one that is to be deleted is gone. When the fleet refuses, it is left alone for as long as it asks, or longer each time.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinError;
 
-use super::notes::OrderNote;
+use super::notes::OpNote;
 use super::{Controller, Facts, Plan};
 use crate::fleet::{Chosen, FleetFault, MachineKey, Op, OpKind, OpState};
 use crate::pool::{AdminState, Decision, InstanceId, Now, Observed};
@@ -22,9 +22,9 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 /// What the fleet is being asked for, and whether it may be asked.
 #[derive(Default)]
 pub(super) struct UnderWay {
-    order: Option<Order>,
+    command: Option<Command>,
     blocked: Option<Blocked>,
-    /// What the next order would be based on is not so any more.
+    /// What the next command would be based on is not so any more.
     awaits_look: bool,
     refusals: u32,
     /// Instances that are being asked whether they are idle.
@@ -32,7 +32,7 @@ pub(super) struct UnderWay {
 }
 
 /// On its way to the fleet.
-struct Order {
+struct Command {
     kind: OpKind,
     by: u32,
     machines: BTreeSet<MachineKey>,
@@ -46,25 +46,25 @@ struct Blocked {
 
 /// What comes back.
 pub(super) enum Outcome {
-    Ordered(Result<Op, FleetFault>),
+    Commanded(Result<Op, FleetFault>),
     Asked(Op, Result<OpState, FleetFault>),
     Judged(InstanceId, bool),
 }
 
 impl UnderWay {
     pub fn growing(&self) -> u32 {
-        self.order.as_ref().map_or(0, |order| order.by)
+        self.command.as_ref().map_or(0, |command| command.by)
     }
 
     pub fn names(&self, kind: OpKind, key: &MachineKey) -> bool {
-        let order = self.order.as_ref().filter(|order| order.kind == kind);
-        order.is_some_and(|order| order.machines.contains(key))
+        let command = self.command.as_ref().filter(|command| command.kind == kind);
+        command.is_some_and(|command| command.machines.contains(key))
     }
 
-    /// The fleet takes no order before.
+    /// The fleet takes no command before.
     pub fn writes_after(&self, now: Now) -> Option<Instant> {
         let soon = now.instant + super::ROUND;
-        let waits = self.order.is_some() || self.awaits_look;
+        let waits = self.command.is_some() || self.awaits_look;
         let until = self.blocked.as_ref().map(|blocked| blocked.until);
         until.max(waits.then_some(soon))
     }
@@ -91,7 +91,7 @@ impl UnderWay {
                 return None;
             }
         };
-        // Until an order is taken: the time to the next try says nothing to people.
+        // Until a command is taken: the time to the next try says nothing to people.
         let is_recent = now.instant < blocked.until + WAIT_MAX;
         is_recent.then(|| words.to_owned())
     }
@@ -110,7 +110,7 @@ impl UnderWay {
 
 impl Controller {
     pub(super) fn carry_out(&mut self, plan: &Plan, facts: &Facts, now: Now) {
-        self.ask_after_orders(now);
+        self.ask_after_ops(now);
         if plan.steps.is_empty() || !self.is_safe(plan, facts, now) {
             return;
         }
@@ -119,9 +119,9 @@ impl Controller {
             let is_done = match &step.action {
                 Action::Undrain(id) => self.tools.pool.reopen(id),
                 Action::Drain(id) => self.drain(id, &step.reason, now),
-                Action::Grow { by } => self.order_growth(*by, now),
-                Action::Start(ids) => self.order_on(OpKind::Start, ids, now),
-                Action::Remove(ids) => self.order_removal(ids, now),
+                Action::Grow { by } => self.command_growth(*by, now),
+                Action::Start(ids) => self.command_on(OpKind::Start, ids, now),
+                Action::Remove(ids) => self.command_removal(ids, now),
             };
             if is_done {
                 self.tell_step(step);
@@ -144,27 +144,27 @@ impl Controller {
         self.tools.pool.decide(id, decision)
     }
 
-    fn order_growth(&mut self, by: u32, now: Now) -> bool {
-        let Some(observed) = self.free_to_order(now) else {
+    fn command_growth(&mut self, by: u32, now: Now) -> bool {
+        let Some(observed) = self.free_to_command(now) else {
             return false;
         };
-        let ordered = self
+        let wanted = self
             .notes
-            .orders
+            .ops
             .iter()
-            .filter_map(|order| order.op.capacity);
-        let from = ordered.fold(observed.capacity, u32::max);
+            .filter_map(|command| command.op.capacity);
+        let from = wanted.fold(observed.capacity, u32::max);
         let capacity = from.saturating_add(by);
         let (fleet, version) = (self.fleet.clone(), observed.version.clone());
         self.running
-            .spawn(async move { Outcome::Ordered(fleet.grow_to(capacity, &version).await) });
-        self.note_order(OpKind::Grow, by, BTreeSet::new(), observed);
+            .spawn(async move { Outcome::Commanded(fleet.grow_to(capacity, &version).await) });
+        self.note_command(OpKind::Grow, by, BTreeSet::new(), observed);
         true
     }
 
     /// Whoever is there by now stays there: the pool has the last word.
-    fn order_removal(&mut self, ids: &[InstanceId], now: Now) -> bool {
-        if self.free_to_order(now).is_none() {
+    fn command_removal(&mut self, ids: &[InstanceId], now: Now) -> bool {
+        if self.free_to_command(now).is_none() {
             return false;
         }
         let pool = &self.tools.pool;
@@ -172,15 +172,15 @@ impl Controller {
             .iter()
             .filter(|id| pool.instance(id).is_none() || pool.seal(id));
         let empty: Vec<_> = empty.cloned().collect();
-        let is_ordered = self.order_on(OpKind::Remove, &empty, now);
-        if !is_ordered {
+        let is_commanded = self.command_on(OpKind::Remove, &empty, now);
+        if !is_commanded {
             empty.iter().for_each(|id| self.tools.pool.unseal(id));
         }
-        is_ordered
+        is_commanded
     }
 
-    fn order_on(&mut self, kind: OpKind, ids: &[InstanceId], now: Now) -> bool {
-        let Some(observed) = self.free_to_order(now) else {
+    fn command_on(&mut self, kind: OpKind, ids: &[InstanceId], now: Now) -> bool {
+        let Some(observed) = self.free_to_command(now) else {
             return false;
         };
         let Ok(Some(chosen)) = Chosen::of(ids, &observed) else {
@@ -189,30 +189,30 @@ impl Controller {
         let machines = chosen.keys().cloned().collect();
         let fleet = self.fleet.clone();
         self.running.spawn(async move {
-            Outcome::Ordered(match kind {
+            Outcome::Commanded(match kind {
                 OpKind::Start => fleet.start(&chosen).await,
                 _ => fleet.remove(&chosen).await,
             })
         });
-        self.note_order(kind, 0, machines, observed);
+        self.note_command(kind, 0, machines, observed);
         true
     }
 
-    /// The look that an order would be based on; `None` while another is on its way or none is taken.
-    fn free_to_order(&self, now: Now) -> Option<Arc<Observed>> {
+    /// The look that a command would be based on; `None` while another is on its way or none is taken.
+    fn free_to_command(&self, now: Now) -> Option<Arc<Observed>> {
         let after = self.under_way.writes_after(now);
         let is_free = after.is_none_or(|after| after <= now.instant);
         self.seen.observed().filter(|_| is_free)
     }
 
-    fn note_order(
+    fn note_command(
         &mut self,
         kind: OpKind,
         by: u32,
         machines: BTreeSet<MachineKey>,
         observed: Arc<Observed>,
     ) {
-        self.under_way.order = Some(Order {
+        self.under_way.command = Some(Command {
             kind,
             by,
             machines,
@@ -249,20 +249,20 @@ impl Controller {
                 self.under_way.judged.remove(&id);
                 self.seen.idle.insert(id, (now.instant, is_idle));
             }
-            Ok(Outcome::Ordered(answer)) => self.settle_order(answer, now),
+            Ok(Outcome::Commanded(answer)) => self.settle_command(answer, now),
             Ok(Outcome::Asked(op, answer)) => self.settle_question(&op, answer, now),
             Err(error) => {
                 // A bug in a provider: what it was asked for is decided anew by the next look.
-                tracing::error!(%error, "an order to the fleet broke off");
+                tracing::error!(%error, "a command to the fleet broke off");
                 self.under_way.judged.clear();
-                let fault = FleetFault::Conflict("an order broke off".to_owned());
-                self.settle_order(Err(fault), now);
+                let fault = FleetFault::Conflict("a command broke off".to_owned());
+                self.settle_command(Err(fault), now);
             }
         }
     }
 
-    fn settle_order(&mut self, answer: Result<Op, FleetFault>, now: Now) {
-        let Some(order) = self.under_way.order.take() else {
+    fn settle_command(&mut self, answer: Result<Op, FleetFault>, now: Now) {
+        let Some(command) = self.under_way.command.take() else {
             return;
         };
         match answer {
@@ -271,26 +271,29 @@ impl Controller {
                 self.under_way.refusals = 0;
                 self.under_way.awaits_look = true;
                 self.told.fault = None;
-                let note = OrderNote::new(op, order.by, &order.observed, now.instant);
-                self.notes.orders.push(note);
+                if command.kind == OpKind::Remove {
+                    self.told.removed.extend(command.machines);
+                }
+                let note = OpNote::new(op, command.by, &command.observed, now.instant);
+                self.notes.ops.push(note);
             }
             Err(fault) => {
-                if order.kind == OpKind::Remove {
-                    self.unseal(order.machines.iter());
+                if command.kind == OpKind::Remove {
+                    self.unseal(command.machines.iter());
                 }
-                self.tell_fault(order.kind, &fault);
+                self.tell_fault(command.kind, &fault);
                 self.under_way.refuse(fault, now.instant);
             }
         }
     }
 
-    fn ask_after_orders(&mut self, now: Now) {
-        for order in &mut self.notes.orders {
-            if order.ask_at.is_none_or(|at| at > now.instant) {
+    fn ask_after_ops(&mut self, now: Now) {
+        for command in &mut self.notes.ops {
+            if command.ask_at.is_none_or(|at| at > now.instant) {
                 continue;
             }
-            order.ask_at = None;
-            let (fleet, op) = (self.fleet.clone(), order.op.clone());
+            command.ask_at = None;
+            let (fleet, op) = (self.fleet.clone(), command.op.clone());
             self.running.spawn(async move {
                 let answer = fleet.poll(&op).await;
                 Outcome::Asked(op, answer)
@@ -299,7 +302,7 @@ impl Controller {
     }
 
     fn settle_question(&mut self, op: &Op, answer: Result<OpState, FleetFault>, now: Now) {
-        let Some(at) = self.notes.orders.iter().position(|order| order.op == *op) else {
+        let Some(at) = self.notes.ops.iter().position(|command| command.op == *op) else {
             return;
         };
         let again_in = match answer {
@@ -307,7 +310,7 @@ impl Controller {
             Ok(OpState::Done) => None,
             Err(fault) => Some(fault.wait_at_least()),
             Ok(OpState::Failed(fault)) => {
-                self.notes.orders.remove(at);
+                self.notes.ops.remove(at);
                 if op.kind == OpKind::Remove {
                     self.unseal(op.machines.iter());
                 }
@@ -316,8 +319,8 @@ impl Controller {
                 return;
             }
         };
-        if let Some(order) = self.notes.orders.get_mut(at) {
-            order.ask_at = again_in.map(|wait| now.instant + wait);
+        if let Some(command) = self.notes.ops.get_mut(at) {
+            command.ask_at = again_in.map(|wait| now.instant + wait);
         }
     }
 
@@ -326,11 +329,11 @@ impl Controller {
         let late = self
             .notes
             .settle_by_sight(observed, now, &self.config.policy);
-        for order in late {
-            if order.op.kind == OpKind::Remove {
-                self.unseal(order.op.machines.iter());
+        for command in late {
+            if command.op.kind == OpKind::Remove {
+                self.unseal(command.op.machines.iter());
             }
-            self.tell(None, EventKind::Fault, order.complaint());
+            self.tell(None, EventKind::Fault, command.complaint());
         }
     }
 
