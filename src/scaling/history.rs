@@ -34,6 +34,7 @@ pub struct History {
     /// Machines asked for within the last hour.
     grown: VecDeque<(Instant, u32)>,
     last_out: Option<Instant>,
+    last_swap: Option<Instant>,
     clock: Option<Now>,
     /// Until when the wall clock is in doubt, and by how much it jumped.
     jump: Option<(Instant, Duration)>,
@@ -83,6 +84,12 @@ impl History {
 
     /// The plan has been carried out.
     pub fn executed(&mut self, plan: &Plan, now: Now) {
+        let has = |is: fn(&Action) -> bool| plan.steps.iter().any(|step| is(&step.action));
+        if has(|action| matches!(action, Action::Undrain(_)))
+            && has(|action| matches!(action, Action::Drain(_)))
+        {
+            self.last_swap = Some(now.instant);
+        }
         for step in &plan.steps {
             let grown = match &step.action {
                 Action::Grow { by } => *by,
@@ -147,12 +154,23 @@ impl History {
         self.tracks.empty_for(machine, now)
     }
 
+    /// How firmly its people hold it: the time each has been there, summed.
+    pub fn stay(&self, machine: &Machine, now: Now) -> Duration {
+        self.tracks.stay(machine, now)
+    }
+
     pub fn down_for(&self, machine: &Machine, now: Now) -> Duration {
         self.tracks.down_for(machine, now)
     }
 
     pub fn grew_within(&self, span: Duration, now: Now) -> bool {
         let last = self.last_out;
+        last.is_some_and(|at| now.instant.saturating_duration_since(at) < span)
+    }
+
+    /// A machine that drained took the place of another.
+    pub fn swapped_within(&self, span: Duration, now: Now) -> bool {
+        let last = self.last_swap;
         last.is_some_and(|at| now.instant.saturating_duration_since(at) < span)
     }
 

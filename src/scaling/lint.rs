@@ -187,9 +187,15 @@ impl<'a> Lint<'a> {
             _ => None,
         });
         let given_up = given_up.filter(serving).count();
+        let taken_back = steps.clone().filter_map(|action| match action {
+            Action::Undrain(id) => self.find(id),
+            _ => None,
+        });
+        let taken_back = taken_back.filter(serving).count();
         let open = |one: &&InstanceFacts| serving(one) && one.admin_state == AdminState::Ready;
         let left = self.facts.instances.iter().filter(open).count();
-        let left = u32::try_from(left.saturating_sub(given_up)).unwrap_or(u32::MAX);
+        let left = (left + taken_back).saturating_sub(given_up);
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
         if given_up > 0 && left < min {
             self.faults.push(Fault::BelowMin { left, min });
         }

@@ -3,6 +3,8 @@
 //! Nobody's session ends for it. A machine is given up only if what was needed within the stabilisation time fits into the
 //! others, so that nothing asks for it again at once.
 
+use std::time::Duration;
+
 use crate::pool::Decider;
 use crate::pool::decision::CLOUD_TAKES;
 
@@ -10,6 +12,9 @@ use super::facts::{InstanceFacts, Occupancy};
 use super::plan::Action;
 use super::policy::{Draft, Situation};
 use super::supply::Role;
+
+/// Between two swaps of machines, so that nobody is told something else all the time.
+const SWAP_PAUSE: Duration = Duration::from_secs(1800);
 
 /// Nobody new onto machines that are about to go or do not work; those that nobody is on are deleted.
 pub(super) fn rescue(situation: &Situation<'_>, draft: &mut Draft) {
@@ -24,6 +29,9 @@ pub(super) fn rescue(situation: &Situation<'_>, draft: &mut Draft) {
 pub(super) fn shrink(situation: &Situation<'_>, draft: &mut Draft) {
     repair(situation, draft);
     drain(situation, draft);
+    if draft.steps.is_empty() {
+        swap(situation, draft);
+    }
     if draft.steps.is_empty() && !situation.is_throttled() {
         remove(situation, draft);
     }
@@ -115,7 +123,38 @@ fn emptied(situation: &Situation<'_>) -> u32 {
     u32::try_from(emptied.count()).unwrap_or(u32::MAX)
 }
 
-/// Those that may be given up, the one that costs people least first.
+/// A machine that drains and will be on for long yet serves in the place of one that should empty sooner: newcomers go
+/// where somebody stays anyway.
+fn swap(situation: &Situation<'_>, draft: &mut Draft) {
+    let history = situation.history;
+    let is_coming = situation.supply.count(Role::Booting) > 0 || situation.supply.requested > 0;
+    if is_coming || history.swapped_within(SWAP_PAUSE, situation.now) {
+        return;
+    }
+    let stay = |one: &InstanceFacts| history.stay(&one.machine, situation.now);
+    let draining = situation.supply.with(Role::Draining);
+    let with_seat = draining.filter(|one| one.free() > 0);
+    let Some(firm) = with_seat.max_by_key(|one| (stay(one), &one.machine.id)) else {
+        return;
+    };
+    let free = situation.supply.free().saturating_add(firm.free());
+    let wanted = situation.peak().free;
+    let loose = victims(situation).into_iter().find(|one| {
+        let clearly = stay(one).saturating_mul(3) / 2;
+        stay(firm) > clearly && free.saturating_sub(one.free()) >= wanted
+    });
+    let Some(loose) = loose else { return };
+    let (firm, loose) = (&firm.machine.id, &loose.machine.id);
+    let what = format!("its people will stay longer than those of {}", loose.name);
+    draft.step(Action::Undrain(firm.clone()), what);
+    let what = format!(
+        "people are sent to {} instead, which will be on for longer",
+        firm.name
+    );
+    draft.step(Action::Drain(loose.clone()), what);
+}
+
+/// Those that may be given up, first the one that should empty soonest: its people are few and came lately.
 fn victims<'a>(situation: &Situation<'a>) -> Vec<&'a InstanceFacts> {
     let idle = |one: &InstanceFacts| situation.history.empty_for(&one.machine, situation.now);
     let may_go = |one: &&InstanceFacts| {
@@ -130,8 +169,11 @@ fn victims<'a>(situation: &Situation<'a>) -> Vec<&'a InstanceFacts> {
         .collect();
     victims.sort_by_key(|one| {
         let machine = &one.machine;
-        let fate = (one.seats(), machine.is_latest_model, !machine.is_spot);
-        (fate, machine.created, &machine.id)
+        let stay = situation.history.stay(machine, situation.now);
+        // Stays that hardly differ count as equal.
+        let about = (stay.as_secs() / 60 + 1).ilog2();
+        let fate = (about, machine.is_latest_model, !machine.is_spot);
+        (fate, stay, machine.created, &machine.id)
     });
     victims
 }

@@ -13,6 +13,7 @@ use crate::pool::{
 
 mod lints;
 mod orders;
+mod swaps;
 mod weeks;
 
 /// Monday, 23 March 2026, 12:00 UTC.

@@ -5,12 +5,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::pool::{Health, InstanceId, Machine, MachinePhase, Now};
 
-use super::facts::{Facts, InstanceFacts};
+use super::facts::{Facts, InstanceFacts, Occupancy};
 
 /// Boots that are remembered.
 const BOOTS: usize = 20;
 /// After boots failed in a row: one minute, then twice as long each time, up to half an hour.
 const RETRY_MAX: Duration = Duration::from_secs(1800);
+
+/// Of one machine's people, so many are told apart.
+const PEOPLE_MAX: usize = 256;
+/// Whoever has just come may stay for a while.
+const STAY_MIN: Duration = Duration::from_secs(300);
+/// Whoever has been there for so long stays, for all that is known.
+const STAY_MAX: Duration = Duration::from_secs(8 * 3600);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tracks {
@@ -32,6 +39,9 @@ struct Track {
     has_failed: bool,
     down_since: Option<Instant>,
     empty_since: Option<Instant>,
+    /// When those who are there came, the longest there first. Who leaves is taken to be who came last: most stays are short,
+    /// and whoever has stayed for long stays for longer.
+    came: Vec<Instant>,
 }
 
 impl Tracks {
@@ -85,6 +95,10 @@ impl Tracks {
         }
         let since = track.empty_since.unwrap_or(now.instant);
         track.empty_since = one.is_empty().then_some(since);
+        if one.occupancy != Occupancy::Unknown {
+            let seats = usize::try_from(one.seats()).unwrap_or(usize::MAX);
+            track.came.resize(seats.min(PEOPLE_MAX), now.instant);
+        }
     }
 
     /// How long a boot takes, in nine of ten cases; `None` until one was measured.
@@ -124,6 +138,14 @@ impl Tracks {
         since(self.get(machine).and_then(|track| track.down_since), now)
     }
 
+    /// How firmly its people hold it: the time each has been there, summed.
+    pub fn stay(&self, machine: &Machine, now: Now) -> Duration {
+        let came = self.get(machine).map_or(&[][..], |track| &track.came);
+        let stay = |at: &Instant| now.instant.saturating_duration_since(*at);
+        let stays = came.iter().map(|at| stay(at).clamp(STAY_MIN, STAY_MAX));
+        stays.sum()
+    }
+
     fn get(&self, machine: &Machine) -> Option<&Track> {
         let track = self.machines.get(&machine.id)?;
         (track.created == machine.created).then_some(track)
@@ -139,6 +161,7 @@ impl Track {
             has_failed: false,
             down_since: None,
             empty_since: None,
+            came: Vec::new(),
         }
     }
 }

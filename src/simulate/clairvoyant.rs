@@ -2,7 +2,7 @@
 //!
 //! `bound` may also move people about at any moment, which nobody can: no policy can undercut it. `settled` leaves people
 //! where they are and puts each where the machine time grows least, keeping together those who leave together: what a
-//! good plan of the whole week comes to.
+//! good plan of the whole week comes to. `blind` knows when people come and not when they leave, as everybody in truth.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -99,6 +99,57 @@ pub fn settled(trace: &Trace, capacity: u32, boot: Duration) -> Duration {
     time
 }
 
+/// Machine time of a plan to which each login is known a boot ahead, so that no seat need be kept free, and which learns
+/// of a leaving when it happens. People go where others have been for longest, since such a machine stays on anyway: of
+/// the orders that were tried (fullest, oldest, likeliest to be on in an hour) none is clearly better where stays are uneven.
+pub fn blind(trace: &Trace, capacity: u32, boot: Duration) -> Duration {
+    let capacity = usize::try_from(capacity.max(1)).unwrap_or(usize::MAX);
+    let mut machines: Vec<Cohort> = Vec::new();
+    let mut time = Duration::ZERO;
+    for visit in &trace.visits {
+        let at = visit.start;
+        machines.retain_mut(|machine| {
+            let last = machine.people.iter().map(|(_, leaves)| *leaves).max();
+            machine.people.retain(|(_, leaves)| *leaves > at);
+            let is_over = machine.people.is_empty();
+            time += match last {
+                Some(last) if is_over => boot + last - machine.since,
+                _ => Duration::ZERO,
+            };
+            !is_over
+        });
+        let with_seat = machines.iter_mut();
+        let with_seat = with_seat.filter(|machine| machine.people.len() < capacity);
+        let stay = |came: Duration| (at - came).clamp(STAY_MIN, STAY_MAX);
+        let firmest = with_seat.max_by_key(|machine| {
+            let stays = machine.people.iter().map(|(came, _)| stay(*came));
+            stays.sum::<Duration>()
+        });
+        let person = (at, at + visit.length);
+        match firmest {
+            Some(machine) => machine.people.push(person),
+            None => machines.push(Cohort {
+                since: at,
+                people: vec![person],
+            }),
+        }
+    }
+    let ends = machines.iter().filter_map(|machine| {
+        let last = machine.people.iter().map(|(_, leaves)| *leaves).max();
+        last.map(|last| boot + last - machine.since)
+    });
+    time + ends.sum::<Duration>()
+}
+
+const STAY_MIN: Duration = Duration::from_secs(300);
+const STAY_MAX: Duration = Duration::from_secs(8 * 3600);
+
+/// People on one machine: when each came, and leaves.
+struct Cohort {
+    since: Duration,
+    people: Vec<(Duration, Duration)>,
+}
+
 struct Machine {
     /// When the last of those on it leaves.
     off: Duration,
@@ -149,6 +200,15 @@ mod tests {
         let settled = settled(&trace, 2, boot);
         assert!(settled >= bound(&trace, 2, boot));
         assert!(settled <= Duration::from_secs(2 * 5100 + 1000));
+    }
+
+    #[test]
+    fn who_does_not_know_when_people_leave_cannot_keep_them_together() {
+        let visits = [visit(0, 5000), visit(10, 100), visit(200, 9000)];
+        let trace = Trace::new(SystemTime::UNIX_EPOCH, visits.to_vec());
+        let boot = Duration::from_secs(100);
+        assert_eq!(blind(&trace, 1, boot).as_secs(), 5100 + 190 + 8900);
+        assert_eq!(blind(&trace, 2, boot).as_secs(), 9100);
     }
 
     #[test]
