@@ -288,6 +288,33 @@ fn boots_that_fail_are_tried_again_ever_more_rarely() {
     assert_eq!(actions(&made), ["grow by 1"]);
 }
 
+#[test]
+fn machines_that_are_granted_and_never_made_are_failed_boots() {
+    let config = config(0, 10);
+    let mut history = History::default();
+    let mut at = now();
+    let mut granted = instance("a", 0);
+    granted.machine.phase = MachinePhase::Creating;
+    granted.health = Health::Unknown;
+    granted.occupancy = Occupancy::Outside;
+    let none = facts(Vec::new(), 5);
+    for failures in 1..=3 {
+        history.observe(&facts(vec![granted.clone()], 5), &config, at);
+        at = later(at, 60);
+        history.observe(&none, &config, at);
+        assert_eq!(history.failures(), failures);
+    }
+    assert_eq!(
+        actions(&plan(&none, &history, &config, at)),
+        Vec::<String>::new()
+    );
+    // A machine that has served and is gone is no failed boot.
+    let up = facts(vec![instance("b", 0)], 0);
+    history.observe(&up, &config, at);
+    history.observe(&none, &config, later(at, 60));
+    assert_eq!(history.failures(), 0);
+}
+
 fn any_instance(number: usize) -> impl Strategy<Value = InstanceFacts> {
     let phases = prop::sample::select(vec![
         MachinePhase::Creating,

@@ -57,6 +57,16 @@ impl Tracks {
             self.follow(&mut track, one, boot_timeout, is_measured, now);
             self.machines.insert(machine.id.clone(), track);
         }
+        let is_gone = |(id, track): &(&InstanceId, &Track)| {
+            !self.machines.contains_key(*id) && !track.was_up && !track.has_failed
+        };
+        // Granted and never made: asked for again at once it would be so without end.
+        let vanished = before.iter().filter(is_gone).count();
+        if vanished > 0 {
+            let vanished = u32::try_from(vanished).unwrap_or(u32::MAX);
+            self.failures = self.failures.saturating_add(vanished);
+            self.failed_at = Some(now.instant);
+        }
         self.has_looked = true;
     }
 

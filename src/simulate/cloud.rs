@@ -17,9 +17,10 @@ pub(super) struct Unit {
     pub fate: Fate,
     /// It boots or has booted, and answers.
     pub answers: bool,
-    created: Duration,
-    /// Not billed from then on.
-    ended: Option<Duration>,
+    /// Billed since then.
+    on_since: Option<Duration>,
+    /// Its deletion failed.
+    pub is_back: bool,
 }
 
 #[derive(Debug, Default)]
@@ -61,8 +62,8 @@ impl Cloud {
             machine,
             fate,
             answers: false,
-            created: at,
-            ended: None,
+            on_since: Some(at),
+            is_back: false,
         };
         self.units.insert(id.clone(), unit);
         id
@@ -73,24 +74,59 @@ impl Cloud {
         let Some(unit) = self.units.get_mut(id) else {
             return false;
         };
-        let is_first = unit.ended.is_none();
-        unit.ended.get_or_insert(at);
+        let is_first = unit.machine.phase != MachinePhase::Deleting;
         unit.answers = false;
         unit.machine.phase = MachinePhase::Deleting;
+        self.stop_billing(id, at);
         is_first
     }
 
     pub fn forget(&mut self, id: &InstanceId) {
-        if let Some(unit) = self.units.remove(id) {
-            let ended = unit.ended.unwrap_or(unit.created);
-            self.billed_before += ended.saturating_sub(unit.created);
+        self.units.remove(id);
+    }
+
+    /// Its deletion has failed: it is there, broken, and paid for.
+    pub fn bring_back(&mut self, id: &InstanceId, at: Duration) {
+        if let Some(unit) = self.units.get_mut(id) {
+            unit.machine.phase = MachinePhase::Failed;
+            unit.on_since = Some(at);
+            unit.is_back = true;
         }
+    }
+
+    /// Somebody switched it off, from within (and pays on) or in the cloud.
+    pub fn switch_off(&mut self, id: &InstanceId, phase: MachinePhase, at: Duration) {
+        if let Some(unit) = self.units.get_mut(id) {
+            unit.answers = false;
+            unit.machine.phase = phase;
+        }
+        if !phase.is_billed() {
+            self.stop_billing(id, at);
+        }
+    }
+
+    /// False if it was not off.
+    pub fn start(&mut self, id: &InstanceId, fate: Fate, at: Duration) -> bool {
+        let off = |unit: &&mut Unit| unit.machine.phase == MachinePhase::Deallocated;
+        let Some(unit) = self.units.get_mut(id).filter(off) else {
+            return false;
+        };
+        unit.machine.phase = MachinePhase::Creating;
+        unit.fate = fate;
+        unit.on_since = Some(at);
+        true
+    }
+
+    fn stop_billing(&mut self, id: &InstanceId, at: Duration) {
+        let since = self.units.get_mut(id).and_then(|unit| unit.on_since.take());
+        self.billed_before += since.map_or(Duration::ZERO, |since| at.saturating_sub(since));
     }
 
     /// Machine time until then.
     pub fn billed(&self, at: Duration) -> Duration {
         let there = self.units.values();
-        let there = there.map(|unit| unit.ended.unwrap_or(at).saturating_sub(unit.created));
+        let there = there.filter_map(|unit| unit.on_since);
+        let there = there.map(|since| at.saturating_sub(since));
         self.billed_before + there.sum::<Duration>()
     }
 

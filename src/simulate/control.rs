@@ -13,6 +13,7 @@ use crate::scaling::facts::{Remarks, views};
 use crate::scaling::listing::Missing;
 use crate::scaling::{Action, Facts, InstanceFacts, Plan, lint};
 
+use super::orders::{InFlight, OrderFaults};
 use super::outcome::Sample;
 use super::world::{Event, TICK, World};
 
@@ -29,6 +30,11 @@ pub(super) struct Control {
     believed: Vec<Machine>,
     pub contradiction: Option<String>,
     pub throttled_until: Duration,
+    /// An order the cloud has not answered; written down, as all that was ordered.
+    pub in_flight: Option<InFlight>,
+    /// The listed capacity is too high by so many, until then.
+    pub overstated: (u32, Duration),
+    pub orders: OrderFaults,
     /// Faults of listings, and until when.
     pub stale_until: Duration,
     pub lists_nothing_until: Duration,
@@ -105,7 +111,8 @@ impl World<'_> {
         let kept = kept.filter(|machine| verdict.kept.contains(&machine.id));
         listing.extend(kept.cloned());
         self.control.contradiction = verdict.contradiction;
-        let is_there = |phase| !matches!(phase, MachinePhase::Creating | MachinePhase::Deleting);
+        use MachinePhase::{Creating, Deallocated, Deleting};
+        let is_there = |phase| !matches!(phase, Creating | Deallocated | Deleting);
         let routed = listing.iter().filter(|machine| is_there(machine.phase));
         let instances = routed.map(|machine| self.instance(machine)).collect();
         self.control.believed = listing;
@@ -148,7 +155,7 @@ impl World<'_> {
     }
 
     /// A session may end only because its machine has.
-    fn note_lost(&mut self, lost: &[SessionId]) {
+    pub fn note_lost(&mut self, lost: &[SessionId]) {
         let count = u32::try_from(lost.len()).unwrap_or(u32::MAX);
         self.outcome.score.losses += count;
     }
@@ -183,13 +190,14 @@ impl World<'_> {
         let believed: BTreeSet<_> = self.control.believed.iter().map(|one| &one.id).collect();
         let requested = |id: &&InstanceId| !believed.contains(id);
         let requested = self.cloud.units.keys().filter(requested).count();
+        let requested = u32::try_from(requested).unwrap_or(u32::MAX) + self.coming();
         let counted = self.at - self.control.started.unwrap_or_default();
         let base = self.settings.clock.instant;
         Facts {
             pool: self.pool_name.clone(),
             instances: instances.collect(),
             waiting: u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
-            requested: u32::try_from(requested).unwrap_or(u32::MAX),
+            requested,
             capacity: self.settings.capacity,
             listing_age: self.at - self.cloud.listed,
             contradiction: self.control.contradiction.clone(),
@@ -222,12 +230,23 @@ impl World<'_> {
                 return;
             }
         }
+        let mut done = Vec::new();
         for step in &plan.steps {
+            if let Err(refusal) = self.act(&step.action) {
+                let what = format!("{} was refused: {refusal}", step.action);
+                self.outcome.story.push((self.at, what));
+                break;
+            }
             self.outcome.story.push((self.at, step.to_string()));
-            self.act(&step.action);
+            done.push(step.clone());
         }
         if let super::Mind::Policy(history) = &mut self.mind {
-            history.executed(plan, now);
+            let steps = done;
+            let carried_out = Plan {
+                steps,
+                ..plan.clone()
+            };
+            history.executed(&carried_out, now);
         }
         if plan
             .steps
@@ -236,62 +255,6 @@ impl World<'_> {
         {
             self.serve();
         }
-    }
-
-    fn act(&mut self, action: &Action) {
-        match action {
-            Action::Undrain(id) => {
-                self.control.drained.remove(id);
-                self.pool.reopen(id);
-            }
-            Action::Drain(id) => {
-                self.control.drained.insert(id.clone());
-                let drained = Decision::by_policy(AdminState::Draining, "the plan");
-                self.pool.decide(id, drained);
-            }
-            Action::Grow { by } => {
-                self.cloud.writes += 1;
-                for _ in 0..*by {
-                    self.create();
-                }
-            }
-            Action::Start(_) => self.cloud.writes += 1,
-            Action::Remove(ids) => {
-                self.cloud.writes += 1;
-                for id in ids {
-                    self.remove(id);
-                }
-            }
-        }
-    }
-
-    fn create(&mut self) {
-        let fate = self.settings.faults.fate(&mut self.dice);
-        let wall = self.now().wall;
-        let id = self.cloud.grow(&self.pool_name, wall, self.at, fate);
-        let boot_s = self.settings.boot.as_secs_f64();
-        let takes = self.dice.normal(boot_s, boot_s / 6.0).max(boot_s / 3.0);
-        let up = self.at + Duration::from_secs_f64(takes);
-        self.schedule(up, Event::Boot(id));
-    }
-
-    /// The rule above all: nobody is on it.
-    fn remove(&mut self, id: &InstanceId) {
-        let snapshot = self.pool.snapshot();
-        let sessions: Vec<SessionId> = snapshot.sessions_on(id).map(|one| one.id).collect();
-        self.outcome.score.kills += u32::try_from(sessions.len()).unwrap_or(u32::MAX);
-        if self.control.removed.contains(id) {
-            self.violated(format!("{id} is removed a second time"));
-        }
-        self.control.removed.insert(id.clone());
-        // Rivals delete what is not drained; nobody is sent there any more.
-        let gone = Decision::by_policy(AdminState::Draining, "it is removed");
-        self.pool.decide(id, gone);
-        for session in &sessions {
-            self.pool.end_session(*session, self.now());
-        }
-        self.lose(&sessions);
-        self.take_away(id);
     }
 
     pub fn violated(&mut self, what: String) {

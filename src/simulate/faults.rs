@@ -39,9 +39,25 @@ pub(super) enum Fault {
     Administer,
     /// A person asks for an instance to stay.
     Keep,
+    /// No more machines are granted for a while: the quota is used up, or the cloud has none.
+    ExhaustQuota,
+    /// The next order comes amid another operation and is refused.
+    Conflict,
+    /// The next order is answered late; it may have failed.
+    Hang,
+    /// The next machines that are asked for are granted and never made.
+    Renege,
+    /// The next deletion is accepted and fails.
+    FailDeletion,
+    /// The set's capacity is listed too high for a while.
+    Overstate,
+    /// A machine is switched off from within.
+    PowerOff,
+    /// An operator switches off a machine that nobody is on, in the cloud.
+    Deallocate,
 }
 
-const ALL: [Fault; 11] = [
+const ALL: [Fault; 19] = [
     Fault::Evict,
     Fault::FallSick,
     Fault::ListNothing,
@@ -53,6 +69,14 @@ const ALL: [Fault; 11] = [
     Fault::SilenceHub,
     Fault::Administer,
     Fault::Keep,
+    Fault::ExhaustQuota,
+    Fault::Conflict,
+    Fault::Hang,
+    Fault::Renege,
+    Fault::FailDeletion,
+    Fault::Overstate,
+    Fault::PowerOff,
+    Fault::Deallocate,
 ];
 
 /// What becomes of a boot.
@@ -63,13 +87,15 @@ pub(super) enum Fate {
     Fails,
     /// It runs, and nothing answers.
     Sick,
+    /// It is granted, listed, and gone again.
+    Vanishes,
 }
 
 impl Faults {
     /// Plenty of everything.
     pub fn plenty() -> Self {
         Self {
-            gap: Some(Duration::from_secs(2400)),
+            gap: Some(Duration::from_secs(1800)),
             boots_fail_percent: 8,
             boots_sick_percent: 6,
         }

@@ -10,6 +10,7 @@ mod control;
 pub mod dice;
 pub mod faults;
 pub mod generate;
+mod orders;
 pub mod outcome;
 pub mod rivals;
 mod strikes;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pool::{AdminState, Decision, InstanceId};
+use crate::pool::{AdminState, Decision, InstanceId, MachinePhase};
 use crate::scaling::History;
 
 use super::faults::Fault;
@@ -44,6 +44,17 @@ impl World<'_> {
                 }
             }
             Fault::Administer => self.administer(),
+            Fault::ExhaustQuota => self.control.orders.quota_until = self.at + length,
+            Fault::Conflict => self.control.orders.conflicts = true,
+            Fault::Hang => {
+                let fails = self.dice.is_one_in(2);
+                self.control.orders.hangs = Some((length, fails));
+            }
+            Fault::Renege => self.control.orders.reneges = true,
+            Fault::FailDeletion => self.control.orders.deletion_fails = true,
+            Fault::Overstate => self.control.overstated = (3, self.at + length),
+            Fault::PowerOff => self.power_off(),
+            Fault::Deallocate => self.deallocate(),
             Fault::Keep => {
                 if let Some(id) = self.any_instance() {
                     let until = self.now().wall + minutes(90);
@@ -73,6 +84,37 @@ impl World<'_> {
             unit.answers = false;
             self.probe(&id, false);
         }
+    }
+
+    /// Somebody on the machine shuts it down, and whoever is on it with it.
+    fn power_off(&mut self) {
+        let Some(id) = self.any_instance().filter(|id| self.is_running(id)) else {
+            return;
+        };
+        self.cloud.switch_off(&id, MachinePhase::Stopped, self.at);
+        self.probe(&id, false);
+        let snapshot = self.pool.snapshot();
+        let sessions: Vec<_> = snapshot.sessions_on(&id).map(|one| one.id).collect();
+        self.note_lost(&sessions);
+        self.end_sessions(&sessions);
+    }
+
+    fn deallocate(&mut self) {
+        let Some(id) = self.any_instance().filter(|id| self.is_running(id)) else {
+            return;
+        };
+        let snapshot = self.pool.snapshot();
+        let is_in_use = snapshot.sessions_on(&id).next().is_some();
+        if !is_in_use && !self.control.removed.contains(&id) {
+            self.cloud
+                .switch_off(&id, MachinePhase::Deallocated, self.at);
+            self.probe(&id, false);
+        }
+    }
+
+    fn is_running(&self, id: &InstanceId) -> bool {
+        let unit = self.cloud.units.get(id);
+        unit.is_some_and(|unit| unit.machine.phase == MachinePhase::Running)
     }
 
     /// An operator's decision, which nobody may overrule; given back half of the time.
@@ -124,7 +166,9 @@ impl World<'_> {
         }
         let billed = self.cloud.count(|unit| unit.machine.phase.is_billed());
         let (_, bounds) = self.settings.policy.schedule.at(self.now().wall);
-        if billed > bounds.max {
+        // What the cloud failed to delete may have been replaced.
+        let back = self.cloud.count(|unit| unit.is_back);
+        if billed > bounds.max + back {
             let max = bounds.max;
             self.violated(format!("{billed} machines, and max is {max}"));
         }

@@ -59,6 +59,8 @@ pub(super) enum Event {
     Wake,
     Boot(InstanceId),
     Gone(InstanceId),
+    /// An order that hung is answered.
+    Answer,
     /// The cloud has taken it.
     Taken(InstanceId),
     Fault(Fault),
@@ -199,9 +201,8 @@ impl<'a> World<'a> {
                 self.tick();
             }
             Event::Boot(id) => self.boot(&id),
-            Event::Gone(id) => {
-                self.cloud.forget(&id);
-            }
+            Event::Gone(id) => self.deleted(&id),
+            Event::Answer => self.answer(),
             Event::Taken(id) => self.take_away(&id),
             Event::Fault(fault) => {
                 self.strike(fault);
@@ -349,10 +350,14 @@ impl<'a> World<'a> {
         if unit.machine.phase != Creating {
             return;
         }
+        if unit.fate == Fate::Vanishes {
+            self.take_away(id);
+            return;
+        }
         unit.answers = unit.fate == Fate::Well;
         unit.machine.phase = match unit.fate {
             Fate::Fails => Failed,
-            Fate::Well | Fate::Sick => Running,
+            Fate::Well | Fate::Sick | Fate::Vanishes => Running,
         };
         let answers = unit.answers;
         self.probe(id, answers);

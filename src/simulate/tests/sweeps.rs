@@ -2,6 +2,7 @@
 //!
 //! `POOLGATE_SIM_SEED=7` plays one seed and tells its story; `POOLGATE_SIM_HOURS=24` makes each run longer.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::time::Duration;
 
@@ -9,6 +10,17 @@ use super::*;
 use crate::pool::Protocol;
 
 const SEEDS: u64 = 256;
+/// What the stories must tell of, or a fault does not strike any more.
+const TOLD: [&str; 8] = [
+    "the quota is used up",
+    "another operation is under way",
+    "was answered late, and has failed",
+    "the deletion of",
+    "start m",
+    "the cloud takes it away",
+    "longer than a boot may take",
+    "undrain m",
+];
 /// Of people's logins; and an hour in which the pool empties.
 const HOURS: u64 = 18;
 /// Steps of the world over all seeds: what the promise is made for.
@@ -21,6 +33,7 @@ fn whatever_goes_wrong_nobody_is_cut_off() {
     let seeds = chosen.map_or(0..SEEDS, |seed| seed..seed + 1);
     let mut events = 0;
     let mut losses = 0;
+    let mut told = BTreeSet::new();
     for seed in seeds {
         let outcome = play(seed, hours.unwrap_or(HOURS));
         if chosen.is_some() {
@@ -33,10 +46,16 @@ fn whatever_goes_wrong_nobody_is_cut_off() {
         assert_eq!(outcome.refused_plans, 0, "{again}");
         assert_eq!(outcome.score.kills, 0, "{again}");
         events += outcome.events;
+        let story = outcome.story.iter().map(|(_, what)| what);
+        let is_told = |what: &&str| story.clone().any(|line| line.contains(what));
+        told.extend(TOLD.into_iter().filter(is_told));
         losses += outcome.score.losses;
     }
     let is_whole = chosen.is_none() && hours.is_none();
-    assert!(!is_whole || (events >= EVENTS_MIN && losses > 0));
+    if is_whole {
+        assert!(events >= EVENTS_MIN && losses > 0, "{events}, {losses}");
+        assert_eq!(told, BTreeSet::from(TOLD));
+    }
     println!("{events} events, {losses} sessions lost to evictions");
 }
 
