@@ -115,9 +115,11 @@ impl Controller {
         let file = |kind: &str| config.folder.join(format!("{}.{kind}.json", config.pool));
         let (notebook, notes) = Notebook::open(&file("notes"));
         let costs = Costs::open(&file("ledger"));
+        let mut history = History::default();
+        history.resume_month(costs.ledger.month(SystemTime::now()).billed);
         let controller = Self {
             begun: Instant::now(),
-            history: History::default(),
+            history,
             notebook,
             notes,
             costs,

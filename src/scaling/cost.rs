@@ -137,6 +137,12 @@ impl Ledger {
         }
     }
 
+    /// Machine time of the calendar month so far that this moment is in, in UTC.
+    pub fn month(&self, wall: SystemTime) -> MachineTime {
+        let month = month_of(wall).and_then(|month| self.months.get(&month));
+        month.copied().unwrap_or_default()
+    }
+
     pub fn total(&self) -> MachineTime {
         self.total
     }

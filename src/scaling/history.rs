@@ -1,7 +1,8 @@
 //! What plans need to know of the past: demand of the last hour, how long boots take, what was asked for and when.
 //!
 //! Told by `observe` before each plan and by `executed` after it. All of it is bounded, and none of it must survive a
-//! restart: without it the policy keeps more and waits longer before it gives anything up.
+//! restart but the month's machine time, which the ledger keeps: without the rest the policy keeps more and waits longer
+//! before it gives anything up.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
@@ -80,6 +81,11 @@ impl History {
         self.note(demand, now);
         let is_old = |at: Instant| now.instant.saturating_duration_since(at) >= HOUR;
         self.grown.retain(|(at, _)| !is_old(*at));
+    }
+
+    /// What an earlier run counted of this month, which the budget is measured against.
+    pub fn resume_month(&mut self, spent: Duration) {
+        self.month.spent = self.month.spent.saturating_add(spent);
     }
 
     /// The plan has been carried out.

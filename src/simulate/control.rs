@@ -15,13 +15,15 @@ use crate::scaling::{Action, Facts, InstanceFacts, Plan, lint};
 
 use super::orders::{InFlight, OrderFaults};
 use super::outcome::Sample;
-use super::world::{Event, TICK, World};
+use super::world::{TICK, World};
 
 /// What a controller knows beside listing and pool. All but `throttled_until` is written down and survives its restart.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     pub drained: BTreeSet<InstanceId>,
     pub removed: BTreeSet<InstanceId>,
+    /// Started, and still off in the listing.
+    pub woken: BTreeSet<InstanceId>,
     pub leaves_at: BTreeMap<InstanceId, SystemTime>,
     /// What operators decided.
     pub decided: BTreeMap<InstanceId, AdminState>,
@@ -115,6 +117,9 @@ impl World<'_> {
         let is_there = |phase| !matches!(phase, Creating | Deallocated | Deleting);
         let routed = listing.iter().filter(|machine| is_there(machine.phase));
         let instances = routed.map(|machine| self.instance(machine)).collect();
+        let is_off = |machine: &&Machine| machine.phase == MachinePhase::Deallocated;
+        let off: BTreeSet<_> = listing.iter().filter(is_off).map(|one| &one.id).collect();
+        self.control.woken.retain(|id| off.contains(id));
         self.control.believed = listing;
         let lost = self.pool.sync_instances("main", instances, self.now());
         self.restore_decisions();
@@ -183,6 +188,10 @@ impl World<'_> {
             // An order to delete is known before the next listing shows it.
             if self.control.removed.contains(&machine.id) {
                 machine.phase = MachinePhase::Deleting;
+            }
+            let is_off = machine.phase == MachinePhase::Deallocated;
+            if is_off && self.control.woken.contains(&machine.id) {
+                machine.phase = MachinePhase::Booting;
             }
             let remarks = remarks(&machine.id);
             InstanceFacts::join(machine, view, remarks, self.settings.capacity)

@@ -168,6 +168,7 @@ impl World<'_> {
         let fate = self.settings.faults.fate(&mut self.dice);
         if self.cloud.start(id, fate, self.at) {
             self.control.drained.remove(id);
+            self.control.woken.insert(id.clone());
             self.expect_boot(id.clone());
         } else {
             self.violated(format!("{id} is started and was not off"));

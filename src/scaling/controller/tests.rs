@@ -73,6 +73,7 @@ impl World {
     /// The same pool and cloud under a new process's controller.
     async fn restart(&mut self) {
         self.controller.notebook.write(&self.controller.notes).await;
+        self.controller.costs.write().await;
         let (min, max) = {
             let bounds = self.controller.config.policy.schedule.base;
             (bounds.min, bounds.max)

@@ -110,6 +110,8 @@ async fn what_people_decide_outlives_a_restart_and_is_not_overruled() {
     );
     world.pass(2).await;
     world.restart().await;
+    let spent = world.controller.history.month_seconds();
+    assert!(spent > 60, "the month's budget: {spent} s");
     world.pool.sync_instances("main", Vec::new());
     world.seats.clear();
     world.pass(1800).await;
