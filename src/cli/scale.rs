@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::args::{GateArgs, duration};
-use super::table::plain;
+use super::table::{plain, span};
 use super::{Failure, client, print};
 use crate::admin::{ScaleAnswer, ScaleRequest};
 
@@ -33,16 +33,20 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
         is_dry_run: args.dry_run,
     };
     let answer: ScaleAnswer = client::order(&args.gate, "/api/v1/scale", &request).await?;
-    print::show(to_text(&answer, args.dry_run).as_bytes())
+    print::show(to_text(&request, &answer).as_bytes())
 }
 
-fn to_text(answer: &ScaleAnswer, is_dry_run: bool) -> String {
-    let mut text = match (answer.steps.is_empty(), is_dry_run) {
-        (true, _) => "there is nothing to do\n",
-        (false, true) => "this would be done:\n",
-        (false, false) => "this is done:\n",
+fn to_text(request: &ScaleRequest, answer: &ScaleAnswer) -> String {
+    let (pool, machines) = (&request.pool, request.machines);
+    let hold = span(Duration::from_secs(request.hold_s));
+    let has = match request.is_dry_run {
+        true => "would have",
+        false => "has",
+    };
+    let mut text = format!("{pool} {has} at least {machines} machines for {hold}:\n");
+    if answer.steps.is_empty() {
+        text.push_str("  there is nothing to do at this moment\n");
     }
-    .to_owned();
     for step in &answer.steps {
         text.push_str(&format!("  {}\n", plain(step)));
     }
@@ -62,9 +66,15 @@ mod tests {
             steps: vec!["grow by 2".to_owned()],
             notes: vec!["a boot takes 4 minutes".to_owned()],
         };
-        let told = "this would be done:\n  grow by 2\nnote: a boot takes 4 minutes\n";
-        assert_eq!(to_text(&answer, true), told);
-        let nothing = to_text(&ScaleAnswer::default(), false);
-        assert_eq!(nothing, "there is nothing to do\n");
+        let request = ScaleRequest {
+            pool: "main".to_owned(),
+            machines: 5,
+            hold_s: 7200,
+            is_dry_run: true,
+        };
+        let told = "main would have at least 5 machines for 2h 0m:\n  grow by 2\nnote: a boot takes 4 minutes\n";
+        assert_eq!(to_text(&request, &answer), told);
+        let nothing = to_text(&request, &ScaleAnswer::default());
+        assert!(nothing.ends_with("\n  there is nothing to do at this moment\n"));
     }
 }
