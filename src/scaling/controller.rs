@@ -155,6 +155,9 @@ impl Controller {
             self.notebook.write(&self.notes).await;
             self.costs.write_if_due(Instant::now()).await;
         }
+        // What was decided since the last round.
+        let snapshot = self.tools.pool.snapshot();
+        self.keep_decisions(&snapshot, read_clocks());
         self.notebook.write(&self.notes).await;
         self.costs.write().await;
     }
