@@ -273,16 +273,13 @@ impl Channels {
         id: u32,
         payload: &[u8],
     ) -> Result<Key, ChannelError> {
-        let found = self.table.find(from.other(), id);
-        let is_waiting = |channel: &mut Channel| channel.id(from).is_none();
-        found
-            .filter(|key| self.table.get(*key).is_some_and(is_waiting))
-            .ok_or_else(|| unknown(payload, id))
+        let found = self.table.find_unconfirmed(from, id);
+        found.ok_or_else(|| unknown(payload, id))
     }
 
     /// The channel a message from `from` is about, by the number of its recipient.
     fn find(&self, from: Side, id: u32) -> Option<Key> {
-        self.table.find(from.other(), id)
+        self.table.find(from, id)
     }
 
     fn adjust(&mut self, from: Side, payload: &[u8]) -> Result<Passage, ChannelError> {

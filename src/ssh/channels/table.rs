@@ -119,14 +119,16 @@ pub enum NoEntry {
 #[derive(Debug, Default)]
 pub struct Table {
     channels: HashMap<Key, Channel>,
-    by_id: [HashMap<u32, Key>; 2],
+    /// The oldest first: of a channel that the gate has cut, a side that is done with it may use the number again while the
+    /// other has yet to close.
+    by_id: [HashMap<u32, Vec<Key>>; 2],
     next: u32,
 }
 
 impl Table {
     pub fn enter(&mut self, opener: Side, channel: Channel) -> Result<Key, NoEntry> {
         let id = channel.id(opener).unwrap_or_default();
-        if opener.of(&self.by_id).contains_key(&id) {
+        if self.is_taken(opener, id) {
             return Err(NoEntry::Taken);
         }
         if self.channels.len() >= CHANNELS_MAX {
@@ -139,27 +141,49 @@ impl Table {
         let key = Key(self.next);
         self.next = self.next.wrapping_add(1);
         self.channels.insert(key, channel);
-        opener.of_mut(&mut self.by_id).insert(id, key);
+        self.note(opener, id, key);
         Ok(key)
     }
 
     /// The side that confirms a channel names it; `false` if it uses the number for another one.
     pub fn name(&mut self, key: Key, side: Side, id: u32) -> bool {
-        let ids = side.of_mut(&mut self.by_id);
+        let is_taken = self.is_taken(side, id);
         let Some(channel) = self.channels.get_mut(&key) else {
             return false;
         };
-        if ids.contains_key(&id) || channel.id(side).is_some() {
+        if is_taken || channel.id(side).is_some() {
             return false;
         }
-        ids.insert(id, key);
         *side.of_mut(&mut channel.ids) = Some(id);
+        self.note(side, id, key);
         true
     }
 
-    /// The channel that this side calls by that number.
-    pub fn find(&self, side: Side, id: u32) -> Option<Key> {
-        side.of(&self.by_id).get(&id).copied()
+    /// The channel a message from `from` is about, by the number its recipient chose. Nobody sends anything on a channel
+    /// after closing it.
+    pub fn find(&self, from: Side, id: u32) -> Option<Key> {
+        self.find_where(from.other(), id, |channel| !*from.of(&channel.closed))
+    }
+
+    /// The channel that `from` is asked to open and has not answered.
+    pub fn find_unconfirmed(&self, from: Side, id: u32) -> Option<Key> {
+        self.find_where(from.other(), id, |channel| channel.id(from).is_none())
+    }
+
+    fn find_where(&self, side: Side, id: u32, is_meant: impl Fn(&Channel) -> bool) -> Option<Key> {
+        let keys = side.of(&self.by_id).get(&id)?;
+        let mut keys = keys.iter().copied();
+        keys.find(|key| self.channels.get(key).is_some_and(&is_meant))
+    }
+
+    fn is_taken(&self, side: Side, id: u32) -> bool {
+        let is_in_use = |channel: &Channel| !channel.is_cut || !*side.of(&channel.closed);
+        self.find_where(side, id, is_in_use).is_some()
+    }
+
+    fn note(&mut self, side: Side, id: u32, key: Key) {
+        let keys = side.of_mut(&mut self.by_id);
+        keys.entry(id).or_default().push(key);
     }
 
     pub fn get(&mut self, key: Key) -> Option<&mut Channel> {
@@ -169,8 +193,15 @@ impl Table {
     pub fn remove(&mut self, key: Key) -> Option<Channel> {
         let channel = self.channels.remove(&key)?;
         for side in [Side::Client, Side::Instance] {
-            if let Some(id) = channel.id(side) {
-                side.of_mut(&mut self.by_id).remove(&id);
+            let Some(id) = channel.id(side) else {
+                continue;
+            };
+            let ids = side.of_mut(&mut self.by_id);
+            if let Some(keys) = ids.get_mut(&id) {
+                keys.retain(|one| *one != key);
+                if keys.is_empty() {
+                    ids.remove(&id);
+                }
             }
         }
         Some(channel)

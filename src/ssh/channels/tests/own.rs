@@ -110,3 +110,52 @@ fn where_commands_are_not_allowed_those_of_the_gate_are_not_either() {
     assert_eq!(scene.client(exec("own words", true)), Passage::Drop);
     assert_eq!(scene.channels.take_refusals()[0].what, "program");
 }
+
+/// Each side is done with its number when it has closed, whether or not the other has: what still comes is the old channel's.
+#[test]
+fn a_number_is_used_again_while_the_other_side_has_yet_to_close() {
+    let mut scene = scene();
+    let close = |to| channel::bare(number::CHANNEL_CLOSE, to);
+    assert_eq!(scene.client(exec("own words", true)), Passage::Drop);
+    scene.answers();
+    assert_eq!(scene.client(close(9)), Passage::Drop);
+    let again = open("session", 5, WINDOW);
+    assert!(matches!(scene.client(again), Passage::Replace(_)));
+    let late = channel::window_adjust(5, 100);
+    assert_eq!(
+        scene.instance(late.clone()),
+        Passage::Drop,
+        "of the old one"
+    );
+    assert_eq!(scene.instance(close(5)), Passage::Drop);
+    assert_eq!(scene.instance(confirm(5, 9)), Passage::Pass);
+    assert_eq!(scene.instance(late), Passage::Pass);
+    assert_eq!(scene.client(exec("other", true)), Passage::Pass);
+
+    let mut scene = self::scene();
+    assert_eq!(scene.client(exec("own words", true)), Passage::Drop);
+    scene.answers();
+    assert!(matches!(
+        scene.client(open("session", 6, WINDOW)),
+        Passage::Replace(_)
+    ));
+    assert_eq!(scene.instance(close(5)), Passage::Drop);
+    assert_eq!(
+        scene.instance(confirm(6, 9)),
+        Passage::Pass,
+        "the number of the one it closed"
+    );
+    assert_eq!(
+        scene.client(channel::channel_data(9, b"late")),
+        Passage::Drop
+    );
+    assert_eq!(scene.client(close(9)), Passage::Drop);
+    assert_eq!(scene.client(exec("other", true)), Passage::Pass);
+    let taken = open("session", 6, WINDOW);
+    assert!(
+        scene
+            .channels
+            .take(Side::Client, &taken, scene.now)
+            .is_err()
+    );
+}
