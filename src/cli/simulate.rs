@@ -80,6 +80,8 @@ struct Report {
     sessions: usize,
     /// Machine-hours of a plan that knows when everybody leaves.
     clairvoyant_hours: f64,
+    /// Of one that knows when people come and not when they leave.
+    blind_hours: f64,
     /// Of one that may also move people: nothing can be below.
     bound_hours: f64,
     scores: Vec<Score>,
@@ -108,10 +110,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         write(file, &first.costs_csv)?;
     }
     let settled = clairvoyant::settled(&trace, settings.capacity, settings.boot);
+    let blind = clairvoyant::blind(&trace, settings.capacity, settings.boot);
     let bound = clairvoyant::bound(&trace, settings.capacity, settings.boot);
     let report = Report {
         sessions: trace.visits.len(),
         clairvoyant_hours: hours(settled),
+        blind_hours: hours(blind),
         bound_hours: hours(bound),
         scores: runs.iter().map(|run| run.score.clone()).collect(),
     };
@@ -206,9 +210,10 @@ fn tell(args: &Args, report: &Report, runs: &[Outcome]) -> String {
     let rows = report.scores.iter().map(row);
     let mut text = table(headings, &rows.collect::<Vec<_>>());
     text.push_str(&format!(
-        "{} sessions. Knowing when everybody leaves: {:.0} machine-hours; moving people as well, which nobody can: {:.0}.\n\
+        "{} sessions. Knowing when everybody comes: {:.0} machine-hours; when everybody leaves, too: {:.0}; moving people as well, \
+         which nobody can: {:.0}.\n\
          Waits are of logins that came while a machine was up; the others are cold.\n",
-        report.sessions, report.clairvoyant_hours, report.bound_hours
+        report.sessions, report.blind_hours, report.clairvoyant_hours, report.bound_hours
     ));
     for run in runs {
         let bars = chart::bars(&run.samples, |sample| sample.seats);
