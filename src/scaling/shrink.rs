@@ -167,7 +167,7 @@ fn victims<'a>(situation: &Situation<'a>) -> Vec<&'a InstanceFacts> {
         .with(Role::Serving)
         .filter(may_go)
         .collect();
-    victims.sort_by_key(|one| {
+    victims.sort_by_cached_key(|one: &&'a InstanceFacts| {
         let machine = &one.machine;
         let stay = situation.history.stay(machine, situation.now);
         // Stays that hardly differ count as equal.
