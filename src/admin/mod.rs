@@ -76,7 +76,7 @@ impl AdminState {
             metrics,
             events: Events::new(audit.clone()),
             audit,
-            readiness: Readiness::new(),
+            readiness: Readiness::default(),
             ask_idle: Arc::new(|_| Box::pin(std::future::ready(None))),
             ask_scale: scale::none_resized(),
             ask_cost: cost::none_asked(),

@@ -13,14 +13,16 @@ pub struct Readiness {
     is_open: Arc<AtomicBool>,
 }
 
-impl Readiness {
+impl Default for Readiness {
     /// Of a gate whose doors are open.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             is_open: Arc::new(AtomicBool::new(true)),
         }
     }
+}
 
+impl Readiness {
     /// To be called with false when a shutdown begins, so that people are sent elsewhere while sessions end.
     pub fn set_open(&self, is_open: bool) {
         self.is_open.store(is_open, Ordering::Relaxed);

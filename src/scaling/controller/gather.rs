@@ -193,6 +193,13 @@ impl Controller {
                 }
                 None => notes.extend(note(view, &machine)),
             }
+            if view
+                .keep
+                .as_ref()
+                .is_some_and(|keep| keep.until <= now.wall)
+            {
+                self.tools.pool.keep(&id_of(view), None);
+            }
             known.insert(machine.clone());
             all.insert(machine);
         }

@@ -125,7 +125,7 @@ async fn what_is_merely_offered_or_claimed_wakes_nothing() {
         .string("publickey")
         .boolean(false)
         .string("ssh-ed25519")
-        .string(&public)
+        .string(public)
         .finish();
     client.send(&offer).await.unwrap();
     assert_eq!(client.next().await.unwrap()[0], number::USERAUTH_60);
