@@ -13,7 +13,7 @@ pub mod identity; // who is it: from an offer to a proof to a grant
 pub mod net; // accept, deadlines, shutdown: what both front doors share
 pub mod pool; // pure: instances, health, sessions, placement, affinity
 pub mod probe; // one task an instance: does it answer
-pub mod scaling; // pure: how big a pool should be, as plans with reasons
+pub mod scaling; // how big a pool should be: pure plans with reasons, and the controller that carries them out
 pub mod shared_pool; // the lock around the pool and the channel of its snapshots
 pub mod simulate; // pure: a pool in a virtual world, to try policies in
 pub mod ssh; // the ssh front door, and the engine under it

@@ -24,6 +24,7 @@ pub(super) struct Listings {
 impl Listings {
     pub async fn follow(self, mut listing: watch::Receiver<Vec<Instance>>) {
         let mut absences = Absences::default();
+        let mut told = None;
         let mut is_doubtful = false;
         loop {
             tokio::select! {
@@ -36,7 +37,7 @@ impl Listings {
             }
             let mut instances = listing.borrow_and_update().clone();
             let kept = match self.is_cloud {
-                true => self.kept(&instances, &mut absences),
+                true => self.kept(&instances, &mut absences, &mut told),
                 false => Vec::new(),
             };
             is_doubtful = !kept.is_empty();
@@ -46,7 +47,12 @@ impl Listings {
     }
 
     /// Instances that exist in spite of the listing.
-    fn kept(&self, listed: &[Instance], absences: &mut Absences) -> Vec<Instance> {
+    fn kept(
+        &self,
+        listed: &[Instance],
+        absences: &mut Absences,
+        told: &mut Option<String>,
+    ) -> Vec<Instance> {
         let snapshot = self.pool.snapshot();
         let is_listed = |id: &InstanceId| listed.iter().any(|one| one.id == *id);
         let lacks = snapshot.instances_of(&self.name).map(|view| Missing {
@@ -59,8 +65,12 @@ impl Listings {
         });
         let lacks: Vec<_> = lacks.filter(|one| !is_listed(&one.id)).collect();
         let verdict = absences.judge(&lacks);
-        if let Some(what) = &verdict.contradiction {
-            tracing::warn!(pool = self.name, what, "the listing is not believed");
+        if *told != verdict.contradiction {
+            match &verdict.contradiction {
+                Some(what) => tracing::warn!(pool = self.name, what, "the listing is not believed"),
+                None => tracing::info!(pool = self.name, "the listing is believed again"),
+            }
+            told.clone_from(&verdict.contradiction);
         }
         let kept = verdict.kept.iter().filter_map(|id| self.pool.instance(id));
         kept.map(|instance| (*instance).clone()).collect()

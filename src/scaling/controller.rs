@@ -113,9 +113,10 @@ impl Controller {
     ) -> (Self, Asks) {
         let (asks, asked) = Asks::new(&config);
         let file = |kind: &str| config.folder.join(format!("{}.{kind}.json", config.pool));
-        let (notebook, notes) = Notebook::open(&file("notes"));
+        let (notebook, notes): (_, Notes) = Notebook::open(&file("notes"));
         let costs = Costs::open(&file("ledger"));
         let mut history = History::default();
+        history.resume_boots(notes.boots());
         history.resume_month(costs.ledger.month(SystemTime::now()).billed);
         let controller = Self {
             begun: Instant::now(),
@@ -188,6 +189,7 @@ impl Controller {
         self.tell_changes(&facts, &snapshot);
         self.note_costs(&facts, &snapshot, now);
         self.history.observe(&facts, &self.config.policy, now);
+        self.notes.note_boots(self.history.boots());
         let plan = plan(&facts, &self.history, &self.config.policy, now);
         self.tell_frozen(&plan);
         self.set_placement(plan.placement);

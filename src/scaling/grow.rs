@@ -35,6 +35,7 @@ pub(super) fn grow(situation: &Situation<'_>, draft: &mut Draft) {
             "{} free seats are wanted, and there are {free}",
             situation.demand.free()
         ),
+        (_, 1) => format!("somebody waits, and {free} seats are free or on their way"),
         (_, waiting) => format!("{waiting} people wait, and {free} seats are free or on their way"),
     };
     undrain(situation, &mut want, draft, &reason);

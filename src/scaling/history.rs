@@ -1,8 +1,8 @@
 //! What plans need to know of the past: demand of the last hour, how long boots take, what was asked for and when.
 //!
 //! Told by `observe` before each plan and by `executed` after it. All of it is bounded, and none of it must survive a
-//! restart but the month's machine time, which the ledger keeps: without the rest the policy keeps more and waits longer
-//! before it gives anything up.
+//! restart but the month's machine time and the boots that were measured: without the rest the policy keeps more and waits
+//! longer before it gives anything up.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
@@ -140,6 +140,21 @@ impl History {
     /// How long a boot takes, in nine of ten cases.
     pub fn boot(&self, config: &PolicyConfig) -> Duration {
         self.tracks.boot().unwrap_or(config.boot_estimate)
+    }
+
+    /// The same, where one was measured.
+    pub fn measured_boot(&self) -> Option<Duration> {
+        self.tracks.boot()
+    }
+
+    /// The boots that were measured last, the oldest first.
+    pub fn boots(&self) -> impl Iterator<Item = Duration> {
+        self.tracks.boots()
+    }
+
+    /// Boots that an earlier run measured.
+    pub fn resume_boots(&mut self, boots: impl Iterator<Item = Duration>) {
+        self.tracks.resume_boots(boots);
     }
 
     /// Boots that failed since one succeeded.

@@ -25,7 +25,9 @@ pub fn prospect(
     let ages = booting.map(|one| history.age(&one.machine, now));
     let oldest = ages.chain(asked).max();
     let coming = situation.supply.count(Role::Booting);
-    let left = oldest.map(|age| history.boot(config).saturating_sub(age));
+    // What is only configured is told to nobody.
+    let boot = history.measured_boot();
+    let left = boot.zip(oldest).map(|(boot, age)| boot.saturating_sub(age));
     let trouble = trouble.or_else(|| breaker(history, now));
     Prospect {
         coming: coming.saturating_add(facts.requested),

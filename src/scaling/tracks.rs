@@ -111,6 +111,16 @@ impl Tracks {
         }
     }
 
+    /// The boots that were measured last, the oldest first.
+    pub fn boots(&self) -> impl Iterator<Item = Duration> {
+        self.boots.iter().copied()
+    }
+
+    /// Boots that an earlier run measured.
+    pub fn resume_boots(&mut self, boots: impl Iterator<Item = Duration>) {
+        self.boots = boots.take(BOOTS).collect();
+    }
+
     /// How long a boot takes, in nine of ten cases; `None` until one was measured.
     pub fn boot(&self) -> Option<Duration> {
         let mut boots: Vec<Duration> = self.boots.iter().copied().collect();

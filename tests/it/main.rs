@@ -20,6 +20,7 @@ mod admin;
 mod audit_tool;
 mod azure_faults;
 mod azure_life;
+mod azure_resize;
 mod azure_sdk;
 mod browser;
 mod certificates;

@@ -27,6 +27,9 @@ pub(super) struct Notes {
     /// What an operator ordered.
     #[serde(default)]
     pub hold: Option<Hold>,
+    /// The boots that were measured last, in seconds.
+    #[serde(default)]
+    pub boots_s: Vec<u64>,
 }
 
 /// A command that the fleet took.
@@ -115,6 +118,17 @@ impl Hold {
 impl Notes {
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty() && self.instances.is_empty() && self.hold.is_none()
+    }
+
+    /// Boots that were measured.
+    pub fn boots(&self) -> impl Iterator<Item = Duration> {
+        self.boots_s
+            .iter()
+            .map(|seconds| Duration::from_secs(*seconds))
+    }
+
+    pub fn note_boots(&mut self, boots: impl Iterator<Item = Duration>) {
+        self.boots_s = boots.map(|boot| boot.as_secs()).collect();
     }
 
     /// What an operator ordered, as long as it holds.

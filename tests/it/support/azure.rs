@@ -20,6 +20,9 @@ use super::proc::{Running, tool};
 /// Long enough on a busy machine.
 pub const PATIENT: Duration = Duration::from_secs(60);
 
+/// Between two looks.
+const OFTEN: Duration = Duration::from_millis(50);
+
 /// How long a request may take; shorter than the tests' patience with a fake that hangs.
 const REQUEST_MAX: Duration = Duration::from_secs(3);
 
@@ -52,15 +55,25 @@ impl Pool {
 
     /// Directly at the fake, as somebody other than the machine's own identity.
     pub fn start_as(arm: &Arm, credential: AzureCredential) -> Self {
-        Self::build(arm, arm.address, Some(credential))
+        Self::build(arm, arm.address, Some(credential), OFTEN)
     }
 
     /// The description that `validator` goes by knows nothing of operations, tokens and standby pools: these pass it by.
     pub fn start_through(arm: &Arm, validator: SocketAddr) -> Self {
-        Self::build(arm, validator, None)
+        Self::build(arm, validator, None, OFTEN)
     }
 
-    fn build(arm: &Arm, validator: SocketAddr, credential: Option<AzureCredential>) -> Self {
+    /// The same for a long life: each look costs the validator some processor time.
+    pub fn start_calmly_through(arm: &Arm, validator: SocketAddr) -> Self {
+        Self::build(arm, validator, None, Duration::from_millis(500))
+    }
+
+    fn build(
+        arm: &Arm,
+        validator: SocketAddr,
+        credential: Option<AzureCredential>,
+        interval: Duration,
+    ) -> Self {
         let hosts = Arc::new(Mutex::new(Vec::new()));
         let (seen, fake) = (hosts.clone(), arm.address);
         let reroute = move |uri: &http::Uri| {
@@ -83,7 +96,7 @@ impl Pool {
             panic!("it is a scale set");
         };
         let mut fleet = fleet.clone();
-        fleet.interval = Duration::from_millis(50);
+        fleet.interval = interval;
         fleet.credential = credential.unwrap_or(fleet.credential);
         let fleet = AzureFleet::over(transport, "main", pool, &fleet, &Metrics::new()).unwrap();
         let control = fleet.control();

@@ -19,7 +19,7 @@ async fn a_pool_sleeps_wakes_grows_drains_and_sleeps_again() {
     );
     let prospect = world.prospect();
     assert_eq!((prospect.coming, prospect.trouble), (1, None));
-    assert!(prospect.ready_at.is_some());
+    assert_eq!(prospect.ready_at, None, "no boot was measured yet");
     let waited = world.wait_in("alice").await;
     assert!(waited < BOOT_S + 15, "{waited} s");
     assert!(world.log_in("bob"));
@@ -41,6 +41,15 @@ async fn a_pool_sleeps_wakes_grows_drains_and_sleeps_again() {
         assert!(world.count(kind) >= least, "{kind:?}\n{}", world.story());
     }
     assert_eq!(world.count(EventKind::Fault), 0, "{}", world.story());
+    world.restart().await;
+    world.log_in("alice");
+    world.pass(3).await;
+    let left = world
+        .prospect()
+        .ready_at
+        .map(|at| at.duration_since(world.now.wall).unwrap());
+    let left = left.expect("the boots before the restart count").as_secs();
+    assert!((BOOT_S - 10..BOOT_S + 20).contains(&left), "{left} s");
     let cost = world.controller.cost().unwrap();
     assert!(cost.hours.billed_h > 0.0 && cost.hours.used_h > 0.0);
     assert!(cost.people.iter().any(|person| &*person.user == "alice"));
