@@ -267,7 +267,7 @@ impl App {
                 name: name.clone(),
                 is_cloud,
             };
-            self.services.spawn(listings.follow(listing.clone()));
+            let listing = listings.follow(listing, &self.services);
             let metrics = self.parts.metrics.clone();
             if let Some(hubs) = hubs {
                 self.services.spawn(probe::watch_hubs(

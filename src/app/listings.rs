@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::pool::{Health, Instance, InstanceId};
 use crate::scaling::listing::{Absences, Missing};
@@ -22,7 +23,23 @@ pub(super) struct Listings {
 }
 
 impl Listings {
-    pub async fn follow(self, mut listing: watch::Receiver<Vec<Instance>>) {
+    /// What is believed, told after the pool knows it: whoever probes an instance finds it there.
+    pub fn follow(
+        self,
+        listing: watch::Receiver<Vec<Instance>>,
+        tasks: &TaskTracker,
+    ) -> watch::Receiver<Vec<Instance>> {
+        let (believed, receiver) = watch::channel(Vec::new());
+        tasks.spawn(self.pass_on(listing, believed));
+        receiver
+    }
+
+    async fn pass_on(
+        self,
+        mut listing: watch::Receiver<Vec<Instance>>,
+        believed: watch::Sender<Vec<Instance>>,
+    ) {
+        let mut is_first = true;
         let mut absences = Absences::default();
         let mut told = None;
         let mut is_doubtful = false;
@@ -42,7 +59,13 @@ impl Listings {
             };
             is_doubtful = !kept.is_empty();
             instances.extend(kept);
-            self.pool.sync_instances(&self.name, instances);
+            self.pool.sync_instances(&self.name, instances.clone());
+            believed.send_if_modified(|before| {
+                let is_new = is_first || *before != instances;
+                *before = instances;
+                is_new
+            });
+            is_first = false;
         }
     }
 
