@@ -129,6 +129,12 @@ impl Events {
         self.story.newest.subscribe()
     }
 
+    /// How many wait for the next event.
+    #[cfg(test)]
+    pub fn followers(&self) -> usize {
+        self.story.newest.receiver_count()
+    }
+
     fn kept(&self) -> MutexGuard<'_, VecDeque<Event>> {
         let kept = self.story.kept.lock();
         kept.unwrap_or_else(PoisonError::into_inner)
