@@ -23,7 +23,7 @@ pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
 use crate::pool::idle::Idle;
 use crate::pool::{
-    Health, HubPerson, Instance, InstanceId, Keep, LoginRequest, Measured, Now, Placement,
+    Health, HubPerson, Instance, InstanceId, Intent, Keep, LoginRequest, Measured, Now, Placement,
     PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal, SessionId,
     SessionView, Snapshot,
 };
@@ -179,6 +179,13 @@ impl SharedPool {
     /// What is under way for those who wait.
     pub fn foretell(&self, pool: &str, prospect: Option<Prospect>) {
         if self.lock().foretell(pool, prospect) {
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// What a pool's controller is about.
+    pub fn intend(&self, pool: &str, intent: Intent) {
+        if self.lock().intend(pool, intent) {
             self.shared.changed.notify_one();
         }
     }

@@ -9,6 +9,7 @@ pub mod decision;
 mod health;
 pub mod idle;
 pub mod instance;
+pub mod intent;
 mod invariants;
 pub mod keep;
 pub mod login_name;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use decision::{Decider, Decision, Keep, Prospect};
 pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
+pub use intent::{Foreseen, Intent};
 pub use login_name::{LoginName, LoginNameError};
 pub use machine::{Machine, MachinePhase, Observed};
 pub use measured::Measured;

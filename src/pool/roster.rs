@@ -10,6 +10,7 @@ use super::PoolRules;
 use super::affinity::People;
 use super::decision::Prospect;
 use super::instance::{Instance, Protocol};
+use super::intent::Intent;
 use super::member::Member;
 use super::order::{Order, Standing, tie};
 use super::servers::{HubPerson, Servers};
@@ -20,6 +21,8 @@ pub(super) struct Roster {
     pub rules: PoolRules,
     pub people: People,
     pub prospect: Option<Prospect>,
+    /// Shared with every snapshot: it is words, and changes seldom.
+    pub intent: Option<Arc<Intent>>,
     servers: Servers,
     name: Arc<str>,
     members: BTreeMap<Arc<str>, Member>,
@@ -41,6 +44,7 @@ impl Roster {
             rules,
             people: People::default(),
             prospect: None,
+            intent: None,
             servers: Servers::default(),
             name,
             members: BTreeMap::new(),
@@ -212,6 +216,7 @@ impl Roster {
             load: sum(&Member::load),
             sessions: sum(&Member::sessions),
             prospect: self.prospect.clone(),
+            intent: self.intent.clone(),
         }
     }
 

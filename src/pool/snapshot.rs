@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decision::{Decider, Keep, Prospect};
 use super::instance::{AdminState, Health, InstanceId, Protocol};
+use super::intent::Intent;
 use super::measured::Measured;
 use super::placement::PlacementPolicy;
 use super::session::{SessionId, Stage};
@@ -43,6 +44,9 @@ pub struct PoolView {
     /// What comes for those who wait; `None` where the pool is not resized.
     #[serde(default)]
     pub prospect: Option<Prospect>,
+    /// What its controller is about; `None` where the pool is not resized, or nothing is planned yet.
+    #[serde(default)]
+    pub intent: Option<Arc<Intent>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

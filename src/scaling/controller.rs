@@ -10,6 +10,7 @@ mod commands;
 mod costs;
 mod eviction;
 mod gather;
+mod intention;
 mod notebook;
 mod notes;
 mod sight;
@@ -40,6 +41,7 @@ pub use asks::{Asks, Scaled, Wish};
 use commands::{Outcome, UnderWay};
 use costs::Costs;
 use eviction::Eviction;
+use intention::Ahead;
 use notebook::Notebook;
 use notes::Notes;
 use sight::Seen;
@@ -99,6 +101,7 @@ pub struct Controller {
     costs: Costs,
     seen: Seen,
     told: Told,
+    ahead: Ahead,
     under_way: UnderWay,
     running: JoinSet<Outcome>,
     placement: PlacementPolicy,
@@ -126,6 +129,7 @@ impl Controller {
             costs,
             seen: Seen::default(),
             told: Told::default(),
+            ahead: Ahead::default(),
             under_way: UnderWay::default(),
             running: JoinSet::new(),
             placement: config.placement,
@@ -194,6 +198,7 @@ impl Controller {
         self.tell_frozen(&plan);
         self.set_placement(plan.placement);
         self.carry_out(&plan, &facts, now);
+        self.publish_intent(&plan, &facts, now);
         self.foretell(&facts, now);
     }
 

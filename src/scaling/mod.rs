@@ -7,6 +7,7 @@ pub mod controller;
 pub mod cost;
 mod demand;
 pub mod facts;
+pub mod foresight;
 mod freeze;
 mod grow;
 pub mod history;

@@ -11,6 +11,7 @@ use crate::pool::{
     AdminState, Decider, Health, InstanceId, Machine, MachinePhase, Now, PlacementPolicy,
 };
 
+mod ahead;
 mod lints;
 mod orders;
 mod swaps;

@@ -385,7 +385,7 @@ fn a_snapshot_prints_as_the_contract_says() {
     let expected = serde_json::json!({
         "pools": [{
             "name": "main", "default": true, "placement": "spread", "instances": 1, "instances_routable": 1,
-            "capacity": 8, "load": 2, "headroom": 6, "sessions": 1, "prospect": null,
+            "capacity": 8, "load": 2, "headroom": 6, "sessions": 1, "prospect": null, "intent": null,
         }],
         "instances": [{
             "name": "vm1", "address": "192.0.2.1", "pool": "main", "admin_state": "ready", "decided_by": "nobody",

@@ -227,6 +227,12 @@ impl World {
         let snapshot = self.pool.snapshot();
         snapshot.pool("main").unwrap().prospect.clone().unwrap()
     }
+
+    fn intent(&self) -> crate::pool::Intent {
+        let snapshot = self.pool.snapshot();
+        let intent = snapshot.pool("main").unwrap().intent.clone();
+        Arc::unwrap_or_clone(intent.unwrap())
+    }
 }
 
 fn config(min: u32, max: u32, folder: &std::path::Path) -> ControllerConfig {

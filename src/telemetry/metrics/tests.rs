@@ -21,6 +21,7 @@ fn snapshot() -> Snapshot {
             headroom: 7,
             sessions: 1,
             prospect: None,
+            intent: None,
         }],
         instances: vec![InstanceView {
             name: "vm1".into(),

@@ -20,6 +20,9 @@ async fn a_pool_sleeps_wakes_grows_drains_and_sleeps_again() {
     let prospect = world.prospect();
     assert_eq!((prospect.coming, prospect.trouble), (1, None));
     assert_eq!(prospect.ready_at, None, "no boot was measured yet");
+    let intent = world.intent();
+    assert_eq!(intent.desired, 1);
+    assert!(intent.notes[0].contains("2 people wait"), "{intent:?}");
     let waited = world.wait_in("alice").await;
     assert!(waited < BOOT_S + 15, "{waited} s");
     assert!(world.log_in("bob"));
@@ -29,6 +32,12 @@ async fn a_pool_sleeps_wakes_grows_drains_and_sleeps_again() {
     assert_eq!(world.cloud.count(), 3);
     let users: Vec<_> = world.seats.keys().cloned().collect();
     users.iter().for_each(|user| world.log_out(user));
+    world
+        .until("the next step is foretold", |world| {
+            let next = world.intent().next;
+            next.is_some_and(|next| next.at > world.now.wall && next.step.starts_with("drain "))
+        })
+        .await;
     world
         .until("it sleeps", |world| world.cloud.names().is_empty())
         .await;
