@@ -28,6 +28,7 @@ mod client_address;
 mod clients;
 mod config_faults;
 mod demo;
+mod deploy;
 mod doctor;
 mod factors;
 mod fleet_command;

@@ -181,14 +181,14 @@ pub fn chosen<'a>(machines: impl IntoIterator<Item = &'a Machine>) -> Chosen {
 }
 
 /// Azure's published description, wherever `POOLGATE_AZURE_SPEC` says or beside the project.
-fn description() -> Option<PathBuf> {
+pub fn description_file(name: &str) -> Option<PathBuf> {
     let named = std::env::var_os("POOLGATE_AZURE_SPEC").map(PathBuf::from);
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let beside =
         ["../shared/azure-spec", "../../shared/azure-spec"].map(|folder| root.join(folder));
     let folders = named.into_iter().chain(beside);
     folders
-        .map(|folder| folder.join("arm-vmss.strict.json"))
+        .map(|folder| folder.join(name))
         .find(|file| file.is_file())
 }
 
@@ -202,7 +202,7 @@ pub struct Prism {
 impl Prism {
     /// `None`, and a line that says why, without the description.
     pub async fn start(arm: &Arm) -> Option<Self> {
-        let Some(description) = description() else {
+        let Some(description) = description_file("arm-vmss.strict.json") else {
             eprintln!(
                 "skipped: no folder azure-spec with Azure's description; set POOLGATE_AZURE_SPEC to one"
             );

@@ -12,6 +12,7 @@ pub mod people;
 pub mod proc;
 pub mod raw_hub;
 pub mod sshd;
+pub mod template;
 pub mod visitor;
 pub mod wait;
 pub mod world;
