@@ -11,7 +11,7 @@ use crate::shared_pool::AskIdle;
 /// `?instance=NAME`, or `POOL/NAME`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
-    instance: String,
+    pub instance: String,
 }
 
 impl Asked {

@@ -6,6 +6,7 @@
 
 mod caller;
 mod cost;
+mod dashboard;
 mod host;
 mod idle;
 mod named;
@@ -45,6 +46,7 @@ use crate::telemetry::metrics::Metrics;
 
 use caller::Caller;
 pub use cost::{AskCost, CostView};
+use dashboard::Dashboard;
 pub use notices::{Given, Notice};
 pub use readiness::Readiness;
 pub use routes::Status;
@@ -93,8 +95,11 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let orders = orders::router(state.clone());
+    let dashboard = Dashboard::new(state.clone(), shutdown.clone());
     let router = routes::router(state, shutdown.clone());
+    let router = router.merge(dashboard::router(dashboard.clone()));
     let tasks = TaskTracker::new();
+    tasks.spawn(dashboard::record(dashboard));
     if let Some(listener) = tcp {
         let router = host::guard(router.clone(), listener.local_addr().ok());
         tasks.spawn(accept_all(

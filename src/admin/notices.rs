@@ -45,17 +45,21 @@ pub(super) async fn give(
     body: Body<Notice>,
 ) -> Result<Json<Given>, Problem> {
     let Json(notice) = body?;
-    let audience = notice.audience().map_err(|detail| Problem {
-        status: StatusCode::BAD_REQUEST,
-        detail: detail.to_owned(),
-    })?;
-    let deadline = notice.deadline_s.map(Duration::from_secs);
-    let sessions = state.pool.announce(&audience, &notice.text, deadline);
-    tracing::info!(?audience, text = %notice.text, sessions, "a notice was given");
-    Ok(Json(Given { sessions }))
+    notice.post(&state).map(Json)
 }
 
 impl Notice {
+    pub(super) fn post(&self, state: &AdminState) -> Result<Given, Problem> {
+        let audience = self.audience().map_err(|detail| Problem {
+            status: StatusCode::BAD_REQUEST,
+            detail: detail.to_owned(),
+        })?;
+        let deadline = self.deadline_s.map(Duration::from_secs);
+        let sessions = state.pool.announce(&audience, &self.text, deadline);
+        tracing::info!(?audience, text = %self.text, sessions, "a notice was given");
+        Ok(Given { sessions })
+    }
+
     fn audience(&self) -> Result<Audience, &'static str> {
         if self.text.trim().is_empty() || self.text.len() > TEXT_BYTES_MAX {
             return Err("text is empty or longer than 1000 bytes: write one line");

@@ -1,5 +1,6 @@
 //! The admin side in process, asked byte by byte as a client would.
 
+mod dashboard;
 mod orders;
 
 use std::path::Path;

@@ -16,6 +16,8 @@ use super::snapshot::rfc3339;
 pub struct Intent {
     /// Machines in service that there should be.
     pub desired: u32,
+    /// Machines there may be, at any time.
+    pub machines_max: u32,
     /// All machines of the fleet, on or off.
     pub machines: BTreeMap<MachinePhase, u32>,
     /// What is being done, each step with its reason.

@@ -27,6 +27,7 @@ impl Controller {
         }
         let intent = Intent {
             desired: plan.desired,
+            machines_max: self.config.policy.schedule.base.max,
             machines,
             steps: plan.steps.iter().map(words).collect(),
             next: self.look_ahead(plan, facts, now),

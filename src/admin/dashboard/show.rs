@@ -1,0 +1,272 @@
+//! The pages' handlers: who asks, the scene, the page.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::history::MinuteView;
+use super::pages::{self, Frame, Slots, Tab, View};
+use super::scene::{Scene, Viewer};
+use super::words::{in_query, plain};
+use super::{Dashboard, csv, kernels};
+use crate::admin::caller::Caller;
+use crate::admin::idle;
+use crate::admin::problem::Problem;
+use crate::pool::idle::Idle;
+
+type Shared = State<Arc<Dashboard>>;
+type Whose = Extension<Caller>;
+
+/// What became of the order that led to a page.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Led {
+    flash: String,
+}
+
+/// Whether orders are offered, and taken.
+pub(super) fn may_act(caller: &Caller) -> bool {
+    caller.uid.is_some()
+}
+
+pub(super) async fn viewer(caller: &Caller) -> Viewer {
+    let may_act = may_act(caller);
+    Viewer {
+        name: match may_act {
+            true => plain(&caller.name().await),
+            false => "somebody on this machine".to_owned(),
+        },
+        role: if may_act { "operator" } else { "viewer" },
+        may_act,
+        csrf: None,
+    }
+}
+
+/// A page that is kept up to date at its own address.
+struct Shown<'a> {
+    dashboard: &'a Dashboard,
+    scene: Scene,
+    viewer: Viewer,
+    led: Led,
+}
+
+impl<'a> Shown<'a> {
+    async fn new(dashboard: &'a Dashboard, caller: &Caller, led: Led) -> Self {
+        Self {
+            dashboard,
+            scene: dashboard.scene(),
+            viewer: viewer(caller).await,
+            led,
+        }
+    }
+
+    fn slots(&self, view: &View) -> Slots {
+        Slots::of(view.parts(&self.scene, self.viewer.may_act))
+    }
+
+    fn page(&self, tab: Tab, title: &str, live: Option<&str>, body: &str) -> Response {
+        let flash = self.dashboard.flashes.get(&self.led.flash);
+        let frame = Frame {
+            viewer: &self.viewer,
+            flash: flash.as_ref(),
+            tab: Some(tab),
+            title,
+            live,
+        };
+        Html(pages::shell(&self.scene, &frame, body)).into_response()
+    }
+}
+
+pub(super) async fn overview(
+    State(dashboard): Shared,
+    Extension(caller): Whose,
+    Query(led): Query<Led>,
+) -> Response {
+    let shown = Shown::new(&dashboard, &caller, led).await;
+    let body = pages::overview::body(&shown.slots(&View::Overview));
+    shown.page(Tab::Overview, "Overview", Some("/"), &body)
+}
+
+pub(super) async fn machines(
+    State(dashboard): Shared,
+    Extension(caller): Whose,
+    Query(asked): Query<pages::machines::Asked>,
+    Query(led): Query<Led>,
+) -> Response {
+    kernels::refresh(&dashboard);
+    let shown = Shown::new(&dashboard, &caller, led).await;
+    let slots = shown.slots(&View::Machines(asked.clone()));
+    let body = pages::machines::body(&slots, &shown.scene, &asked, shown.viewer.may_act);
+    let live = format!(
+        "/machines?pool={}&state={}&q={}&page={}",
+        in_query(&asked.pool),
+        in_query(&asked.state),
+        in_query(&asked.q),
+        asked.page
+    );
+    shown.page(Tab::Machines, "Machines", Some(&live), &body)
+}
+
+pub(super) async fn machine(
+    State(dashboard): Shared,
+    Extension(caller): Whose,
+    Path((pool, name)): Path<(String, String)>,
+    Query(led): Query<Led>,
+) -> Result<Response, Problem> {
+    kernels::refresh(&dashboard);
+    let asked = idle::Asked {
+        instance: format!("{pool}/{name}"),
+    };
+    let idle = ask_idle(&dashboard, &asked).await;
+    let shown = Shown::new(&dashboard, &caller, led).await;
+    let Some(found) = pages::machine::find(&shown.scene, &pool, &name) else {
+        // The problem of the API names those that there are.
+        return Err(idle.err().unwrap_or_else(|| Problem {
+            status: StatusCode::NOT_FOUND,
+            detail: "this machine has just gone".to_owned(),
+        }));
+    };
+    let view = View::Machine {
+        pool: pool.clone(),
+        name: name.clone(),
+    };
+    let slots = shown.slots(&view);
+    let may_act = shown.viewer.may_act;
+    let body = pages::machine::body(&slots, &shown.scene, found, idle.ok().as_ref(), may_act);
+    let live = format!("/machines/{}/{}", in_query(&pool), in_query(&name));
+    Ok(shown.page(Tab::Machines, &plain(&name), Some(&live), &body))
+}
+
+async fn ask_idle(dashboard: &Dashboard, asked: &idle::Asked) -> Result<Idle, Problem> {
+    let snapshot = dashboard.state.pool.snapshot();
+    asked
+        .answer(&snapshot.instances, &dashboard.state.ask_idle)
+        .await
+}
+
+pub(super) async fn sessions(
+    State(dashboard): Shared,
+    Extension(caller): Whose,
+    Query(asked): Query<pages::sessions::Asked>,
+    Query(led): Query<Led>,
+) -> Response {
+    let shown = Shown::new(&dashboard, &caller, led).await;
+    let slots = shown.slots(&View::Sessions(asked.clone()));
+    let body = pages::sessions::body(&slots, &shown.scene, &asked, shown.viewer.may_act);
+    let live = format!(
+        "/sessions?pool={}&protocol={}&q={}&order={}&page={}",
+        in_query(&asked.pool),
+        in_query(&asked.protocol),
+        in_query(&asked.q),
+        in_query(&asked.order),
+        asked.page
+    );
+    shown.page(Tab::Sessions, "Sessions", Some(&live), &body)
+}
+
+pub(super) async fn queue(State(dashboard): Shared, Extension(caller): Whose) -> Response {
+    let shown = Shown::new(&dashboard, &caller, Led::default()).await;
+    let body = pages::queue::body(&shown.slots(&View::Queue));
+    shown.page(Tab::Queue, "Queue", Some("/queue"), &body)
+}
+
+pub(super) async fn events(
+    State(dashboard): Shared,
+    Extension(caller): Whose,
+    Query(asked): Query<pages::events::Asked>,
+) -> Response {
+    let shown = Shown::new(&dashboard, &caller, Led::default()).await;
+    let slots = shown.slots(&View::Events(asked.clone()));
+    let body = pages::events::body(&slots, &shown.scene, &asked);
+    let live = format!(
+        "/events?pool={}&kind={}&q={}&page={}",
+        in_query(&asked.pool),
+        in_query(&asked.kind),
+        in_query(&asked.q),
+        asked.page
+    );
+    shown.page(Tab::Events, "Events", Some(&live), &body)
+}
+
+pub(super) async fn charts(
+    State(dashboard): Shared,
+    Extension(caller): Whose,
+    Query(asked): Query<pages::charts::Asked>,
+) -> Response {
+    dashboard.ask_costs().await;
+    let shown = Shown::new(&dashboard, &caller, Led::default()).await;
+    let slots = shown.slots(&View::Charts(asked.clone()));
+    let body = pages::charts::body(&slots, &shown.scene, &asked);
+    let live = format!(
+        "/charts?pool={}",
+        in_query(asked.pool.as_deref().unwrap_or_default())
+    );
+    shown.page(Tab::Charts, "Charts", Some(&live), &body)
+}
+
+pub(super) async fn explain(
+    State(dashboard): Shared,
+    Extension(caller): Whose,
+    Query(asked): Query<pages::explain::Asked>,
+) -> Response {
+    let answer = match asked.instance.is_empty() {
+        true => None,
+        false => {
+            let instance = asked.instance.clone();
+            let answer = ask_idle(&dashboard, &idle::Asked { instance }).await;
+            Some(answer.map_err(|problem| problem.detail))
+        }
+    };
+    let shown = Shown::new(&dashboard, &caller, Led::default()).await;
+    let body = pages::explain::body(&shown.scene, &asked, answer.as_ref());
+    shown.page(Tab::Explain, "Explain", None, &body)
+}
+
+pub(super) async fn machines_csv(
+    State(dashboard): Shared,
+    Query(asked): Query<pages::machines::Asked>,
+) -> Response {
+    attached("machines.csv", csv::machines(&dashboard.scene(), &asked))
+}
+
+pub(super) async fn sessions_csv(
+    State(dashboard): Shared,
+    Query(asked): Query<pages::sessions::Asked>,
+) -> Response {
+    attached("sessions.csv", csv::sessions(&dashboard.scene(), &asked))
+}
+
+fn attached(name: &str, text: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        ),
+    ];
+    (headers, text).into_response()
+}
+
+/// `GET /api/v1/history?pool=NAME`: the minutes that charts are drawn from.
+pub(super) async fn history(
+    State(dashboard): Shared,
+    Query(asked): Query<pages::charts::Asked>,
+) -> Response {
+    let history = dashboard.gathered.history();
+    let wanted = |pool: &&str| asked.pool.as_deref().is_none_or(|asked| asked == *pool);
+    let pools = history.pools().filter(wanted).map(|pool| {
+        let minutes = history.minutes(Some(pool));
+        let views = minutes.iter().map(|minute| MinuteView {
+            time: minute.time(),
+            minute,
+        });
+        let minutes: Vec<_> = views.collect();
+        json!({ "pool": pool, "minutes": minutes })
+    });
+    Json(pools.collect::<Vec<_>>()).into_response()
+}
