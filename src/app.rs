@@ -26,11 +26,13 @@ use crate::config::{Config, FleetConfig, Placement, PoolConfig};
 use crate::fleet::{self, Fleet};
 use crate::https;
 use crate::net::client_tls::ClientTls;
+use crate::net::inherited::{Inherited, SocketName};
 use crate::net::shutdown::Shutdown;
 use crate::pool::{PlacementPolicy, PoolRules, Snapshot};
 use crate::probe::{self, HubConfig, IdleProbe, LoadProbe, ProbeConfig, Watched};
 use crate::shared_pool::{AskIdle, Audience, SharedPool};
 use crate::ssh::front::SshFront;
+use crate::state::Lock;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
@@ -47,6 +49,10 @@ pub struct App {
     ssh: Option<Arc<SshFront>>,
     https: Option<Arc<https::Front>>,
     readiness: Option<Readiness>,
+    /// Until the doors have taken theirs.
+    inherited: Inherited,
+    /// Nobody else may write what outlives the process.
+    _lock: Lock,
     pub addresses: Addresses,
 }
 
@@ -79,12 +85,14 @@ pub struct Addresses {
 }
 
 impl App {
-    /// Builds and starts everything. Must be called within a tokio runtime.
+    /// Builds and starts everything, on sockets that somebody opened for it where there are. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// One line that names the file or address at fault.
-    pub fn start(config: Config) -> Result<Self> {
+    pub fn start(config: Config, inherited: Inherited) -> Result<Self> {
         state_dir::make(&config.state_dir)?;
+        let lock = Lock::take(&config.state_dir)?;
         let audit = AuditLog::open(config.audit.file.as_deref())?;
         let parts = Parts {
             pool: SharedPool::new(u64::from_ne_bytes(state_dir::random()?)),
@@ -99,6 +107,8 @@ impl App {
             ssh: None,
             https: None,
             readiness: None,
+            inherited,
+            _lock: lock,
             addresses: Addresses::default(),
         };
         for (name, pool) in &config.pools {
@@ -194,10 +204,8 @@ impl App {
         ask_idle: AskIdle,
         controllers: &Controllers,
     ) -> Result<()> {
-        let tcp = match config.admin.listen {
-            Some(address) => Some(doors::bind("admin.listen", address)?),
-            None => None,
-        };
+        let wanted = config.admin.listen.as_slice();
+        let tcp = doors::listen(&self.inherited, SocketName::Admin, wanted)?.pop();
         self.addresses.admin = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
         let mut state = AdminState::new(
             self.parts.pool.clone(),
@@ -211,9 +219,13 @@ impl App {
         state.ask_cost = controllers.ask_cost();
         self.readiness = Some(state.readiness.clone());
         let socket = match &config.admin.socket {
-            Some(path) => Some(admin::bind_socket(path)?),
+            Some(path) => match self.inherited.take_admin_file()? {
+                Some(listener) => Some(admin::inherit_socket(listener)?),
+                None => Some(admin::bind_socket(path)?),
+            },
             None => None,
         };
+        self.inherited.close_rest();
         self.services.spawn(admin::serve(
             state,
             tcp,

@@ -17,4 +17,5 @@ pub mod scaling; // how big a pool should be: pure plans with reasons, and the c
 pub mod shared_pool; // the lock around the pool and the channel of its snapshots
 pub mod simulate; // pure: a pool in a virtual world, to try policies in
 pub mod ssh; // the ssh front door, and the engine under it
+pub mod state; // files that outlive the process, and who may write them
 pub mod telemetry; // logs, audit lines, metrics

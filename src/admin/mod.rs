@@ -51,7 +51,7 @@ pub use notices::{Given, Notice};
 pub use readiness::Readiness;
 pub use routes::Status;
 pub use scale::{AskScale, ScaleAnswer, ScaleRequest, ScaleWish};
-pub use socket::{AdminSocket, bind_socket};
+pub use socket::{AdminSocket, bind_socket, inherit_socket};
 pub use story::RUN_HEADER;
 pub use verbs::{CordonOrder, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
 

@@ -11,8 +11,8 @@ use tokio::net::{UnixListener, UnixStream};
 #[derive(Debug)]
 pub struct AdminSocket {
     listener: UnixListener,
-    path: PathBuf,
-    inode: u64,
+    /// `None` where somebody else made the file, who removes it too.
+    file: Option<(PathBuf, u64)>,
 }
 
 impl AdminSocket {
@@ -23,9 +23,11 @@ impl AdminSocket {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        if fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+        if let Some((path, inode)) = &self.file
+            && fs::metadata(path).is_ok_and(|found| found.ino() == *inode)
+        {
             // Nothing depends on it: the next start replaces a stale file.
-            drop(fs::remove_file(&self.path));
+            drop(fs::remove_file(path));
         }
     }
 }
@@ -38,6 +40,18 @@ pub fn bind_socket(path: &Path) -> io::Result<AdminSocket> {
     bind(path).map_err(|error| {
         let what = format!("admin.socket: cannot listen on {}: {error}", path.display());
         io::Error::new(error.kind(), what)
+    })
+}
+
+/// Listens on a socket that somebody opened for the gate, who says by its file's owner and mode who may give orders.
+///
+/// # Errors
+/// When the runtime cannot watch it.
+pub fn inherit_socket(listener: std::os::unix::net::UnixListener) -> io::Result<AdminSocket> {
+    let listener = UnixListener::from_std(listener)?;
+    Ok(AdminSocket {
+        listener,
+        file: None,
     })
 }
 
@@ -64,10 +78,10 @@ fn bind(path: &Path) -> io::Result<AdminSocket> {
     let listener = UnixListener::bind(&inside)?;
     fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
     fs::rename(&inside, path)?;
+    let inode = fs::metadata(path)?.ino();
     Ok(AdminSocket {
         listener,
-        path: path.to_path_buf(),
-        inode: fs::metadata(path)?.ino(),
+        file: Some((path.to_path_buf(), inode)),
     })
 }
 

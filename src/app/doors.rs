@@ -16,6 +16,7 @@ use crate::config::{Config, HttpsConfig, SshConfig};
 use crate::https;
 use crate::net::accept::{self, Bounds, Limits, Permit};
 use crate::net::bind as sockets;
+use crate::net::inherited::{Inherited, SocketName};
 use crate::net::lanes::Lanes;
 use crate::pool::Protocol;
 use crate::ssh::front::SshFront;
@@ -51,7 +52,7 @@ impl App {
             proxies: ssh.proxy_protocol_from.clone(),
         };
         let limits = Limits::new(Protocol::Ssh, bounds, parts.metrics.clone());
-        let listeners = listen("ssh.listen", &ssh.listen)?;
+        let listeners = listen(&self.inherited, SocketName::Ssh, &ssh.listen)?;
         self.addresses.ssh = addresses_of(&listeners)?;
         self.ssh = Some(front.clone());
         Ok(Door {
@@ -86,9 +87,13 @@ impl App {
             proxies: https.proxy_protocol_from.clone(),
         };
         let limits = Limits::new(Protocol::Jupyter, bounds, parts.metrics.clone());
-        let listeners = listen("https.listen", &https.listen)?;
+        let listeners = listen(&self.inherited, SocketName::Https, &https.listen)?;
         self.addresses.https = addresses_of(&listeners)?;
-        let redirects = listen("https.redirect_listen", &https.redirect.listen)?;
+        let redirects = listen(
+            &self.inherited,
+            SocketName::Redirect,
+            &https.redirect.listen,
+        )?;
         Ok(Door {
             front,
             listeners,
@@ -166,18 +171,25 @@ impl App {
     }
 }
 
-fn listen(key: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
+/// Sockets that were opened for the gate, and else its own.
+pub(super) fn listen(
+    inherited: &Inherited,
+    name: SocketName,
+    addresses: &[SocketAddr],
+) -> Result<Vec<TcpListener>> {
+    let key = name.key();
+    let taken = inherited.take(name, addresses);
+    let (taken, left) = taken.with_context(|| format!("{key}: a socket that was passed on"))?;
     let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.push(bind(key, *address)?);
+    for listener in taken {
+        listeners.push(TcpListener::from_std(listener)?);
+    }
+    for address in left {
+        listeners.push(sockets::listen(address).with_context(|| {
+            format!("{key}: cannot listen on {address}: is another program on that port, and may this user take it?")
+        })?);
     }
     Ok(listeners)
-}
-
-pub(super) fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
-    sockets::listen(address).with_context(|| {
-        format!("{key}: cannot listen on {address}: is another program on that port, and may this user take it?")
-    })
 }
 
 fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>> {

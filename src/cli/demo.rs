@@ -21,6 +21,7 @@ use crate::demo::guide::{Guide, Real};
 use crate::demo::real::{self, Programs, RealSettings};
 use crate::demo::settings::{self, Choices};
 use crate::demo::{self, Account, InstanceSettings, own_keys};
+use crate::net::inherited::Inherited;
 use crate::pool::Health;
 
 use super::Failure;
@@ -89,7 +90,7 @@ async fn demonstrate(args: Args) -> anyhow::Result<ExitCode> {
     };
     let config = settings::config(&folder, choices);
     crate::telemetry::log::init(&config.log)?;
-    let app = App::start(config)?;
+    let app = App::start(config, Inherited::default())?;
     let guide = Guide {
         folder: &folder,
         instances: args.instances,

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Failure;
 use super::args::ConfigArgs;
 use crate::app::App;
+use crate::net::inherited::Inherited;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -25,7 +26,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     crate::telemetry::log::init(&config.log).map_err(anyhow::Error::from)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     raise_file_limit();
-    let app = App::start(config)?;
+    let inherited = Inherited::from_systemd().map_err(anyhow::Error::from)?;
+    let app = App::start(config, inherited)?;
     let addresses = &app.addresses;
     tracing::info!(
         ssh = listed(&addresses.ssh),

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod bind;
 pub mod client_tls;
 pub mod html;
+pub mod inherited;
 pub mod lanes;
 pub mod proxy_header;
 pub mod proxy_protocol;

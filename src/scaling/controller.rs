@@ -11,7 +11,6 @@ mod costs;
 mod eviction;
 mod gather;
 mod intention;
-mod notebook;
 mod notes;
 mod sight;
 mod story;
@@ -37,12 +36,12 @@ use crate::shared_pool::{AskIdle, SharedPool};
 use crate::telemetry::events::{EventKind, Events};
 use crate::telemetry::metrics::Metrics;
 
+use crate::state::StateFile;
 pub use asks::{Asks, Scaled, Wish};
 use commands::{Outcome, UnderWay};
 use costs::Costs;
 use eviction::Eviction;
 use intention::Ahead;
-use notebook::Notebook;
 use notes::Notes;
 use sight::Seen;
 use story::Told;
@@ -96,7 +95,7 @@ pub struct Controller {
     asks: mpsc::Receiver<asks::Ask>,
     begun: Instant,
     history: History,
-    notebook: Notebook,
+    notebook: StateFile,
     notes: Notes,
     costs: Costs,
     seen: Seen,
@@ -116,7 +115,7 @@ impl Controller {
     ) -> (Self, Asks) {
         let (asks, asked) = Asks::new(&config);
         let file = |kind: &str| config.folder.join(format!("{}.{kind}.json", config.pool));
-        let (notebook, notes): (_, Notes) = Notebook::open(&file("notes"));
+        let (notebook, notes): (_, Notes) = StateFile::open(&file("notes"));
         let costs = Costs::open(&file("ledger"));
         let mut history = History::default();
         history.resume_boots(notes.boots());

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Controller, Facts, Notebook};
+use super::{Controller, Facts};
 use crate::pool::cost::CostView;
 use crate::pool::{MachinePhase, Now, Snapshot};
 use crate::scaling::cost::{Ledger, MachineTime};
+use crate::state::StateFile;
 
 /// What a crash may lose of the ledger.
 const WRITTEN_EVERY: Duration = Duration::from_secs(60);
@@ -14,14 +15,14 @@ const COUNTED_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) struct Costs {
     pub ledger: Ledger,
-    notebook: Notebook,
+    notebook: StateFile,
     written: Option<Instant>,
     counted: Option<Instant>,
 }
 
 impl Costs {
     pub fn open(path: &std::path::Path) -> Self {
-        let (notebook, ledger) = Notebook::open(path);
+        let (notebook, ledger) = StateFile::open(path);
         Self {
             ledger,
             notebook,
