@@ -3,18 +3,25 @@ servers it starts, stay on the machine's own disk: locks do not hold on a shared
 unit, which setup.sh writes."""
 import asyncio
 import os
+import socket
 
 c = get_config()  # noqa: F821
 state = "/var/lib/poolgate-jupyterhub"
 
-c.JupyterHub.bind_url = "http://:8000"
+gates = os.environ["POOLGATE_GATES"].split(",")
+family = socket.AF_INET6 if ":" in gates[0] else socket.AF_INET
+with socket.socket(family, socket.SOCK_DGRAM) as towards_gate:
+    towards_gate.connect((gates[0], 9))
+    own = towards_gate.getsockname()[0]
+# The address that the gate reaches, and no other. For all addresses the hub would look up this machine's name.
+c.JupyterHub.bind_url = f"http://[{own}]:8000" if ":" in own else f"http://{own}:8000"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:8081"
 c.JupyterHub.db_url = f"sqlite:///{state}/jupyterhub.sqlite"
 c.JupyterHub.cookie_secret_file = f"{state}/cookie_secret"
 c.ConfigurableHTTPProxy.command = [os.environ["POOLGATE_JUPYTER_PROXY"]]
 c.ConfigurableHTTPProxy.pid_file = f"{state}/proxy.pid"
 # People's addresses are taken from the gate and from nobody else.
-c.JupyterHub.trusted_downstream_ips = os.environ["POOLGATE_GATES"].split(",")
+c.JupyterHub.trusted_downstream_ips = gates
 # A hub that restarts leaves people's servers running.
 c.JupyterHub.cleanup_servers = False
 

@@ -3,6 +3,7 @@
 # JupyterHub, no way for people to the cloud's metadata service. On Azure cloud-init runs it; elsewhere you may, as root.
 #
 #   setup.sh            everything, then `boot`; run again it changes nothing that is as it should be
+#   setup.sh prepare    only what takes the network and time, packages and JupyterHub: for an image of your own
 #   setup.sh boot       what each start of the machine needs; /run/poolgate-ready is written last
 #   setup.sh people     accounts as the people file on the drive has them
 #
@@ -20,8 +21,9 @@ beside() { if [ -e "$here/$1" ]; then echo "$here/$1"; else echo "$here/$2"; fi;
 
 readonly READY=/run/poolgate-ready
 readonly GROUP_DEFAULT=poolgate-people
-readonly HUB_PINS=(jupyterhub==6.1.1 jupyterlab==4.6.6 jupyter_server==2.21.1 ipykernel==7.4.0)
-readonly PROXY_PIN=configurable-http-proxy@5.3.0
+readonly HUB_PINS=(jupyterhub==6.1.1 jupyterlab==4.6.6 jupyter_server==2.21.1)
+# The newest that runs on the Node of Ubuntu 22.04 and Debian 12.
+readonly PROXY_PIN=configurable-http-proxy@4.6.3
 
 main() {
   [ "$(id -u)" = 0 ] || die "it must run as root"
@@ -32,9 +34,10 @@ main() {
   flock -w 600 9 || die "another run of it has not ended in ten minutes"
   case ${1:-all} in
     all) install_all; boot ;;
+    prepare) packages_needed; hub_program ;;
     boot) boot ;;
     people) sync_people ;;
-    *) die "unknown: $1; it takes nothing, boot or people" ;;
+    *) die "unknown: $1; it takes nothing, prepare, boot or people" ;;
   esac
   say "$changes changes"
 }
@@ -53,7 +56,7 @@ install_all() {
 }
 
 packages_needed() {
-  local wanted=(openssh-server curl jq util-linux nftables)
+  local wanted=(openssh-server curl jq util-linux iproute2 nftables)
   case $(setting POOLGATE_SHARE none) in
     nfs) wanted+=(nfs-common) ;;
     smb) wanted+=(cifs-utils) ;;
@@ -231,7 +234,7 @@ hub_proxy() { setting POOLGATE_JUPYTER_PROXY /opt/poolgate/jupyterhub/node_modul
 jupyterhub() {
   hub_is_off && return 0
   local token
-  [ "$(setting POOLGATE_JUPYTERHUB install)" != install ] || install_hub
+  hub_program
   [ -x "$(hub_bin)/jupyterhub" ] || die "POOLGATE_JUPYTERHUB: there is no $(hub_bin)/jupyterhub"
   [ -x "$(hub_proxy)" ] || die "POOLGATE_JUPYTER_PROXY: there is no $(hub_proxy)"
   token=$(setting POOLGATE_HUB_TOKEN_FILE)
@@ -247,7 +250,8 @@ c.HistoryManager.hist_file = f"/var/lib/poolgate-people/{getpass.getuser()}/hist
 CONFIG
 }
 
-install_hub() {
+hub_program() {
+  [ "$(setting POOLGATE_JUPYTERHUB install)" = install ] || return 0
   local folder=/opt/poolgate/jupyterhub want
   want="${HUB_PINS[*]} $PROXY_PIN"
   [ "$(cat "$folder/installed" 2>/dev/null)" = "$want" ] && return 0
@@ -337,8 +341,13 @@ start_services() {
   # The image's own hub would hold the port.
   if systemctl --quiet is-active jupyterhub.service; then systemctl disable --now jupyterhub.service; changed "jupyterhub.service of the image, which is off now"; fi
   systemctl start poolgate-jupyterhub.service
-  local until=$((SECONDS + 180))
-  until curl -s --fail --noproxy '*' --max-time 5 -o /dev/null http://127.0.0.1:8000/hub/health; do
+  local until own gates
+  until=$((SECONDS + 180))
+  gates=$(setting POOLGATE_GATES)
+  # As in its config: the address that the gate reaches.
+  own=$(ip -o route get "${gates%%,*}" | sed -n 's/.* src \([^ ]*\).*/\1/p')
+  case $own in *:*) own="[$own]" ;; esac
+  until curl -s --fail --noproxy '*' --max-time 5 -o /dev/null "http://$own:8000/hub/health"; do
     [ $SECONDS -lt $until ] || die "JupyterHub does not answer: journalctl -u poolgate-jupyterhub"
     sleep 1
   done

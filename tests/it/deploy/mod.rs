@@ -2,8 +2,10 @@
 //!
 //! Every expression is evaluated first, so that what is judged is what Azure would get. Nothing here talks to Azure.
 
+mod gate_set_up;
 mod oracles;
 mod rights;
+mod set_up;
 mod template;
 
 use std::time::Duration;

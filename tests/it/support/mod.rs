@@ -8,6 +8,7 @@ pub mod http;
 pub mod hub;
 pub mod hub_scene;
 pub mod light;
+pub mod machine;
 pub mod people;
 pub mod proc;
 pub mod raw_hub;
