@@ -7,6 +7,7 @@ mod board;
 mod drains;
 mod lines;
 mod mailbox;
+mod person;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -202,12 +203,7 @@ impl SharedPool {
         self.shared.board.post(audience, &text, deadline);
         let at = deadline.and_then(|after| SystemTime::now().checked_add(after));
         let line = drains::with_deadline(&text, at);
-        self.post_to(&line, |session| match audience {
-            Audience::Everybody => true,
-            Audience::Session(id) => session.id == *id,
-            Audience::User(user) => session.user.as_deref() == Some(user),
-            Audience::Instance(name) => *session.instance == **name,
-        })
+        self.post_to(&line, |session| audience.holds(session))
     }
 
     /// Has a line shown in these sessions' terminals; to how many it was given.

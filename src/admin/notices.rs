@@ -32,6 +32,9 @@ pub struct Notice {
     /// Seconds from now until which browsers that come later are shown it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<u64>,
+    /// Only tell how many would get it.
+    #[serde(default)]
+    pub is_dry_run: bool,
 }
 
 /// To how many sessions it was given; a session without a terminal shows nothing.
@@ -54,6 +57,10 @@ impl Notice {
             status: StatusCode::BAD_REQUEST,
             detail: detail.to_owned(),
         })?;
+        if self.is_dry_run {
+            let sessions = state.pool.count_audience(&audience);
+            return Ok(Given { sessions });
+        }
         let deadline = self.deadline_s.map(Duration::from_secs);
         let sessions = state.pool.announce(&audience, &self.text, deadline);
         tracing::info!(?audience, text = %self.text, sessions, "a notice was given");
@@ -89,6 +96,7 @@ mod tests {
             instance: instance.map(str::to_owned),
             session: None,
             deadline_s: None,
+            is_dry_run: false,
         };
         assert_eq!(notice("x", None, None).audience(), Ok(Audience::Everybody));
         let user = Audience::User("alice".to_owned());

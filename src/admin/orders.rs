@@ -8,6 +8,7 @@ use axum::routing::post;
 use axum::{Extension, Json, Router};
 
 use super::caller::Caller;
+use super::moves::{MoveOrder, Moved};
 use super::problem::Problem;
 use super::scale::{ScaleAnswer, ScaleRequest};
 use super::verbs::{CordonOrder, Desk, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
@@ -25,6 +26,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/v1/drain", post(drain))
         .route("/api/v1/evict", post(evict))
         .route("/api/v1/keep", post(keep))
+        .route("/api/v1/move", post(send))
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
@@ -64,6 +66,12 @@ async fn keep(state: Shared, caller: Whose, body: Body<KeepOrder>) -> Answer<Don
     let Json(order) = body?;
     let (by, state) = (caller.name().await, &state);
     Desk { state, by }.keep(order).await.map(Json)
+}
+
+async fn send(state: Shared, caller: Whose, body: Body<MoveOrder>) -> Answer<Moved> {
+    let Json(order) = body?;
+    let (by, state) = (caller.name().await, &state);
+    Desk { state, by }.send(order).map(Json)
 }
 
 async fn scale(state: Shared, caller: Whose, body: Body<ScaleRequest>) -> Answer<ScaleAnswer> {

@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::explain::AskedUser;
 use super::idle::Asked;
 use super::problem::Problem;
 use super::readiness::Verdict;
@@ -67,6 +68,7 @@ pub(super) fn router(state: AdminState, ending: CancellationToken) -> Router {
         )
         .route("/api/v1/idle", get(idle))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/explain/user", get(explain_user))
         .route(
             "/api/v1/cost",
             get(async |State(shared): Shares| Json((shared.state.ask_cost)().await)),
@@ -134,6 +136,13 @@ async fn idle(State(shared): Shares, Query(asked): Query<Asked>) -> Response {
     }
 }
 
+async fn explain_user(State(shared): Shares, Query(asked): Query<AskedUser>) -> Response {
+    match asked.answer(&shared.state) {
+        Ok(story) => Json(story).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
 async fn events(State(shared): Shares, Query(since): Query<Since>) -> Response {
     let told = since.answer(&shared.state.events, &shared.ending).await;
     let run = [(story::RUN_HEADER, shared.started.to_string())];
@@ -144,7 +153,7 @@ async fn not_found(uri: Uri) -> Problem {
     Problem {
         status: StatusCode::NOT_FOUND,
         detail: format!(
-            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, queue, events, cost, idle?instance=NAME",
+            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, queue, events, cost, idle?instance=NAME, explain/user?user=NAME",
             uri.path()
         ),
     }

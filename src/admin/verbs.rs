@@ -29,6 +29,9 @@ pub struct CordonOrder {
     /// `NAME` or `POOL/NAME`, here and below.
     pub instance: String,
     pub reason: String,
+    /// Only tell what would be done, here and below.
+    #[serde(default)]
+    pub is_dry_run: bool,
 }
 
 /// People are sent there again, whoever had decided otherwise.
@@ -36,6 +39,10 @@ pub struct CordonOrder {
 #[serde(deny_unknown_fields)]
 pub struct UncordonOrder {
     pub instance: String,
+    #[serde(default)]
+    pub reason: String,
+    #[serde(default)]
+    pub is_dry_run: bool,
 }
 
 /// Nobody new, people there are told, and it is done when they have left.
@@ -47,6 +54,8 @@ pub struct DrainOrder {
     /// Seconds from now until the sessions that are left are ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<u64>,
+    #[serde(default)]
+    pub is_dry_run: bool,
 }
 
 /// A session ends; its person is told why.
@@ -55,6 +64,8 @@ pub struct DrainOrder {
 pub struct EvictOrder {
     pub session: SessionId,
     pub reason: String,
+    #[serde(default)]
+    pub is_dry_run: bool,
 }
 
 /// The policy leaves an instance alone until then.
@@ -64,6 +75,8 @@ pub struct KeepOrder {
     pub instance: String,
     /// `18:00` by the pool's clock, `2h` from now, or `off`.
     pub until: String,
+    #[serde(default)]
+    pub is_dry_run: bool,
 }
 
 /// What was done, to which instance.
@@ -73,6 +86,9 @@ pub struct Done {
     pub instance: String,
     /// In words.
     pub text: String,
+    /// Nothing was done: `text` says what would be.
+    #[serde(default)]
+    pub is_dry_run: bool,
 }
 
 /// An order, of whom.
@@ -86,6 +102,10 @@ impl Desk<'_> {
         let reason = checked(&order.reason)?;
         let view = self.find(&order.instance)?;
         let decision = Decision::by_admin(State::Cordoned, reason);
+        if order.is_dry_run {
+            let text = "would be cordoned: nobody new would be sent there";
+            return Ok(would(&view, &format!("{text}; {}", self.there(&view))));
+        }
         self.decide(&view, decision).await?;
         let text = format!("{} cordons it: {reason}", self.by);
         self.tell(&view, EventKind::Cordon, text);
@@ -100,8 +120,14 @@ impl Desk<'_> {
         if view.admin_state == State::Ready {
             return Ok(done(&view, "takes people already"));
         }
+        if order.is_dry_run {
+            return Ok(would(&view, "would take people again"));
+        }
+        let mut text = format!("{} sends people there again", self.by);
+        if !order.reason.is_empty() {
+            text.push_str(&format!(": {}", checked(&order.reason)?));
+        }
         self.decide(&view, Decision::none()).await?;
-        let text = format!("{} sends people there again", self.by);
         self.tell(&view, EventKind::Undrain, text);
         Ok(done(&view, "takes people again"))
     }
@@ -121,9 +147,13 @@ impl Desk<'_> {
             .map(|after| now + Duration::from_secs(after));
         let mut decision = Decision::by_admin(State::Draining, reason);
         decision.deadline = deadline;
-        self.decide(&view, decision).await?;
         let ends = deadline.map(|at| format!("sessions end at {}", self.show(&view, at, now)));
         let ends = ends.unwrap_or_else(|| "no session is ended".to_owned());
+        if order.is_dry_run {
+            let there = self.there(&view);
+            return Ok(would(&view, &format!("would drain: {there}; {ends}")));
+        }
+        self.decide(&view, decision).await?;
         let text = format!("{} drains it: {reason}; {ends}", self.by);
         self.tell(&view, EventKind::Drain, text);
         Ok(done(
@@ -142,6 +172,15 @@ impl Desk<'_> {
         let snapshot = self.state.pool.snapshot();
         let view = snapshot.session(session).ok_or_else(unknown)?;
         let user = view.user.as_deref().unwrap_or("nobody known");
+        if order.is_dry_run {
+            let (pool, instance) = (&view.pool, &view.instance);
+            return Ok(Done {
+                pool: pool.to_string(),
+                instance: instance.to_string(),
+                text: format!("session {session} of {user} on {pool}/{instance} would be ended"),
+                is_dry_run: true,
+            });
+        }
         if !self.state.pool.evict_because(session, reason) {
             return Err(unknown());
         }
@@ -164,6 +203,7 @@ impl Desk<'_> {
             pool: pool.to_owned(),
             instance: instance.to_owned(),
             text: format!("session {session} of {user} on {pool}/{instance} {word}"),
+            is_dry_run: false,
         })
     }
 
@@ -184,6 +224,13 @@ impl Desk<'_> {
                 Some(Keep { by, until })
             }
         };
+        if order.is_dry_run {
+            let words = match &keep {
+                Some(keep) => format!("would be kept until {}", self.show(&view, keep.until, now)),
+                None => "would not be kept any more".to_owned(),
+            };
+            return Ok(would(&view, &words));
+        }
         let (pool, id) = (&self.state.pool, id_of(&view));
         if !pool.keep(&id, keep.clone()) {
             return Err(named::unknown(&order.instance, &pool.snapshot().instances));
@@ -197,7 +244,23 @@ impl Desk<'_> {
         Ok(done(&view, &format!("is {words}")))
     }
 
-    fn find(&self, asked: &str) -> Result<InstanceView, Problem> {
+    /// Who is there, by name.
+    fn there(&self, view: &InstanceView) -> String {
+        let snapshot = self.state.pool.snapshot();
+        let id = id_of(view);
+        let sessions = snapshot.sessions_on(&id);
+        let mut people: Vec<_> = sessions
+            .map(|session| session.user.as_deref().unwrap_or("somebody unknown"))
+            .collect();
+        people.sort_unstable();
+        people.dedup();
+        match people.is_empty() {
+            true => going_on(view),
+            false => format!("{}: {}", going_on(view), people.join(", ")),
+        }
+    }
+
+    pub(super) fn find(&self, asked: &str) -> Result<InstanceView, Problem> {
         let snapshot = self.state.pool.snapshot();
         let id = named::find(asked, &snapshot.instances)?;
         let view = snapshot.instance(&id.pool, &id.name).cloned();
@@ -229,7 +292,7 @@ impl Desk<'_> {
         drop(tokio::time::timeout(SETTLE, shown).await);
     }
 
-    fn tell(&self, view: &InstanceView, kind: EventKind, text: String) {
+    pub(super) fn tell(&self, view: &InstanceView, kind: EventKind, text: String) {
         let events = &self.state.events;
         events.tell(&view.pool, Some(&view.name), kind, text);
     }
@@ -245,7 +308,7 @@ impl Desk<'_> {
 }
 
 /// A line without control characters: it is shown in terminals.
-fn checked(reason: &str) -> Result<&str, Problem> {
+pub(super) fn checked(reason: &str) -> Result<&str, Problem> {
     let reason = reason.trim();
     if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
         return Err(bad(format!(
@@ -260,7 +323,7 @@ fn checked(reason: &str) -> Result<&str, Problem> {
     Ok(reason)
 }
 
-fn bad(detail: String) -> Problem {
+pub(super) fn bad(detail: String) -> Problem {
     Problem {
         status: StatusCode::BAD_REQUEST,
         detail,
@@ -275,15 +338,23 @@ fn going_on(view: &InstanceView) -> String {
     }
 }
 
-fn done(view: &InstanceView, text: &str) -> Done {
+pub(super) fn done(view: &InstanceView, text: &str) -> Done {
     Done {
         pool: view.pool.to_string(),
         instance: view.name.to_string(),
         text: format!("{}/{} {text}", view.pool, view.name),
+        is_dry_run: false,
     }
 }
 
-fn id_of(view: &InstanceView) -> InstanceId {
+fn would(view: &InstanceView, text: &str) -> Done {
+    Done {
+        is_dry_run: true,
+        ..done(view, text)
+    }
+}
+
+pub(super) fn id_of(view: &InstanceView) -> InstanceId {
     InstanceId {
         pool: view.pool.clone(),
         name: view.name.clone(),

@@ -49,6 +49,8 @@ pub enum Command {
     Drain(orders::DrainArgs),
     /// End a session
     Evict(orders::EvictArgs),
+    /// Send a person's next login, and the next page they go to, to an instance
+    Move(orders::MoveArgs),
     /// Have the policy leave an instance alone for a while
     Keep(orders::KeepArgs),
     /// Have a pool at least so many machines for a while
@@ -113,15 +115,32 @@ pub struct ShowArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub struct ExplainArgs {
     #[command(subcommand)]
-    pub what: Explained,
+    pub what: Option<Explained>,
+    #[command(flatten)]
+    pub user: Option<UserArgs>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Explained {
+    /// Where somebody is, where their next login goes, and why: the same as without this word
+    User(UserArgs),
     /// Whether an instance could stop without anybody noticing, and why not: asks its hub and its people's servers
     Idle(IdleArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct UserArgs {
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// Their login name
+    #[arg(value_name = "USER")]
+    pub user: String,
+    /// The pool [default: the default one]
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -149,6 +168,11 @@ pub struct NotifyArgs {
     /// Also show it to browsers that come until then, such as 2h from now; without it to those of the next ten minutes
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub deadline: Option<Duration>,
+    /// Only tell how many sessions would get it
+    #[arg(long)]
+    pub dry_run: bool,
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
     /// The line, of at most 1000 bytes
     #[arg(required = true, value_name = "TEXT")]
     pub text: Vec<String>,
@@ -223,7 +247,10 @@ mod tests {
             "poolgate events -o json --follow --pool main",
             "poolgate events --last 20",
             "poolgate cordon vm1 --reason kernel",
-            "poolgate uncordon main/vm1 --socket /run/x.sock",
+            "poolgate uncordon main/vm1 --reason done --socket /run/x.sock",
+            "poolgate move alice --to vm2 --reason disk --now --dry-run",
+            "poolgate explain alice --pool main -o json",
+            "poolgate explain user idle",
             "poolgate drain vm1 --reason kernel --deadline 2h --wait",
             "poolgate evict 00000000000000ff --reason fire",
             "poolgate keep vm1 18:00",

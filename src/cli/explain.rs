@@ -4,14 +4,53 @@ use std::process::ExitCode;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::args::{ExplainArgs, Explained, IdleArgs};
+use super::args::{ExplainArgs, Explained, IdleArgs, UserArgs};
+use super::table::{plain, table};
 use super::{Failure, client};
+use crate::admin::UserStory;
+use crate::pool::explain::Candidate;
 use crate::pool::idle::Idle;
 
 pub(super) async fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    match &args.what {
-        Explained::Idle(args) => explain_idle(args).await,
+    match (&args.what, &args.user) {
+        (Some(Explained::Idle(args)), _) => explain_idle(args).await,
+        (Some(Explained::User(args)), _) | (None, Some(args)) => explain_user(args).await,
+        (None, None) => Err(anyhow::anyhow!("name a user, or idle INSTANCE").into()),
     }
+}
+
+async fn explain_user(args: &UserArgs) -> Result<ExitCode, Failure> {
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let mut path = format!("/api/v1/explain/user?user={}", encode(&args.user));
+    if let Some(pool) = &args.pool {
+        path.push_str(&format!("&pool={}", encode(pool)));
+    }
+    client::show(&args.show, &path, to_text).await
+}
+
+fn to_text(story: UserStory) -> String {
+    let mut text = String::new();
+    for sentence in &story.text {
+        text.push_str(&format!("{}\n", plain(sentence)));
+    }
+    for next in &story.person.next {
+        let rows: Vec<_> = next.candidates.iter().map(row).collect();
+        let by = next.protocol;
+        let headings = ["", "INSTANCE", "SEATS", "SCORE", "WHY"];
+        text.push_str(&format!("\nby {by}:\n{}", table(headings, &rows)));
+    }
+    text
+}
+
+fn row(one: &Candidate) -> [String; 5] {
+    [
+        if one.is_chosen { ">" } else { " " }.to_owned(),
+        one.instance.to_string(),
+        format!("{}/{}", one.seats, one.capacity),
+        one.score
+            .map_or("-".to_owned(), |score| format!("{score:.3}")),
+        plain(&one.why),
+    ]
 }
 
 async fn explain_idle(args: &IdleArgs) -> Result<ExitCode, Failure> {

@@ -42,8 +42,26 @@ pub fn run() -> ExitCode {
     };
     match run_to_end(args) {
         Ok(code) => code,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.tell(wants_json(std::env::args_os())),
     }
+}
+
+/// Whether the command line asks for JSON, in which its failure is told as well.
+fn wants_json(words: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let mut is_next = false;
+    for word in words {
+        let word = word.to_string_lossy();
+        if is_next {
+            return word == "json";
+        }
+        match &*word {
+            "-o" | "--output" => is_next = true,
+            "-ojson" | "-o=json" | "--output=json" => return true,
+            "--" => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Why a command ends without success.
@@ -56,17 +74,18 @@ pub enum Failure {
 }
 
 impl Failure {
-    fn tell(&self) -> ExitCode {
-        match self {
-            Self::Config(faults) => {
-                print::complain(&faults.to_string());
-                ExitCode::from(BAD_CONFIG)
-            }
-            Self::Other(error) => {
-                print::complain(&format!("poolgate: {}", in_one_line(error)));
-                ExitCode::FAILURE
-            }
-        }
+    fn tell(&self, is_json: bool) -> ExitCode {
+        let (text, code) = match self {
+            Self::Config(faults) => (faults.to_string(), BAD_CONFIG),
+            Self::Other(error) => (in_one_line(error), FAILED),
+        };
+        let line = match (is_json, self) {
+            (true, _) => serde_json::json!({ "error": text, "exit_code": code }).to_string(),
+            (false, Self::Config(_)) => text,
+            (false, Self::Other(_)) => format!("poolgate: {text}"),
+        };
+        print::complain(&line);
+        ExitCode::from(code)
     }
 }
 
@@ -82,6 +101,7 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+const FAILED: u8 = 1;
 /// `EX_CONFIG` of sysexits.h.
 const BAD_CONFIG: u8 = 78;
 /// Reads of a file system that hangs must not keep the process from ending.
@@ -115,6 +135,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Drain(args) => orders::drain(&args).await,
         Command::Evict(args) => orders::evict(&args).await,
         Command::Keep(args) => orders::keep(&args).await,
+        Command::Move(args) => orders::send(&args).await,
         Command::Scale(args) => scale::run(&args).await,
         Command::Explain(args) => explain::run(&args).await,
         Command::Simulate(args) => simulate::run(&args),
@@ -161,6 +182,21 @@ fn usage(error: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_for_json_is_told_of_failures_in_json() {
+        let wants = |line: &str| wants_json(line.split(' ').map(Into::into));
+        for line in [
+            "x status -o json",
+            "x status --output=json",
+            "x status -ojson",
+        ] {
+            assert!(wants(line), "{line}");
+        }
+        for line in ["x status", "x status -o table", "x notify -- -o json"] {
+            assert!(!wants(line), "{line}");
+        }
+    }
 
     #[test]
     fn a_cause_is_told_once() {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::args::NotifyArgs;
+use super::args::{NotifyArgs, Output};
 use super::{Failure, client, print};
 use crate::admin::{Given, Notice};
 use crate::pool::SessionId;
@@ -17,7 +17,15 @@ pub(super) async fn run(args: &NotifyArgs) -> Result<ExitCode, Failure> {
         instance: args.instance.clone(),
         text: args.text.join(" "),
         deadline_s: args.deadline.map(|after| after.as_secs()),
+        is_dry_run: args.dry_run,
     };
     let given: Given = client::order(&args.gate, "/api/v1/notices", &notice).await?;
-    print::show(format!("given to {} sessions\n", given.sessions).as_bytes())
+    let verb = match args.dry_run {
+        true => "would be given",
+        false => "given",
+    };
+    match args.output {
+        Output::Table => print::show(format!("{verb} to {} sessions\n", given.sessions).as_bytes()),
+        Output::Json => print::show_json(&given),
+    }
 }

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use serde::Serialize;
 
 use super::Failure;
 
@@ -11,6 +12,12 @@ use super::Failure;
 pub(super) fn show(text: &[u8]) -> Result<ExitCode, Failure> {
     go_on(text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes one JSON document.
+pub(super) fn show_json(value: &impl Serialize) -> Result<ExitCode, Failure> {
+    let text = serde_json::to_string_pretty(value).context("cannot write the answer as JSON")?;
+    show(format!("{text}\n").as_bytes())
 }
 
 /// Writes a part of what was asked for; false once nobody reads it any more.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::args::{GateArgs, duration};
+use super::args::{GateArgs, Output, duration};
 use super::table::{plain, span};
 use super::{Failure, client, print};
 use crate::admin::{ScaleAnswer, ScaleRequest};
@@ -23,6 +23,8 @@ pub struct Args {
     /// Only tell what would be done
     #[arg(long)]
     dry_run: bool,
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -33,7 +35,10 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
         is_dry_run: args.dry_run,
     };
     let answer: ScaleAnswer = client::order(&args.gate, "/api/v1/scale", &request).await?;
-    print::show(to_text(&request, &answer).as_bytes())
+    match args.output {
+        Output::Table => print::show(to_text(&request, &answer).as_bytes()),
+        Output::Json => print::show_json(&answer),
+    }
 }
 
 fn to_text(request: &ScaleRequest, answer: &ScaleAnswer) -> String {

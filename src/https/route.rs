@@ -129,6 +129,11 @@ impl Front {
                 None => ask.after_loss(pin, self.move_elsewhere(ask, pin, &instance.id)),
             };
         }
+        if self.is_sent_away(ask, pin) {
+            self.presence
+                .leave(pin.browser, "an operator sends them elsewhere");
+            return self.move_elsewhere(ask, pin, &instance.id);
+        }
         let visit = self.presence.visit(pin.browser, &instance.id);
         let is_guest = pin.guest.is_some();
         let is_absent = visit.is_none() && ask.kind.is_visit() && !is_guest;
@@ -162,6 +167,16 @@ impl Front {
             visit,
         };
         Direction::To(Box::new(route))
+    }
+
+    /// An operator sends this pin's person to another instance, and they go to a page.
+    fn is_sent_away(&self, ask: &Ask, pin: &Pin) -> bool {
+        let Some(user) = pin.user.as_deref().filter(|_| ask.kind == Kind::Navigation) else {
+            return false;
+        };
+        let at = &pin.instance;
+        let request = login(Some(&at.pool), Some(user), ask.peer, &[]);
+        pin.guest.is_none() && self.pool.is_sent_elsewhere(&request, at)
     }
 
     /// To the server that a page's code asks, and the pin stays where it is.

@@ -14,6 +14,9 @@ pub const REMEMBERED_MAX: usize = 100_000;
 /// How long somebody who left still counts in the order of instances, as if they were there.
 pub(super) const LINGER: Duration = Duration::from_secs(30);
 
+/// An operator's word holds at least so long, also where nobody is remembered.
+const SENT_MIN: Duration = Duration::from_secs(3600);
+
 /// The longest memory; longer ones of the config are cut, so that no sum overflows.
 const AFFINITY_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -36,6 +39,8 @@ pub(super) struct Person {
     home: Option<Arc<str>>,
     /// The instance of their latest session that went live.
     settled: Option<Arc<str>>,
+    /// Where an operator sends them.
+    sent_to: Option<Arc<str>>,
     /// Set while they have no session.
     forgotten_at: Option<Instant>,
     lingers_until: Option<Instant>,
@@ -65,6 +70,42 @@ impl People {
         let person = self.known.get(user)?;
         let is_over = person.forgotten_at.is_some_and(|end| end <= now);
         person.home.as_ref().filter(|_| !is_over)
+    }
+
+    /// The instance an operator sends this person to.
+    pub fn sent_to(&self, user: &str, now: Instant) -> Option<&Arc<str>> {
+        let person = self.known.get(user)?;
+        let is_over = person.forgotten_at.is_some_and(|end| end <= now);
+        person.sent_to.as_ref().filter(|_| !is_over)
+    }
+
+    /// Until when this person is remembered; `None` while they have a session.
+    pub fn forgotten_at(&self, user: &str) -> Option<Instant> {
+        self.known.get(user)?.forgotten_at
+    }
+
+    /// An operator sends this person there, until they are forgotten.
+    pub fn send(&mut self, user: &str, instance: &Arc<str>, now: Instant, affinity: Duration) {
+        let user = match self.known.get_key_value(user) {
+            Some((user, _)) => user.clone(),
+            None => Arc::from(user),
+        };
+        self.stop_lingering(&user);
+        let person = self.known.entry(user.clone()).or_default();
+        person.sent_to = Some(instance.clone());
+        if !person.presences.is_empty() {
+            return;
+        }
+        person.home = Some(instance.clone());
+        let end = now.checked_add(affinity.clamp(SENT_MIN, AFFINITY_MAX));
+        let old = std::mem::replace(&mut person.forgotten_at, end);
+        if let Some(old) = old {
+            self.leaving.remove(&(old, user.clone()));
+        }
+        self.leaving.extend(end.map(|end| (end, user)));
+        if self.leaving.len() > REMEMBERED_MAX {
+            self.forget_next();
+        }
     }
 
     /// A proven session began; returns the name as it is stored, so that it is held once.
@@ -101,8 +142,10 @@ impl People {
         };
         let mut presences = person.presences.iter();
         let goes_on = presences.any(|at| &*at.instance == instance && at.sessions > 1);
-        if !goes_on && person.settled.as_deref() == Some(instance) {
-            person.settled = None;
+        for memory in [&mut person.settled, &mut person.sent_to] {
+            if !goes_on && memory.as_deref() == Some(instance) {
+                *memory = None;
+            }
         }
     }
 
@@ -115,8 +158,12 @@ impl People {
         if !person.presences.is_empty() {
             return;
         }
-        person.home = person.settled.clone();
-        let end = now.checked_add(affinity.min(AFFINITY_MAX));
+        let least = match person.sent_to {
+            Some(_) => SENT_MIN,
+            None => Duration::ZERO,
+        };
+        person.home = person.sent_to.clone().or_else(|| person.settled.clone());
+        let end = now.checked_add(affinity.clamp(least, AFFINITY_MAX));
         let end = end.filter(|end| *end > now && person.home.is_some());
         person.forgotten_at = end;
         match end {
@@ -143,13 +190,17 @@ impl People {
                 let settled = person.presences.iter().rev().find(stays);
                 person.settled = settled.map(|at| at.instance.clone());
             }
+            if person.sent_to.as_deref().is_some_and(&is_gone) {
+                person.sent_to = None;
+            }
             if let Some(home) = person.home.clone().filter(|home| is_gone(home)) {
                 if let Some(end) = person.lingers_until.take() {
                     lingering.remove(&(end, user.clone()));
                     shifts.push((home, -1));
                 }
                 person.presences.retain(|at| !is_gone(&at.instance));
-                person.home = person.presences.last().map(|at| at.instance.clone());
+                let last = person.presences.last().map(|at| at.instance.clone());
+                person.home = last.or_else(|| person.settled.clone());
             }
             if person.home.is_none()
                 && let Some(end) = person.forgotten_at

@@ -6,6 +6,7 @@
 pub mod affinity;
 pub mod cost;
 pub mod decision;
+pub mod explain;
 mod health;
 pub mod idle;
 pub mod instance;
@@ -249,6 +250,30 @@ impl Pool {
             instance,
             reason,
         })
+    }
+
+    /// An operator sends a person to an instance, before whatever else they have. False if there is no such instance.
+    pub fn send(&mut self, user: &str, to: &InstanceId, now: Now) -> bool {
+        let Some(roster) = self.rosters.get_mut(&to.pool) else {
+            return false;
+        };
+        let Some(member) = roster.member(&to.name) else {
+            return false;
+        };
+        let (name, affinity) = (member.instance.id.name.clone(), roster.rules.affinity);
+        roster.settle(now.instant);
+        roster.people.send(user, &name, now.instant, affinity);
+        roster.settle(now.instant);
+        self.debug_check();
+        true
+    }
+
+    /// Where an operator sends this person, if that is another instance than the one they are `at` and takes them.
+    pub fn sent_elsewhere(&self, request: &LoginRequest, at: &InstanceId, now: Now) -> bool {
+        let Some(roster) = self.rosters.get(&at.pool) else {
+            return false;
+        };
+        placement::sent_elsewhere(roster, request, &at.name, now.instant).is_some()
     }
 
     fn begin_session(

@@ -72,6 +72,11 @@ impl Order {
             .is_some_and(|full| share(full) == Ordering::Greater)
     }
 
+    /// All that are open, the least loaded first, those without room last.
+    pub fn ranked(&self) -> impl Iterator<Item = &Rank> {
+        self.ranks.iter().chain(&self.full)
+    }
+
     /// Instances that are ready and up, full or not.
     pub fn open(&self) -> usize {
         self.ranks.len() + self.full.len()
@@ -144,6 +149,11 @@ impl Rank {
 
     fn expected(&self) -> u64 {
         u64::from(self.seats) + u64::from(self.lingering)
+    }
+
+    /// What instances are ordered by, as a share of the capacity.
+    pub fn score(&self) -> f64 {
+        f64::from(self.seats.saturating_add(self.lingering)) / f64::from(self.capacity.max(1))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which instance a login goes to, and why it is refused if none will do.
 //!
-//! In this order: the instance the person asked for; one they have a session on, or by its hub's word a server, whatever
+//! In this order: the instance the person asked for; the one an operator sends them to; one they have a session on, or by its hub's word a server, whatever
 //! was decided about it, as long as it is not down; the one they are remembered on; and else the policy. Instances the login has already found
 //! unreachable are out in every case. Nothing is changed here: `Pool::place` takes the seat.
 
@@ -60,6 +60,8 @@ pub enum PlacementReason {
     /// A hub says so, whoever started it.
     LiveServer,
     Affinity,
+    /// An operator sends them there.
+    Sent,
     Requested,
 }
 
@@ -72,6 +74,7 @@ impl PlacementReason {
             Self::LiveSession => "live-session",
             Self::LiveServer => "live-server",
             Self::Affinity => "affinity",
+            Self::Sent => "sent",
             Self::Requested => "requested",
         }
     }
@@ -125,7 +128,8 @@ pub(super) fn choose(
     if let Some(wish) = &request.instance {
         return search.requested(wish);
     }
-    let found = search.present().or_else(|| search.serving());
+    let found = search.sent(now).or_else(|| search.present());
+    let found = found.or_else(|| search.serving());
     let found = found.or_else(|| search.remembered(now));
     if let Some(found) = found {
         return Ok(found);
@@ -151,6 +155,9 @@ pub(super) fn belongs_elsewhere(
         is_proven: true,
     };
     let user = search.user()?;
+    if let Some((name, reason)) = search.sent(now) {
+        return (*name != *at && search.is_up(&name)).then_some((name, reason));
+    }
     if roster.people.is_present(user, at) {
         return None;
     }
@@ -158,6 +165,22 @@ pub(super) fn belongs_elsewhere(
     let elsewhere = || search.serving().or_else(|| search.remembered(now));
     let found = search.present();
     let found = found.or_else(|| (!has_server).then(elsewhere).flatten());
+    found.filter(|(name, _)| **name != *at && search.is_up(name))
+}
+
+/// Where an operator sends this person, if that is another instance than the one they are `at` and would take them.
+pub(super) fn sent_elsewhere(
+    roster: &Roster,
+    request: &LoginRequest,
+    at: &str,
+    now: Instant,
+) -> Found {
+    let search = Search {
+        roster,
+        request,
+        is_proven: true,
+    };
+    let found = search.sent(now);
     found.filter(|(name, _)| **name != *at && search.is_up(name))
 }
 
@@ -188,6 +211,22 @@ impl Search<'_> {
             Some(obstacle) if !(is_present && self.takes_back(wish)) => refuse(obstacle.why()),
             _ => Ok((member.instance.id.name.clone(), PlacementReason::Requested)),
         }
+    }
+
+    /// Where an operator sends them, as far as it takes logins; who is there already comes back.
+    fn sent(&self, now: Instant) -> Found {
+        let user = self.user()?;
+        let name = self.roster.people.sent_to(user, now)?;
+        if self.is_excluded(name) {
+            return None;
+        }
+        let is_there = self.roster.people.is_present(user, name) || self.serves(name);
+        if is_there && self.takes_back(name) {
+            return Some((name.clone(), PlacementReason::LiveSession));
+        }
+        let member = self.roster.member(name)?;
+        let is_routable = member.is_routable(self.request.protocol, self.is_proven);
+        is_routable.then(|| (name.clone(), PlacementReason::Sent))
     }
 
     fn present(&self) -> Found {

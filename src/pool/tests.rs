@@ -4,6 +4,7 @@ mod affinity;
 mod measured;
 mod model;
 mod rules;
+mod sent;
 mod servers;
 
 use super::*;

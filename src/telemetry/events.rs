@@ -41,6 +41,8 @@ pub enum EventKind {
     Keep,
     /// A session was ended.
     Evict,
+    /// A person is sent to an instance.
+    Move,
     /// The cloud is about to take a machine away.
     Notice,
     /// Something stands in the way of what should be done.

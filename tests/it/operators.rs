@@ -122,7 +122,10 @@ fn an_instance_is_emptied_and_nobody_is_cut_off() {
         "{}",
         progress()
     );
-    scene.gate.cli(&["uncordon", &format!("main/{name}")]).ok();
+    scene
+        .gate
+        .cli(&["uncordon", &format!("main/{name}"), "--reason", "done"])
+        .ok();
     assert_eq!(scene.state_of(&name), "ready");
     wait_told("undrain", &story);
     let told = rows(&scene.gate.cli(&["events", "-o", "json"]).ok().stdout);
@@ -165,7 +168,10 @@ fn a_session_is_ended_and_its_person_reads_why() {
     let (name, id) = scene.only_session();
     let (undone, progress) = scene.start(&["drain", &name, "--reason", "a mistake", "--wait"]);
     wait_told("1 session left", &progress);
-    scene.gate.cli(&["uncordon", &name]).ok();
+    scene
+        .gate
+        .cli(&["uncordon", &name, "--reason", "a mistake"])
+        .ok();
     assert_eq!(undone.finish(PATIENCE).code(), Some(1));
     assert!(
         progress().contains("somebody has undone the drain"),

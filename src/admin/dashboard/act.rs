@@ -174,28 +174,56 @@ async fn carry_out(
     let (instance, reason) = (form.instance.clone(), form.reason.clone());
     let deadline_s = seconds("deadline_s", &form.deadline_s)?;
     let done = match form.order {
-        Order::Cordon => desk.cordon(CordonOrder { instance, reason }).await?,
-        Order::Uncordon => desk.uncordon(UncordonOrder { instance }).await?,
+        Order::Cordon => {
+            let order = CordonOrder {
+                instance,
+                reason,
+                is_dry_run,
+            };
+            desk.cordon(order).await?
+        }
+        Order::Uncordon => {
+            let order = UncordonOrder {
+                instance,
+                reason,
+                is_dry_run,
+            };
+            desk.uncordon(order).await?
+        }
         Order::Drain => {
             let order = DrainOrder {
                 instance,
                 reason,
                 deadline_s,
+                is_dry_run,
             };
             desk.drain(order).await?
         }
         Order::Keep => {
             let until = form.until.clone();
-            desk.keep(KeepOrder { instance, until }).await?
+            let order = KeepOrder {
+                instance,
+                until,
+                is_dry_run,
+            };
+            desk.keep(order).await?
         }
         Order::Evict => {
             let session = session(&form.session)?;
-            desk.evict(EvictOrder { session, reason }).await?
+            let order = EvictOrder {
+                session,
+                reason,
+                is_dry_run,
+            };
+            desk.evict(order).await?
         }
         Order::Notice => return notice(state, form, deadline_s),
         Order::Scale => return scale(state, desk.by, form, is_dry_run).await,
     };
-    Ok(Told::Done(done.text))
+    Ok(match done.is_dry_run {
+        true => Told::Steps(vec![done.text]),
+        false => Told::Done(done.text),
+    })
 }
 
 fn notice(

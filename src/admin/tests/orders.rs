@@ -309,3 +309,96 @@ async fn the_story_is_followed_and_ends_with_the_gate() {
     let (found, ()) = tokio::join!(follow, end);
     assert!(found.is_empty());
 }
+
+#[tokio::test]
+async fn a_person_is_sent_to_an_instance_and_their_next_login_explained() {
+    let scene = Scene::start().await;
+    let (status, told) = scene.get("/api/v1/explain/user?user=alice").await;
+    assert_eq!(
+        (status, &told["next"][0]["instance"]),
+        (200, &"vm1".into()),
+        "{told}"
+    );
+    assert!(
+        told["text"][0].as_str().unwrap().contains("goes to vm1"),
+        "{told}"
+    );
+    for (user, status) in [("alice%2Bgpu", 404), ("..", 400)] {
+        let path = format!("/api/v1/explain/user?user={user}");
+        assert_eq!(scene.get(&path).await.0, status, "{user}");
+    }
+    let order =
+        |dry: bool| json!({"user": "alice", "to": "vm1", "reason": "disk", "is_dry_run": dry});
+    let (status, told) = scene.order("move", order(true)).await;
+    assert_eq!((status, &told["is_dry_run"]), (200, &true.into()), "{told}");
+    assert!(
+        told["text"]
+            .as_str()
+            .unwrap()
+            .contains("would go to main/vm1"),
+        "{told}"
+    );
+    assert!(scene.story("").await.is_empty());
+    assert_eq!(scene.order("move", order(false)).await.0, 200);
+    let (_, told) = scene.get("/api/v1/explain/user?user=alice").await;
+    assert_eq!(told["next"][0]["reason"], "sent", "{told}");
+    let story = scene.story("").await;
+    let text = format!("{} sends alice there: disk", me());
+    assert_eq!((story[0].kind, &*story[0].text), (EventKind::Move, &*text));
+    scene
+        .done("drain", json!({"instance": "vm1", "reason": "x"}))
+        .await;
+    let (status, detail) = scene.refused("move", order(false)).await;
+    assert!(
+        status == 409 && detail.contains("uncordon it first"),
+        "{detail}"
+    );
+    let neither = json!({"to": "vm1", "reason": "x"});
+    assert_eq!(scene.refused("move", neither).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_and_changes_nothing() {
+    let scene = Scene::start().await;
+    let seat = scene.log_in("alice");
+    let mut snapshots = scene.state.pool.subscribe();
+    let is_there = snapshots.wait_for(|snapshot| snapshot.session(seat.session()).is_some());
+    is_there.await.unwrap();
+    let before = scene.view();
+    for (path, body, says) in [
+        (
+            "cordon",
+            json!({"instance": "vm1", "reason": "x"}),
+            "1 session goes on: alice",
+        ),
+        (
+            "drain",
+            json!({"instance": "vm1", "reason": "x", "deadline_s": 60}),
+            "sessions end at",
+        ),
+        (
+            "keep",
+            json!({"instance": "vm1", "until": "2h"}),
+            "would be kept until",
+        ),
+        (
+            "evict",
+            json!({"session": seat.session(), "reason": "x"}),
+            "would be ended",
+        ),
+    ] {
+        let mut body = body;
+        body["is_dry_run"] = true.into();
+        let told = scene.done(path, body).await;
+        assert!(
+            told.is_dry_run && told.text.contains(says),
+            "{path}: {}",
+            told.text
+        );
+    }
+    let notice = json!({"text": "hello", "is_dry_run": true});
+    assert_eq!(scene.order("notices", notice).await.1["sessions"], 1);
+    assert_eq!(scene.view(), before);
+    assert!(scene.story("").await.is_empty());
+    assert!(!seat.ended().is_cancelled());
+}

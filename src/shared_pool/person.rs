@@ -1,0 +1,57 @@
+//! What is known of one person, and where an operator sends them.
+
+use super::{Audience, SharedPool};
+use crate::pool::explain::PersonView;
+use crate::pool::{InstanceId, LoginRequest, Now, Protocol, Refusal, SessionView, Waiter};
+
+impl SharedPool {
+    /// Where somebody is, and where their next login would go; changes nothing.
+    ///
+    /// # Errors
+    /// When there is no such pool.
+    pub fn explain(&self, user: &str, pool: Option<&str>) -> Result<PersonView, Refusal> {
+        let snapshot = self.snapshot();
+        let waiter = Waiter::Person(user.into());
+        let is_behind = |pool: &str, by: Protocol| {
+            let lines = self.lines();
+            lines.is_behind(pool, Some(&waiter), by, &snapshot)
+        };
+        let explained = self.lock().explain(user, pool, is_behind, Now::read());
+        let mut person = explained?;
+        let views = self.lines().views();
+        let mut views = views.into_iter();
+        person.waiting =
+            views.find(|view| view.pool == person.pool && view.user.as_deref() == Some(user));
+        Ok(person)
+    }
+
+    /// An operator sends a person to an instance. False if there is no such instance.
+    pub fn send(&self, user: &str, to: &InstanceId) -> bool {
+        self.change(|state, now| state.send(user, to, now))
+    }
+
+    /// Whether an operator sends this person to another instance than the one they are `at`, which would take them.
+    pub fn is_sent_elsewhere(&self, request: &LoginRequest, at: &InstanceId) -> bool {
+        self.lock().sent_elsewhere(request, at, Now::read())
+    }
+}
+
+impl SharedPool {
+    /// To how many sessions a notice would be given.
+    pub fn count_audience(&self, audience: &Audience) -> usize {
+        let snapshot = self.snapshot();
+        let sessions = snapshot.sessions.iter();
+        sessions.filter(|session| audience.holds(session)).count()
+    }
+}
+
+impl Audience {
+    pub(super) fn holds(&self, session: &SessionView) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Session(id) => session.id == *id,
+            Self::User(user) => session.user.as_deref() == Some(user),
+            Self::Instance(name) => *session.instance == **name,
+        }
+    }
+}
