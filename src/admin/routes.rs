@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -18,6 +18,7 @@ use super::story::Since;
 use super::{AdminState, story};
 use crate::pool::Snapshot;
 use crate::pool::snapshot::PoolView;
+use crate::telemetry::metrics::Format;
 
 /// The whole gate at a glance: the body of `/api/v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,15 +102,16 @@ async fn readyz(State(shared): Shares) -> Response {
     (status, Json(verdict)).into_response()
 }
 
-async fn metrics(State(shared): Shares) -> Response {
+async fn metrics(State(shared): Shares, headers: HeaderMap) -> Response {
     let metrics = &shared.state.metrics;
     metrics.set_audit_lost(shared.state.audit.lost());
     for (pool, people) in shared.state.pool.lines().lengths() {
         metrics.set_queue(&pool, people);
     }
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let text = metrics.encode(&shared.snapshot());
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    let accept = headers.get(header::ACCEPT);
+    let format = Format::of_accept(accept.and_then(|value| value.to_str().ok()));
+    let text = metrics.scrape(&shared.snapshot(), format);
+    ([(header::CONTENT_TYPE, format.content_type())], text).into_response()
 }
 
 async fn status(State(shared): Shares) -> Json<Status> {

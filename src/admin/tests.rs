@@ -239,14 +239,19 @@ async fn what_is_not_there_is_a_problem_in_json() {
 }
 
 #[tokio::test]
-async fn metrics_are_openmetrics() {
+async fn metrics_are_in_the_text_that_is_asked_for() {
     let scene = Scene::start().await;
-    let (status, text) = scene.ask("GET /metrics", "Host: 127.0.0.1:1\r\n").await;
-    assert_eq!(status, 200);
-    assert!(
-        text.contains("poolgate_headroom{pool=\"main\"} 8"),
-        "{text}"
-    );
+    let open = "Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1\r\n";
+    for (accept, is_open) in [("", false), (open, true)] {
+        let headers = format!("Host: 127.0.0.1:1\r\n{accept}");
+        let (status, text) = scene.ask("GET /metrics", &headers).await;
+        assert_eq!(status, 200);
+        assert!(
+            text.contains("poolgate_headroom{pool=\"main\"} 8"),
+            "{text}"
+        );
+        assert_eq!(text.trim_end().ends_with("# EOF"), is_open, "{text}");
+    }
 }
 
 #[tokio::test]

@@ -98,6 +98,7 @@ impl Front {
                 config.connect_timeout,
                 config.stall_timeout,
                 instance_tls(pools)?,
+                metrics.clone(),
             )),
             down: DownList::default(),
             audit,

@@ -17,7 +17,8 @@ use tokio::runtime::{Handle, Id};
 use super::body::Upload;
 use super::stream::Guarded;
 use crate::net::client_tls::ClientTls;
-use crate::pool::{Instance, InstanceId};
+use crate::pool::{Instance, InstanceId, Protocol};
+use crate::telemetry::metrics::Metrics;
 
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
 const IDLE_PER_INSTANCE: usize = 128;
@@ -29,6 +30,7 @@ pub struct InstancePool {
     stall_timeout: Duration,
     /// By pool; those that are not in it are spoken to without TLS.
     tls: BTreeMap<String, ClientTls>,
+    metrics: Metrics,
 }
 
 /// By the runtime a connection's task is of, and where it leads.
@@ -54,12 +56,14 @@ impl InstancePool {
         connect_timeout: Duration,
         stall_timeout: Duration,
         tls: BTreeMap<String, ClientTls>,
+        metrics: Metrics,
     ) -> Self {
         Self {
             idle: Mutex::default(),
             connect_timeout,
             stall_timeout,
             tls,
+            metrics,
         }
     }
 
@@ -97,6 +101,7 @@ impl InstancePool {
             ));
         };
         let address = instance.address.as_str();
+        let began = Instant::now();
         let connect = async {
             let stream = TcpStream::connect((address, port)).await?;
             stream.set_nodelay(true)?;
@@ -115,6 +120,8 @@ impl InstancePool {
                 ));
             }
         };
+        self.metrics
+            .time_connect(Protocol::Jupyter, began.elapsed());
         Ok(Lease {
             sender,
             instance: instance.clone(),

@@ -96,6 +96,8 @@ impl Front {
         connection: &Arc<Connection>,
         mut request: Request<Incoming>,
     ) -> Response<Body> {
+        let began = Instant::now();
+        let mut is_tunnel = false;
         let switch = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
         let log = self.access_log.as_ref();
@@ -103,6 +105,7 @@ impl Front {
         let version = head.version;
         let mut response = match refuse(connection, &head) {
             Ok(target) => {
+                is_tunnel = target.is_websocket;
                 let call = self.call(connection, &head, &target, switch);
                 if let Some(entry) = &mut entry {
                     entry.of(call.ask.pin.as_ref());
@@ -116,7 +119,8 @@ impl Front {
             let headers = response.headers_mut();
             headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
-        self.metrics.count_request(response.status().as_u16());
+        let took = (!is_tunnel).then(|| began.elapsed());
+        self.metrics.count_request(response.status().as_u16(), took);
         match entry {
             Some(entry) => entry.follow(response),
             None => response,

@@ -84,6 +84,7 @@ impl Front {
                 Ok(both) => both,
                 Err(failed) => return tracing::debug!(%failed, "a tunnel could not be opened"),
             };
+            let _counted = metrics.websocket();
             let ended = visit.as_ref().map(Visit::ended).unwrap_or_default();
             let meter: Option<Arc<Meter>> = visit.as_ref().map(Visit::meter);
             let carried = tunnel::relay(client, instance, idle, ended, meter).await;

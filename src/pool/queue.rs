@@ -166,11 +166,9 @@ impl Queue {
         })
     }
 
-    /// They have a seat, or want none. False if they had no ticket.
-    pub fn leave(&mut self, waiter: &Waiter) -> bool {
-        let Some(ticket) = self.tickets.remove(waiter) else {
-            return false;
-        };
+    /// They have a seat, or want none. Since when they stood here; `None` if they had no ticket.
+    pub fn leave(&mut self, waiter: &Waiter) -> Option<Instant> {
+        let ticket = self.tickets.remove(waiter)?;
         self.line.remove(&ticket.number);
         if let Some(count) = self.sources.get_mut(&ticket.source) {
             *count = count.saturating_sub(1);
@@ -178,7 +176,7 @@ impl Queue {
                 self.sources.remove(&ticket.source);
             }
         }
-        true
+        Some(ticket.joined)
     }
 
     /// Forgets those who have not been heard of.
@@ -261,7 +259,7 @@ mod tests {
             assert_eq!(ahead, Ok(usize::from(number)));
         }
         assert_eq!(queue.join(browser(3), source(3), JUPYTER, now), Ok(3));
-        assert!(queue.leave(&browser(1)) && !queue.leave(&browser(1)));
+        assert!(queue.leave(&browser(1)).is_some() && queue.leave(&browser(1)).is_none());
         assert_eq!(queue.ahead(&browser(0)), Some(0));
         assert_eq!(queue.ahead(&browser(3)), Some(2));
         assert_eq!(
@@ -405,7 +403,7 @@ mod tests {
                     }
                     _ => {
                         line.retain(|(one, _)| *one != who);
-                        proptest::prop_assert_eq!(queue.leave(&browser(who)), at.is_some());
+                        proptest::prop_assert_eq!(queue.leave(&browser(who)).is_some(), at.is_some());
                     }
                 }
                 proptest::prop_assert_eq!(queue.len(), line.len());

@@ -56,12 +56,16 @@ struct Answer {
     health: Health,
     /// For people: what was seen.
     why: String,
+    took: Duration,
 }
 
 impl Answer {
     fn new(health: Health, why: impl Into<String>) -> Self {
-        let why = why.into();
-        Self { health, why }
+        Self {
+            health,
+            why: why.into(),
+            took: Duration::ZERO,
+        }
     }
 }
 
@@ -78,6 +82,7 @@ pub async fn watch_pool(
     tracing::debug!(pool = name, "probes started");
     let report = move |id: &InstanceId, service: Protocol, answer: &Answer| {
         metrics.count_probe(service, answer.health == Health::Up);
+        metrics.time_probe(service, answer.took);
         pool.observe(id, service, answer.health)
     };
     follow(config, listing, shutdown, report).await;
@@ -190,7 +195,8 @@ async fn probe_service(
             false => config.timeout,
         };
         let deadline = started + patience;
-        let answer = probe_once(&instance.address, port, service, &way, deadline).await;
+        let mut answer = probe_once(&instance.address, port, service, &way, deadline).await;
+        answer.took = started.elapsed();
         is_failing = answer.health != Health::Up;
         good_in_a_row = match answer.health {
             Health::Up => good_in_a_row + 1,

@@ -190,6 +190,7 @@ impl Controller {
         self.ask_who_is_idle(&snapshot, now);
         let facts = self.gather(&snapshot, &observed, now);
         self.tell_changes(&facts, &snapshot);
+        self.time_wake(&facts, now);
         self.note_costs(&facts, &snapshot, now);
         self.history.observe(&facts, &self.config.policy, now);
         self.notes.note_boots(self.history.boots());

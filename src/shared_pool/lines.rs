@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::pool::{Outlook, Protocol, Queue, QueueFull, Snapshot, Waiter, WaiterView, Wake};
 
@@ -132,16 +132,15 @@ impl Lines {
         Some(stand)
     }
 
-    /// This one has a seat.
-    pub fn leave(&self, pool: &str, waiter: &Waiter) {
+    /// This one has a seat; how long they stood here, if they did.
+    pub fn leave(&self, pool: &str, waiter: &Waiter) -> Option<Duration> {
         if self.is_empty() {
-            return;
+            return None;
         }
         let mut lines = self.lock();
-        if let Some(line) = lines.get_mut(pool) {
-            line.queue.leave(waiter);
-        }
+        let joined = lines.get_mut(pool)?.queue.leave(waiter);
         self.recount(&lines);
+        joined.map(|joined| joined.elapsed())
     }
 
     /// Forgets those who are gone, and notes which pools are open again.

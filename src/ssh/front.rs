@@ -145,6 +145,9 @@ impl SshFront {
         match outcome {
             Ok(admitted) => {
                 self.metrics.count_login(Protocol::Ssh, "admitted");
+                // A wait in line stops that clock.
+                let took = self.gatekeeper.login_grace.saturating_sub(deadline.left());
+                self.metrics.time_ssh_login(took);
                 self.metrics
                     .count_placement(Protocol::Ssh, admitted.seat.reason());
                 tracing::info!(

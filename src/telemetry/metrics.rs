@@ -4,7 +4,10 @@
 //! no snapshot holds is counted, here and of pools that are resized in `ledger`. Never a label per person: their number has no bound.
 
 mod ledger;
+mod process;
 mod seen;
+mod text;
+mod timing;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,6 +21,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::pool::{PlacementReason, Protocol, Snapshot};
+
+pub use text::Format;
+pub use timing::WebSocketGuard;
 
 /// Counters shared by every task; cheap to clone.
 #[derive(Clone)]
@@ -92,19 +98,6 @@ impl Metrics {
         let open = self.carried(protocol).open.clone();
         open.inc();
         ConnectionGuard { open }
-    }
-
-    /// An HTTP answer given to a person; `code` is its status.
-    pub fn count_request(&self, code: u16) {
-        let class = match code {
-            100..=199 => "1xx",
-            200..=299 => "2xx",
-            300..=399 => "3xx",
-            400..=499 => "4xx",
-            _ => "5xx",
-        };
-        let requests = &self.inner.counted.requests;
-        requests.get_or_create(&[("code", class)]).inc();
     }
 
     /// A page of the gate's own was shown: `waiting`, `lost`, `notice`, `admin`.
@@ -221,12 +214,22 @@ impl Metrics {
         self.inner.counted.handshakes.get_or_create(&labels).inc();
     }
 
-    /// OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
+    /// Everything, as a scrape wants it.
+    pub fn scrape(&self, snapshot: &Snapshot, format: Format) -> String {
+        let text = self.encode(snapshot);
+        match format {
+            Format::OpenMetrics => text,
+            Format::Prometheus => text::to_prometheus(&text),
+        }
+    }
+
+    /// Everything as OpenMetrics text.
     pub fn encode(&self, snapshot: &Snapshot) -> String {
         let mut text = String::new();
-        let seen = seen::seen_in(snapshot);
+        let (seen, process) = (seen::seen_in(snapshot), process::process());
         let written = encode_registry(&mut text, &self.inner.registry)
             .and_then(|()| encode_registry(&mut text, &seen))
+            .and_then(|()| encode_registry(&mut text, &process))
             .and_then(|()| encode_eof(&mut text));
         if let Err(error) = written {
             // Writing to a String fails only where a metric refuses to encode itself.
@@ -283,7 +286,7 @@ struct Counted {
     refusals: Counters<1>,
     keys_commands: Counters<1>,
     connections: Family<[Label; 1], Gauge>,
-    requests: Counters<1>,
+    timed: timing::Timed,
     pages: Counters<1>,
     queue: Gauges<1>,
     bytes: Counters<2>,
@@ -319,8 +322,7 @@ impl Counted {
         to.register("keys_command_runs", help, runs);
         let help = "Connections open at this moment";
         to.register("open_connections", help, self.connections.clone());
-        let help = "HTTP answers given to people";
-        to.register("requests", help, self.requests.clone());
+        self.timed.register(to);
         let help = "Pages of the gate's own shown to people";
         to.register("pages", help, self.pages.clone());
         let help = "People who wait for a seat";

@@ -58,7 +58,7 @@ fn instances_tell_their_load_over_one_kept_connection_each() {
             .lines()
             .find_map(|line| line.strip_prefix("poolgate_load_probes_total{outcome=\"ok\"} "))?;
         let is_told =
-            metrics.contains("poolgate_instance_measured_percent{pool=\"main\",instance=\"vm1\"}");
+            metrics.contains("poolgate_instance_measured_ratio{pool=\"main\",instance=\"vm1\"}");
         (looks.parse::<u32>().unwrap() >= 6 && is_told).then_some(())
     });
     for sshd in &sshds {

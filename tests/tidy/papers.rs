@@ -34,9 +34,15 @@ pub fn read() -> Papers {
         cargo: text("Cargo.toml"),
         dependencies: text("docs/dependencies.md"),
         metrics: text("docs/metrics.md"),
-        metrics_source: ["metrics.rs", "metrics/ledger.rs", "metrics/seen.rs"]
-            .map(|file| text(&format!("src/telemetry/{file}")))
-            .concat(),
+        metrics_source: [
+            "metrics.rs",
+            "metrics/ledger.rs",
+            "metrics/process.rs",
+            "metrics/seen.rs",
+            "metrics/timing.rs",
+        ]
+        .map(|file| text(&format!("src/telemetry/{file}")))
+        .concat(),
         architecture: text("ARCHITECTURE.md"),
         lib: text("src/lib.rs"),
         changelog: text("CHANGELOG.md"),

@@ -110,7 +110,11 @@ impl Waiting {
             return;
         }
         if let Some(waiter) = super::waiter(ask, ask.ticket) {
-            self.pool.lines().leave(&ask.pool, &waiter);
+            let waited = self.pool.lines().leave(&ask.pool, &waiter);
+            if let Some(waited) = waited {
+                let metrics = &self.metrics;
+                metrics.time_wait(&ask.pool, Protocol::Jupyter, waited);
+            }
         }
     }
 

@@ -1,11 +1,12 @@
 //! What changed since the last round, told once: machines that came and went, and why nothing is done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use super::Controller;
 use super::eviction::Drain;
 use crate::fleet::MachineKey;
-use crate::pool::{Health, SessionId, Snapshot};
+use crate::pool::{Health, Now, SessionId, Snapshot};
 use crate::scaling::{Facts, Plan};
 use crate::telemetry::events::EventKind;
 
@@ -25,6 +26,8 @@ pub(super) struct Told {
     /// Drains whose people were told that their time is running out.
     pub warned: Vec<Drain>,
     pub evicted: BTreeSet<SessionId>,
+    /// Since when somebody waits and nothing is up.
+    waking_since: Option<Instant>,
 }
 
 impl Controller {
@@ -57,6 +60,22 @@ impl Controller {
             };
             let text = text.to_owned();
             self.tell(Some(&key.name), EventKind::Gone, text);
+        }
+    }
+
+    /// Measures a wake from the first who waited to the first instance that is up.
+    pub(super) fn time_wake(&mut self, facts: &Facts, now: Now) {
+        let is_up = facts.instances.iter().any(|one| one.health == Health::Up);
+        if is_up {
+            if let Some(since) = self.told.waking_since.take() {
+                let took = now.instant.saturating_duration_since(since);
+                self.tools.metrics.time_wake(&self.config.pool, took);
+            }
+        } else if facts.waiting > 0 {
+            self.told.waking_since.get_or_insert(now.instant);
+        } else if facts.instances.is_empty() && facts.requested == 0 {
+            // Who waited has gone, before anything was done about it.
+            self.told.waking_since = None;
         }
     }
 

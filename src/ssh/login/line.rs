@@ -101,7 +101,11 @@ impl Login<'_> {
     /// The seat is theirs: the ticket goes back, and the login goes on with the time it had.
     pub(super) fn leave_line(&self, wait: Option<Wait>) {
         if let Some(wait) = wait {
-            self.gatekeeper.pool.lines().leave(&wait.pool, &wait.waiter);
+            let waited = self.gatekeeper.pool.lines().leave(&wait.pool, &wait.waiter);
+            if let Some(waited) = waited {
+                let metrics = &self.gatekeeper.metrics;
+                metrics.time_wait(&wait.pool, Protocol::Ssh, waited);
+            }
             self.deadline.leave(wait.left);
         }
     }

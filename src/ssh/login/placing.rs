@@ -23,8 +23,11 @@ impl Login<'_> {
                 Err(error) => return Err(error),
             };
             let instance = seat.instance().clone();
+            let began = Instant::now();
             match upstream::dial(self.gatekeeper, &instance, self.on_behalf_of()).await {
                 Ok(leg) => {
+                    let metrics = &self.gatekeeper.metrics;
+                    metrics.time_connect(Protocol::Ssh, began.elapsed());
                     if proved {
                         self.tell_of_drain(&instance).await?;
                     }

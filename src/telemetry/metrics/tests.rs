@@ -1,6 +1,7 @@
 //! What a scrape reads, and that each name is documented.
 
-use std::time::SystemTime;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::pool::snapshot::{HubView, PoolView, ServicesView, SessionView};
@@ -27,10 +28,10 @@ fn snapshot() -> Snapshot {
             name: "vm1".into(),
             address: "10.0.0.4".to_owned(),
             pool: "main".into(),
-            admin_state: AdminState::Ready,
+            admin_state: AdminState::Draining,
             decided_by: Decider::Nobody,
             reason: None,
-            deadline: None,
+            deadline: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)),
             keep: None,
             is_sealed: false,
             health: Health::Up,
@@ -86,7 +87,12 @@ fn counted() -> Metrics {
     metrics.count_recording("complete");
     metrics.count_page("waiting");
     metrics.set_queue("main", 3);
-    metrics.count_request(404);
+    metrics.count_request(404, Some(Duration::from_millis(30)));
+    metrics.time_ssh_login(Duration::from_millis(80));
+    metrics.time_connect(Protocol::Ssh, Duration::from_millis(4));
+    metrics.time_probe(Protocol::Jupyter, Duration::from_millis(2));
+    metrics.time_wait("main", Protocol::Ssh, Duration::from_secs(40));
+    metrics.time_wake("main", Duration::from_secs(200));
     metrics.count_bytes(Protocol::Jupyter, 10, 20);
     metrics.count_hub_poll(true);
     metrics.count_load_probe(true);
@@ -102,7 +108,7 @@ fn counted() -> Metrics {
     metrics.count_probe(Protocol::Ssh, false);
     metrics.set_audit_lost(3);
     metrics.count_certificate("refused");
-    let end = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_900_000_000);
+    let end = std::time::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
     metrics.set_certificate_ends([("old.example", end)].into_iter());
     metrics.set_certificate_ends([("pool.example", end)].into_iter());
     metrics.count_acme_order("failed");
@@ -120,6 +126,14 @@ fn a_scrape_reads_what_was_counted_and_what_is_seen() {
         r#"poolgate_placements_total{protocol="ssh",reason="least-loaded"} 1"#,
         r#"poolgate_limit_hits_total{limit="ssh.max_startups"} 1"#,
         r#"poolgate_requests_total{code="4xx"} 1"#,
+        r#"poolgate_request_duration_seconds_bucket{le="0.05",code="4xx"} 1"#,
+        r#"poolgate_request_duration_seconds_bucket{le="0.025",code="4xx"} 0"#,
+        r#"poolgate_wake_seconds_sum{pool="main"} 200.0"#,
+        r#"poolgate_queue_wait_seconds_count{pool="main",protocol="ssh"} 1"#,
+        r#"poolgate_people{pool="main"} 1"#,
+        r#"poolgate_instance_measured_ratio{pool="main",instance="vm1"} 0.4"#,
+        r#"poolgate_drain_sessions{pool="main",instance="vm1"} 1"#,
+        r#"poolgate_drain_deadline_seconds{pool="main",instance="vm1"} 1900000000"#,
         r#"poolgate_bytes_total{protocol="jupyter",direction="out"} 20"#,
         r#"poolgate_probes_total{service="ssh",outcome="failed"} 1"#,
         r#"poolgate_open_connections{protocol="ssh"} 1"#,
@@ -135,7 +149,7 @@ fn a_scrape_reads_what_was_counted_and_what_is_seen() {
         r#"poolgate_headroom{pool="main"} 7"#,
         r#"poolgate_instance_health{pool="main",instance="vm1",health="up"} 1"#,
         r#"poolgate_instance_health{pool="main",instance="vm1",health="down"} 0"#,
-        r#"poolgate_instance_admin_state{pool="main",instance="vm1",admin_state="ready"} 1"#,
+        r#"poolgate_instance_admin_state{pool="main",instance="vm1",admin_state="draining"} 1"#,
         r#"poolgate_instance_load{pool="main",instance="vm1"} 1"#,
         r#"poolgate_sessions{pool="main",instance="vm1",protocol="ssh"} 1"#,
         r#"poolgate_sessions{pool="main",instance="vm1",protocol="jupyter"} 0"#,
@@ -165,26 +179,77 @@ fn a_scrape_reads_what_was_counted_and_what_is_seen() {
     );
 }
 
-#[test]
-fn every_metric_is_documented() {
+/// Type and labels by name, as a scrape in Prometheus's text has them.
+fn scraped(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut found = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(described) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = described.split_once(' ').unwrap();
+            found.insert(name.to_owned(), (kind.to_owned(), BTreeSet::new()));
+            continue;
+        }
+        let Some((sample, _)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#')) else {
+            continue;
+        };
+        let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
+        let family = ["_bucket", "_sum", "_count"]
+            .iter()
+            .filter_map(|part| name.strip_suffix(part))
+            .find(|family| found.contains_key(*family));
+        let (_, known) = found.get_mut(family.unwrap_or(name)).unwrap();
+        // Values of these tests hold neither quotes nor commas.
+        let names = labels.trim_end_matches('}').split(',');
+        let names = names.filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+        known.extend(names.filter(|label| label != "le"));
+    }
+    found
+}
+
+/// The same of the table in docs/metrics.md.
+fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let text = counted().encode(&snapshot());
-    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let mut names: Vec<_> = types
-        .filter_map(|line| line.split_once(' '))
-        .map(|(name, kind)| match kind {
-            "counter" => format!("`{name}_total`"),
-            "info" => format!("`{name}_info`"),
-            _ => format!("`{name}`"),
-        })
-        .collect();
-    names.sort();
     let rows = page.lines().filter(|line| line.starts_with("| `"));
-    let mut documented: Vec<_> = rows
-        .filter_map(|line| line.split('|').nth(1))
-        .map(|name| name.trim().to_owned())
+    rows.map(|row| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let labels = cells[3]
+            .split(',')
+            .map(|label| label.trim().trim_matches('`'));
+        let labels = labels.filter(|label| !label.is_empty()).map(str::to_owned);
+        let name = cells[1].trim_matches('`').to_owned();
+        (name, (cells[2].to_owned(), labels.collect()))
+    })
+    .collect()
+}
+
+#[test]
+fn the_table_says_what_a_scrape_has_types_and_labels_included() {
+    let text = counted().scrape(&snapshot(), Format::Prometheus);
+    let (found, told) = (scraped(&text), documented());
+    for (name, what) in &found {
+        assert_eq!(told.get(name), Some(what), "docs/metrics.md on {name}");
+    }
+    let gone: Vec<_> = told
+        .keys()
+        .filter(|name| !found.contains_key(*name))
         .collect();
-    documented.sort();
-    assert_eq!(documented, names);
+    assert!(
+        gone.is_empty(),
+        "in docs/metrics.md, and neither counted nor seen by these tests: {gone:?}"
+    );
+}
+
+#[test]
+fn names_keep_to_the_conventions() {
+    for (name, (kind, labels)) in documented() {
+        assert!(name.starts_with("poolgate_"), "{name}");
+        assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+        let personal = ["user", "peer", "source", "session", "path", "client"];
+        assert!(
+            !personal.iter().any(|label| labels.contains(*label)),
+            "{name}"
+        );
+        let wrong = ["_percent", "_ms", "_minutes", "_kib", "_mib"];
+        assert!(!wrong.iter().any(|unit| name.contains(unit)), "{name}");
+    }
 }
