@@ -52,6 +52,7 @@ mod keys;
 mod limits;
 mod load;
 mod many_channels;
+mod monitoring;
 mod notices;
 mod offers;
 mod one_machine;
