@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 
@@ -34,6 +34,7 @@ use super::upgrade;
 use super::validate::{Invalid, Target, validate};
 use super::waiting;
 use crate::pool::{Health, InstanceId, Protocol};
+use crate::telemetry::failed_logins;
 
 /// Instances a request without a pin is tried on.
 const MAX_PLACES: usize = 3;
@@ -148,6 +149,10 @@ impl Front {
             Some(outbound) => {
                 let (kind, began) = (call.ask.kind, Instant::now());
                 let response = self.relay(call, outbound).await;
+                if kind == Kind::LoginPost && is_refusal(response.status()) {
+                    // The name in the form is the hub's to read.
+                    failed_logins::tell("", connection.peer, failed_logins::Way::Https);
+                }
                 even::wait(kind, began, response.status()).await;
                 response
             }
@@ -354,6 +359,14 @@ impl Front {
             }
         }
     }
+}
+
+/// How hubs answer a login form that lets nobody in: with the form once more.
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+    )
 }
 
 /// What is answered without asking where the request belongs.

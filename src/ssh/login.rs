@@ -35,6 +35,7 @@ use crate::net::accept::Permit;
 use crate::pool::login_name::LoginNameError;
 use crate::pool::{InstanceId, LoginName};
 use crate::shared_pool::Seat;
+use crate::telemetry::failed_logins;
 
 /// Messages of one login beyond the keys it may offer and the tries it has: rounds of questions, services, `none`.
 const MESSAGES_MAX: u32 = 256;
@@ -321,6 +322,7 @@ impl<'a> Login<'a> {
     async fn count_failure(&mut self) -> Result<(), LoginError> {
         self.failures += 1;
         self.toll.failed();
+        failed_logins::tell(&self.raw_name, self.peer, failed_logins::Way::Ssh);
         if self.failures >= self.gatekeeper.tries_max {
             self.even_out().await;
             return Err(LoginError::TooManyTries);

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod events;
+pub mod failed_logins;
 pub mod lines;
 pub mod log;
 pub mod metrics;

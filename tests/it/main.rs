@@ -31,6 +31,7 @@ mod demo;
 mod deploy;
 mod doctor;
 mod factors;
+mod fail2ban;
 mod fleet_command;
 mod floods;
 mod forwarding;
