@@ -214,6 +214,7 @@ impl App {
         );
         state.events = self.parts.events.clone();
         state.zones = Arc::new(zones(config));
+        state.history_file = Some(config.state_dir.join("history.json"));
         state.ask_idle = ask_idle;
         state.ask_scale = controllers.ask_scale();
         state.ask_cost = controllers.ask_cost();

@@ -27,6 +27,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub struct AdminState {
     pub ask_cost: AskCost,
     /// Whose clocks the times of a pool's people are, by pool; UTC where one is not named.
     pub zones: Arc<BTreeMap<String, TimeZone>>,
+    /// Where what the charts are drawn from outlives the process.
+    pub history_file: Option<PathBuf>,
 }
 
 impl AdminState {
@@ -87,6 +90,7 @@ impl AdminState {
             ask_scale: scale::none_resized(),
             ask_cost: cost::none_asked(),
             zones: Arc::default(),
+            history_file: None,
         }
     }
 }

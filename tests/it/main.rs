@@ -27,6 +27,7 @@ mod certificates;
 mod client_address;
 mod clients;
 mod config_faults;
+mod dashboard;
 mod demo;
 mod deploy;
 mod doctor;

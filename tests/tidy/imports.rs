@@ -96,7 +96,7 @@ const ROOMS: &[Room] = &[
     ),
     room(
         "admin",
-        &["pool", "shared_pool", "net", "telemetry", "config"],
+        &["pool", "shared_pool", "net", "telemetry", "config", "state"],
     ),
     room("demo", &["config", "pool", "net", "telemetry", "ssh::wire"]),
     room("app", &["*"]),

@@ -116,6 +116,24 @@ impl History {
             }
         }
     }
+
+    /// Drops what is older than a day, and whatever a file held that is no history.
+    pub fn settle(&mut self, now: SystemTime) {
+        let newest = minute_of(now);
+        let oldest = newest.saturating_sub(MINUTES as u64 - 1);
+        while self.pools.len() > POOLS_MAX {
+            self.pools.pop_last();
+        }
+        for ring in self.pools.values_mut() {
+            let mut last = 0;
+            ring.retain(|one| {
+                let is_good = (oldest..=newest).contains(&one.minute) && one.minute > last;
+                last = last.max(one.minute);
+                is_good
+            });
+        }
+        self.pools.retain(|_, ring| !ring.is_empty());
+    }
 }
 
 impl Minute {

@@ -1,4 +1,4 @@
-//! Notes the history of each pool while the gate runs.
+//! Notes the history of each pool while the gate runs, and writes it down so that a restart does not empty the charts.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use super::history::{History, Look};
 use super::states;
 use crate::pool::snapshot::PoolView;
 use crate::pool::{Snapshot, WaiterView};
+use crate::state::StateFile;
 
 /// People who wait shorter than this are not seen to wait.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
@@ -20,16 +21,31 @@ const COUNTED_EVERY: u32 = 5;
 /// Charts are drawn from a copy, which is made so many looks apart.
 const COPIED_EVERY: u32 = 15;
 
+/// What a crash may lose of it.
+const WRITTEN_EVERY: u32 = 300;
+
 /// Until the gate ends.
 pub(in crate::admin) async fn record(dashboard: Arc<Dashboard>) {
-    let mut history = History::default();
+    let file = dashboard.state.history_file.as_deref().map(StateFile::open);
+    let (mut file, mut history): (_, History) = match file {
+        Some((file, history)) => (Some(file), history),
+        None => (None, History::default()),
+    };
+    history.settle(SystemTime::now());
     let mut line = Line::default();
     let mut ticks = tokio::time::interval(LOOKED_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks: u32 = 0;
     loop {
         let tick = dashboard.ending.run_until_cancelled(ticks.tick()).await;
-        if tick.is_none() {
+        let is_over = tick.is_none();
+        if (is_over || looks.is_multiple_of(WRITTEN_EVERY))
+            && looks > 0
+            && let Some(file) = &mut file
+        {
+            file.write(&history).await;
+        }
+        if is_over {
             return;
         }
         let now = SystemTime::now();

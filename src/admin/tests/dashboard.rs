@@ -51,6 +51,23 @@ impl Scene {
         self.state.pool.place(&request).unwrap()
     }
 
+    /// The minutes of the pool, once there are so many.
+    async fn history_of(&self, count: usize) -> Vec<Value> {
+        let looking = async {
+            loop {
+                let history = self.page("/api/v1/history?pool=main").await;
+                let history: Value = serde_json::from_str(&history).unwrap();
+                let minutes = history[0]["minutes"].as_array().cloned();
+                match minutes.filter(|minutes| minutes.len() >= count) {
+                    Some(minutes) => return minutes,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let looked = tokio::time::timeout(Duration::from_secs(20), looking);
+        looked.await.expect("a history")
+    }
+
     async fn until(&self, is_so: impl FnMut(&Arc<crate::pool::Snapshot>) -> bool) {
         let mut snapshots = self.state.pool.subscribe();
         let shown = snapshots.wait_for(is_so);
@@ -172,7 +189,12 @@ async fn every_page_is_there_and_its_files_are_kept_by_browsers() {
             "{path}"
         );
     }
-    let page = scene.page("/").await;
+    let (_, head, page) = scene.browse("GET /", "").await;
+    assert!(
+        head.contains("content-security-policy: default-src 'none'"),
+        "{head}"
+    );
+    assert!(head.contains("cache-control: no-store"), "{head}");
     let style = page
         .split("href=\"")
         .find(|part| part.starts_with("/dash/style-"))
@@ -267,4 +289,30 @@ async fn whoever_is_not_on_the_socket_gives_no_orders() {
     let asked = format!("POST /act HTTP/1.1\r\n{head}Connection: close\r\n\r\n{form}");
     let (status, _) = exchange(stream, &asked).await;
     assert_eq!(status, 403);
+}
+
+#[tokio::test]
+async fn charts_outlive_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.json");
+    let keep = |state: &mut AdminState| state.history_file = Some(file.clone());
+    let first = Scene::start_with(keep).await;
+    first.history_of(1).await;
+    first.shutdown.cancel();
+    first.serving.await.unwrap();
+    assert!(file.exists());
+    // Of yesterday, and of a minute ago.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut kept: Value = serde_json::from_str(&text).unwrap();
+    let minutes = kept["pools"]["main"].as_array_mut().unwrap();
+    let minute = minutes[0]["minute"].as_u64().unwrap();
+    for ago in [1, 2000] {
+        let mut older = minutes[0].clone();
+        older["minute"] = (minute - ago).into();
+        minutes.insert(0, older);
+    }
+    std::fs::write(&file, kept.to_string()).unwrap();
+    let second = Scene::start_with(keep).await;
+    let minutes = second.history_of(2).await;
+    assert!(minutes.len() <= 3, "{minutes:?}");
 }

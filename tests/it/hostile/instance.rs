@@ -188,6 +188,13 @@ impl Peer {
         while self.next().is_some() {}
     }
 
+    /// The same, looked after seldom: for crowds.
+    pub fn rest(&mut self) {
+        let seldom = Some(Duration::from_secs(2));
+        self.stream.set_read_timeout(seldom).unwrap();
+        self.stall();
+    }
+
     fn read_more(&mut self) -> Option<()> {
         let mut chunk = [0; 4096];
         loop {

@@ -6,7 +6,7 @@
 mod client;
 mod confusion;
 mod floods;
-mod instance;
+pub mod instance;
 mod instances;
 mod kex;
 mod sessions;

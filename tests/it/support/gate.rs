@@ -292,6 +292,20 @@ default = true
         number.unwrap().parse().unwrap()
     }
 
+    /// Processor time so far, in hundredths of a second.
+    pub fn cpu_ticks(&self) -> u64 {
+        let pid = self.process.as_ref().unwrap().pid();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let times = fields.split_whitespace().skip(11).take(2);
+        times.map(|time| time.parse::<u64>().unwrap()).sum()
+    }
+
+    /// Where its admin socket is.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("admin.sock")
+    }
+
     pub fn door(&self, world: &World) -> Door {
         Door::gate(world, self.ssh_port)
     }

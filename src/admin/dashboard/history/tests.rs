@@ -77,7 +77,20 @@ fn pools_add_up() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_leaves_nothing_of_later() {
+fn what_was_written_down_is_read_back_and_nothing_else_is_believed() {
+    let mut history = History::default();
+    history.note("main", look(4, 1), at(0));
+    history.note("main", look(5, 1), at(60));
+    let text = serde_json::to_string(&history).unwrap();
+    let mut back: History = serde_json::from_str(&text).unwrap();
+    back.settle(at(120));
+    assert_eq!(back.minutes(None), history.minutes(None));
+    back.settle(at(86_400));
+    assert_eq!(back.minutes(None).len(), 1, "the first is a day old");
+    // Written by a clock that was ahead.
+    history.settle(at(0));
+    assert_eq!(history.minutes(None).len(), 1);
+    // A clock that is set back in mid-run.
     let mut history = History::default();
     history.note("main", look(4, 1), at(600));
     history.note("main", look(5, 1), at(0));
