@@ -93,7 +93,7 @@ impl App {
     pub fn start(config: Config, inherited: Inherited) -> Result<Self> {
         state_dir::make(&config.state_dir)?;
         let lock = Lock::take(&config.state_dir)?;
-        let audit = AuditLog::open(config.audit.file.as_deref())?;
+        let audit = AuditLog::of_config(&config.audit)?;
         let parts = Parts {
             pool: SharedPool::new(u64::from_ne_bytes(state_dir::random()?)),
             events: Events::new(audit.clone()),

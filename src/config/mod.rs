@@ -3,6 +3,7 @@
 //! `raw` is what a file or the environment may say, `validate` turns it into these types and reports every fault at once.
 //! Nobody else reads settings or the environment.
 
+mod audit;
 mod certificates;
 mod clouds;
 mod doors;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use audit::AuditConfig;
 pub use clouds::{AzureCloud, AzureCredential, AzureFleet, CommandFleet};
 pub use faults::{Fault, Faults, Place};
 pub use load::{LoadConfig, LoadSource};
@@ -341,11 +343,6 @@ pub enum InstanceTls {
 pub struct AdminConfig {
     pub socket: Option<PathBuf>,
     pub listen: Option<SocketAddr>,
-}
-
-#[derive(Clone, Debug)]
-pub struct AuditConfig {
-    pub file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]

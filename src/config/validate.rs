@@ -12,8 +12,7 @@ use super::doors::{self, Listening};
 use super::raw::{Raw, Section};
 use super::values::{listen_address_or_off, log_filter, path, path_or_off, word};
 use super::{
-    AdminConfig, AuditConfig, Config, FleetConfig, LoadSource, LogConfig, LogFormat, PoolConfig,
-    pools,
+    AdminConfig, Config, FleetConfig, LoadSource, LogConfig, LogFormat, PoolConfig, audit, pools,
 };
 
 /// `None` where something needed is missing or at fault; `raw` knows what.
@@ -32,7 +31,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
             format!("no door has an address to listen on; write {write}"),
         );
     }
-    let audit = audit(root.section("audit"));
+    let audit = audit::audit(root.section("audit"));
     let log = log(root.section("log"));
     let pools = pools::pools(&mut root, &state_dir);
     if let (Ok(None), Some(pools)) = (&ssh, &pools) {
@@ -118,13 +117,6 @@ fn admin(mut section: Section<'_>, listening: &mut Listening) -> AdminConfig {
     }
     section.finish();
     config
-}
-
-fn audit(mut section: Section<'_>) -> AuditConfig {
-    let folder = section.folder();
-    let file = section.get_or("file", None, path_or_off(folder));
-    section.finish();
-    AuditConfig { file }
 }
 
 fn log(mut section: Section<'_>) -> LogConfig {

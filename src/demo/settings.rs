@@ -40,6 +40,7 @@ pub fn config(folder: &Folder, choices: Choices) -> Config {
         },
         audit: AuditConfig {
             file: Some(folder.path("audit.jsonl")),
+            ..AuditConfig::default()
         },
         log: LogConfig {
             filter: choices.log_filter.clone(),

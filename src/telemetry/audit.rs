@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use super::events::EventKind;
 use super::lines::{Kind, LineLog};
+use super::rotation::Rotation;
+use crate::config::AuditConfig;
 
 /// What happened; becomes one line of JSON with a time stamp.
 #[derive(Debug, Serialize)]
@@ -113,6 +115,21 @@ impl AuditLog {
     /// When the file cannot be opened or the writer thread cannot start.
     pub fn open(path: Option<&Path>) -> io::Result<Self> {
         let lines = LineLog::open(path, &KIND)?;
+        Ok(Self { lines })
+    }
+
+    /// As `open`, with the file and the rotation that are configured.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn of_config(config: &AuditConfig) -> io::Result<Self> {
+        let is_rotated = config.rotate_size.is_some() || config.rotate_age.is_some();
+        let rotation = is_rotated.then_some(Rotation {
+            size: config.rotate_size,
+            age: config.rotate_age,
+            keep: config.keep,
+        });
+        let lines = LineLog::open_rotated(config.file.as_deref(), rotation, &KIND)?;
         Ok(Self { lines })
     }
 

@@ -1,7 +1,8 @@
 //! Lines for a file, written by a thread of their own, so that nobody waits for the disk.
 //!
 //! They go through a bounded queue, and when that is full or the disk refuses, lines are counted as lost and the log says
-//! so. What is in a line is its writer's business; rotation is an order to open the path anew.
+//! so. What is in a line is its writer's business. Others may rotate the file and order the path to be opened anew; `rotation`
+//! does it without them.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::rotation::{Rotating, Rotation};
 
 /// What a log of lines is called, in messages and by the system.
 pub struct Kind {
@@ -33,12 +36,25 @@ impl LineLog {
     /// # Errors
     /// When the file cannot be opened or the writer thread cannot start.
     pub fn open(path: Option<&Path>, kind: &'static Kind) -> io::Result<Self> {
+        Self::open_rotated(path, None, kind)
+    }
+
+    /// As `open`; the file is rotated.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_rotated(
+        path: Option<&Path>,
+        rotation: Option<Rotation>,
+        kind: &'static Kind,
+    ) -> io::Result<Self> {
         let Some(path) = path else {
             return Ok(Self { sink: None });
         };
         make_folder(path, kind)?;
         let file = open_append(path, kind)?;
-        Self::start(path.to_path_buf(), kind, Box::new(file))
+        let rotating = rotation.map(|rotation| Rotating::new(path, rotation, &file));
+        Self::start(path.to_path_buf(), kind, file, rotating)
     }
 
     pub fn is_kept(&self) -> bool {
@@ -65,7 +81,7 @@ impl LineLog {
         };
         let file = open_append(&sink.path, sink.state.kind)?;
         sink.queue
-            .try_send(Order::Reopen(Box::new(file)))
+            .try_send(Order::Reopen(file))
             .map_err(|_| io::Error::other("its queue is full"))
     }
 
@@ -89,11 +105,17 @@ impl LineLog {
         state.map_or(0, |state| state.lost.load(Ordering::Relaxed))
     }
 
-    fn start(path: PathBuf, kind: &'static Kind, out: Box<dyn Write + Send>) -> io::Result<Self> {
+    fn start(
+        path: PathBuf,
+        kind: &'static Kind,
+        out: File,
+        rotating: Option<Rotating>,
+    ) -> io::Result<Self> {
         let (queue, orders) = sync_channel(QUEUE_LINES);
         let state = Arc::new(State::new(kind));
         let writer = Writer {
             out,
+            rotating,
             state: Arc::clone(&state),
             torn: false,
         };
@@ -124,7 +146,7 @@ struct Sink {
 
 enum Order {
     Line(String),
-    Reopen(Box<dyn Write + Send>),
+    Reopen(File),
     Flush(SyncSender<()>),
 }
 
@@ -160,7 +182,8 @@ impl State {
 }
 
 struct Writer {
-    out: Box<dyn Write + Send>,
+    out: File,
+    rotating: Option<Rotating>,
     state: Arc<State>,
     /// A failed write may have left half a line, which the next one must not be joined to.
     torn: bool,
@@ -192,8 +215,7 @@ impl Writer {
             batch.clear();
             match after {
                 Some(Order::Reopen(out)) => {
-                    self.out = out;
-                    self.torn = false;
+                    self.take(out);
                 }
                 // Whoever asked may have stopped waiting.
                 Some(Order::Flush(done)) => drop(done.send(())),
@@ -203,10 +225,33 @@ impl Writer {
         }
     }
 
+    fn take(&mut self, out: File) {
+        if let Some(rotating) = &mut self.rotating {
+            rotating.opened(&out);
+        }
+        self.out = out;
+        self.torn = false;
+    }
+
+    fn rotate_if_due(&mut self, more: usize) {
+        let kind = self.state.kind;
+        let Some(rotating) = &mut self.rotating else {
+            return;
+        };
+        match rotating.rotate_if_due(more, |path| open_append(path, kind)) {
+            Ok(Some(out)) => self.take(out),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "{} could not be rotated; the old file stays in use", kind.key);
+            }
+        }
+    }
+
     fn write_batch(&mut self, batch: &str, lines: u64) {
         if lines == 0 {
             return;
         }
+        self.rotate_if_due(batch.len());
         let start = if self.torn { "\n" } else { "" };
         let written = self
             .out
@@ -215,7 +260,12 @@ impl Writer {
             .and_then(|()| self.out.flush());
         self.torn = written.is_err();
         match written {
-            Ok(()) => self.state.failing.store(false, Ordering::Relaxed),
+            Ok(()) => {
+                self.state.failing.store(false, Ordering::Relaxed);
+                if let Some(rotating) = &mut self.rotating {
+                    rotating.wrote(batch.len());
+                }
+            }
             Err(error) => self.state.lose(lines, &error.to_string()),
         }
     }

@@ -6,3 +6,4 @@ pub mod failed_logins;
 pub mod lines;
 pub mod log;
 pub mod metrics;
+pub mod rotation;
