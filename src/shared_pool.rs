@@ -105,6 +105,17 @@ impl SharedPool {
         }
     }
 
+    /// The instances that this listing lacks and somebody is on: they are drained from here on, and those of before that are
+    /// listed again take people again.
+    pub fn keep_used(&self, pool: &str, listing: &[Instance]) -> Vec<Instance> {
+        self.change(|state, _| state.keep_used(pool, listing))
+    }
+
+    /// Forgets a pool that holds no instance; one that does stays.
+    pub fn forget_pool(&self, pool: &str) {
+        self.change(|state, _| state.forget_pool(pool));
+    }
+
     /// One probe's answer, or a login's own failed connect. Returns the instance's new overall health if it flipped.
     pub fn observe(&self, id: &InstanceId, service: Protocol, answer: Health) -> Option<Health> {
         let now = Now::read();

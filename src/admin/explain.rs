@@ -37,7 +37,7 @@ impl AskedUser {
             status: StatusCode::NOT_FOUND,
             detail: format!("{refusal}: `poolgate status` lists the pools"),
         })?;
-        let zone = state.zones.get(&*person.pool).cloned();
+        let zone = state.zones.get().get(&*person.pool).cloned();
         let zone = zone.unwrap_or(TimeZone::UTC);
         let text = person.sentences(SystemTime::now(), &zone);
         Ok(UserStory { person, text })

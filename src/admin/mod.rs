@@ -16,6 +16,7 @@ mod notices;
 mod orders;
 mod problem;
 mod readiness;
+mod reload;
 mod routes;
 mod scale;
 mod socket;
@@ -29,12 +30,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -42,6 +44,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::diff::Written;
+use crate::net::current::Current;
 use crate::shared_pool::{AskIdle, SharedPool};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
@@ -54,6 +58,7 @@ pub use explain::UserStory;
 pub use moves::{MoveOrder, Moved};
 pub use notices::{Given, Notice};
 pub use readiness::Readiness;
+pub use reload::{AskReload, ConfigState, RefusedReload, Reloaded};
 pub use routes::Status;
 pub use scale::{AskScale, ScaleAnswer, ScaleRequest, ScaleWish};
 pub use socket::{AdminSocket, bind_socket, inherit_socket};
@@ -72,9 +77,12 @@ pub struct AdminState {
     pub ask_scale: AskScale,
     pub ask_cost: AskCost,
     /// Whose clocks the times of a pool's people are, by pool; UTC where one is not named.
-    pub zones: Arc<BTreeMap<String, TimeZone>>,
+    pub zones: Arc<Current<BTreeMap<String, TimeZone>>>,
     /// Where what the charts are drawn from outlives the process.
     pub history_file: Option<PathBuf>,
+    pub config: Arc<Current<ConfigState>>,
+    pub ask_reload: AskReload,
+    pub started: Timestamp,
 }
 
 impl AdminState {
@@ -89,38 +97,77 @@ impl AdminState {
             ask_idle: Arc::new(|_| Box::pin(std::future::ready(None))),
             ask_scale: scale::none_resized(),
             ask_cost: cost::none_asked(),
-            zones: Arc::default(),
+            zones: Current::new(Arc::default()),
             history_file: None,
+            config: Current::new(Arc::new(ConfigState::loaded(
+                &Written::default(),
+                SystemTime::now(),
+            ))),
+            ask_reload: reload::nothing_to_reload(),
+            started: Timestamp::now(),
         }
     }
 }
 
-/// Answers on both listeners until `shutdown`, then ends open connections after their current answer.
-pub async fn serve(
+/// The operators' side at work: what it answers is made once, wherever it is asked.
+#[derive(Clone)]
+pub struct AdminSide {
+    /// What only looks.
+    router: Router,
+    orders: Router,
+    ending: CancellationToken,
+}
+
+impl AdminSide {
+    /// Keeps what charts are drawn from, as one of `tasks`, until `ending`.
+    pub fn begin(state: AdminState, tasks: &TaskTracker, ending: CancellationToken) -> Self {
+        let orders = orders::router(state.clone());
+        let dashboard = Dashboard::new(state.clone(), ending.clone());
+        let router = routes::router(state, ending.clone());
+        let router = router.merge(dashboard::router(dashboard.clone()));
+        tasks.spawn(dashboard::record(dashboard));
+        Self {
+            router,
+            orders,
+            ending,
+        }
+    }
+
+    /// Answers here until `until`, then ends open connections after their current answer.
+    pub async fn serve_tcp(self, listener: TcpListener, until: CancellationToken) {
+        let router = host::guard(self.router, listener.local_addr().ok());
+        serve(listener, router, until).await;
+    }
+
+    /// The same on the socket, where orders are taken too.
+    pub async fn serve_socket(self, socket: AdminSocket) {
+        serve(socket, self.router.merge(self.orders), self.ending).await;
+    }
+}
+
+/// Answers on both until `shutdown`.
+#[cfg(test)]
+pub async fn serve_both(
     state: AdminState,
     tcp: Option<TcpListener>,
     socket: Option<AdminSocket>,
     shutdown: CancellationToken,
 ) {
-    let orders = orders::router(state.clone());
-    let dashboard = Dashboard::new(state.clone(), shutdown.clone());
-    let router = routes::router(state, shutdown.clone());
-    let router = router.merge(dashboard::router(dashboard.clone()));
     let tasks = TaskTracker::new();
-    tasks.spawn(dashboard::record(dashboard));
-    if let Some(listener) = tcp {
-        let router = host::guard(router.clone(), listener.local_addr().ok());
-        tasks.spawn(accept_all(
-            listener,
-            router,
-            tasks.clone(),
-            shutdown.clone(),
-        ));
+    let side = AdminSide::begin(state, &tasks, shutdown.clone());
+    if let Some(tcp) = tcp {
+        tasks.spawn(side.clone().serve_tcp(tcp, shutdown));
     }
     if let Some(socket) = socket {
-        let router = router.merge(orders);
-        tasks.spawn(accept_all(socket, router, tasks.clone(), shutdown));
+        tasks.spawn(side.serve_socket(socket));
     }
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn serve<A: Accept>(listener: A, router: Router, until: CancellationToken) {
+    let tasks = TaskTracker::new();
+    accept_all(listener, router, tasks.clone(), until).await;
     tasks.close();
     tasks.wait().await;
 }

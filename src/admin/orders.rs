@@ -10,6 +10,7 @@ use axum::{Extension, Json, Router};
 use super::caller::Caller;
 use super::moves::{MoveOrder, Moved};
 use super::problem::Problem;
+use super::reload::{self, Reloaded};
 use super::scale::{ScaleAnswer, ScaleRequest};
 use super::verbs::{CordonOrder, Desk, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
 use super::{AdminState, notices};
@@ -27,6 +28,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/v1/evict", post(evict))
         .route("/api/v1/keep", post(keep))
         .route("/api/v1/move", post(send))
+        .route("/api/v1/reload", post(reload))
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
@@ -80,6 +82,11 @@ async fn scale(state: Shared, caller: Whose, body: Body<ScaleRequest>) -> Answer
     let snapshot = state.pool.snapshot();
     let answer = request.answer(by, &snapshot, &state.ask_scale);
     answer.await.map(Json)
+}
+
+async fn reload(state: Shared, caller: Whose) -> Answer<Reloaded> {
+    let by = caller.name().await;
+    reload::answer(&state.ask_reload, by).await.map(Json)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {

@@ -14,6 +14,7 @@ use super::explain::AskedUser;
 use super::idle::Asked;
 use super::problem::Problem;
 use super::readiness::Verdict;
+use super::reload::ConfigState;
 use super::story::Since;
 use super::{AdminState, story};
 use crate::pool::Snapshot;
@@ -35,14 +36,12 @@ pub struct Status {
     /// Whether the newest audit lines could not be written.
     pub audit_failing: bool,
     pub audit_lines_lost: u64,
+    /// Without its keys.
+    pub config: ConfigState,
 }
 
 pub(super) fn router(state: AdminState, ending: CancellationToken) -> Router {
-    let shared = Shared {
-        state,
-        started: jiff::Timestamp::now(),
-        ending,
-    };
+    let shared = Shared { state, ending };
     Router::new()
         .route(
             "/livez",
@@ -67,6 +66,10 @@ pub(super) fn router(state: AdminState, ending: CancellationToken) -> Router {
             "/api/v1/queue",
             get(async |State(shared): Shares| Json(shared.state.pool.lines().views())),
         )
+        .route(
+            "/api/v1/config",
+            get(async |State(shared): Shares| Json(shared.state.config.get().as_ref().clone())),
+        )
         .route("/api/v1/idle", get(idle))
         .route("/api/v1/events", get(events))
         .route("/api/v1/explain/user", get(explain_user))
@@ -83,7 +86,6 @@ type Shares = State<Arc<Shared>>;
 
 struct Shared {
     state: AdminState,
-    started: jiff::Timestamp,
     ending: CancellationToken,
 }
 
@@ -117,16 +119,17 @@ async fn metrics(State(shared): Shares, headers: HeaderMap) -> Response {
 async fn status(State(shared): Shares) -> Json<Status> {
     let snapshot = shared.snapshot();
     let state = &shared.state;
-    let uptime = shared.started.duration_until(jiff::Timestamp::now());
+    let uptime = shared.state.started.duration_until(jiff::Timestamp::now());
     Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         readiness: state.readiness.judge(&snapshot),
-        started: format!("{:.0}", shared.started),
+        started: format!("{:.0}", shared.state.started),
         uptime_s: u64::try_from(uptime.as_secs()).unwrap_or(0),
         pools: snapshot.pools.clone(),
         sessions: snapshot.sessions.len(),
         audit_failing: state.audit.is_failing(),
         audit_lines_lost: state.audit.lost(),
+        config: state.config.get().without_keys(),
     })
 }
 
@@ -147,7 +150,7 @@ async fn explain_user(State(shared): Shares, Query(asked): Query<AskedUser>) -> 
 
 async fn events(State(shared): Shares, Query(since): Query<Since>) -> Response {
     let told = since.answer(&shared.state.events, &shared.ending).await;
-    let run = [(story::RUN_HEADER, shared.started.to_string())];
+    let run = [(story::RUN_HEADER, shared.state.started.to_string())];
     (run, Json(told)).into_response()
 }
 
@@ -155,7 +158,7 @@ async fn not_found(uri: Uri) -> Problem {
     Problem {
         status: StatusCode::NOT_FOUND,
         detail: format!(
-            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, queue, events, cost, idle?instance=NAME, explain/user?user=NAME",
+            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, queue, events, cost, config, idle?instance=NAME, explain/user?user=NAME",
             uri.path()
         ),
     }

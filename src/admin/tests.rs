@@ -47,7 +47,7 @@ impl Scene {
             Box::pin(std::future::ready(Some(idle)))
         });
         let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
-        state.zones = Arc::new([("main".to_owned(), tokyo)].into());
+        state.zones = Current::new(Arc::new([("main".to_owned(), tokyo)].into()));
         change(&mut state);
         let shutdown = CancellationToken::new();
         let mut snapshots = pool.subscribe();
@@ -62,7 +62,7 @@ impl Scene {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
         let bound = bind_socket(&socket).unwrap();
-        let serving = serve(state.clone(), Some(tcp), Some(bound), shutdown.clone());
+        let serving = serve_both(state.clone(), Some(tcp), Some(bound), shutdown.clone());
         Self {
             address,
             socket,

@@ -302,7 +302,7 @@ impl Desk<'_> {
     }
 
     fn zone(&self, pool: &str) -> TimeZone {
-        let zone = self.state.zones.get(pool).cloned();
+        let zone = self.state.zones.get().get(pool).cloned();
         zone.unwrap_or(TimeZone::UTC)
     }
 }

@@ -1,7 +1,8 @@
 //! The front doors: what each is built of, where it listens, under which limits, and the loop that accepts for it.
 //!
-//! A door listens before the first fleet is started and accepts after the last part is: an address that is taken is
-//! found while nothing has begun, and who connects early waits in the kernel's backlog.
+//! Opening them and changing them is the same: `prepare` builds all that can fail, `change` puts it in force. A door listens
+//! before the first fleet is started and accepts after the last part is: an address that is taken is found while nothing
+//! has begun, and who connects early waits in the kernel's backlog. A door that is closed keeps its memory.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -10,191 +11,340 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::{App, state_dir};
+use super::listeners::{Listeners, Opened, Wanted};
+use super::{Parts, state_dir};
 use crate::config::{Config, HttpsConfig, SshConfig};
 use crate::https;
 use crate::net::accept::{self, Bounds, Limits, Permit};
-use crate::net::bind as sockets;
+use crate::net::current::Current;
 use crate::net::inherited::{Inherited, SocketName};
 use crate::net::lanes::Lanes;
+use crate::net::shutdown::Shutdown;
 use crate::pool::Protocol;
 use crate::ssh::front::SshFront;
 
-/// A front that listens and has yet to accept.
-pub(super) struct Door<F> {
-    front: Arc<F>,
-    listeners: Vec<TcpListener>,
-    /// Without TLS: they only say where to go. Their connections count among the door's.
-    redirects: Vec<TcpListener>,
-    limits: Arc<Limits>,
-    /// `None` is one for each core; of https alone.
-    threads: Option<usize>,
+#[derive(Default)]
+pub(super) struct Doors {
+    ssh: Option<Door<SshFront>>,
+    https: Option<HttpsDoor>,
+    pub listeners: Listeners,
 }
 
-impl App {
-    pub(super) fn build_ssh(&mut self, ssh: &SshConfig, config: &Config) -> Result<Door<SshFront>> {
-        let parts = &self.parts;
-        let front = SshFront::build(
-            ssh,
-            &config.pools,
-            &config.state_dir,
-            parts.pool.clone(),
-            (parts.audit.clone(), parts.events.clone()),
-            parts.metrics.clone(),
-            self.shutdown.clone(),
-        )?;
-        let bounds = Bounds {
-            connections_max: ssh.max_connections,
-            startups_max: ssh.max_startups,
-            startups_per_source_max: ssh.max_startups_per_source,
-            early_drop: ssh.early_drop.map(|drop| (drop.start, drop.rate_percent)),
-            proxies: ssh.proxy_protocol_from.clone(),
+pub(super) struct Door<F> {
+    /// Whose turn it is.
+    pub front: Arc<Current<F>>,
+    limits: Arc<Limits>,
+}
+
+struct HttpsDoor {
+    door: Door<https::Front>,
+    lanes: Lanes,
+    /// Ends whoever keeps the certificates.
+    keeping: CancellationToken,
+}
+
+/// What takes the place of what is there; dropped, it changes nothing.
+pub(super) struct NextDoors {
+    ssh: Option<(Next<SshFront, Arc<SshFront>>, Bounds)>,
+    https: Option<(Next<https::Front, https::Renewed>, Bounds)>,
+    /// Threads for a door that has none yet.
+    lanes: Option<Lanes>,
+    wanted: Wanted,
+}
+
+enum Next<F, R> {
+    First(Arc<F>),
+    Renewed(R),
+}
+
+/// Where the tasks of the doors belong.
+pub(super) struct Tasks<'a> {
+    pub shutdown: &'a Shutdown,
+    pub services: &'a TaskTracker,
+}
+
+impl Doors {
+    pub fn new(inherited: Inherited) -> Self {
+        Self {
+            listeners: Listeners::new(inherited),
+            ..Self::default()
+        }
+    }
+
+    /// # Errors
+    /// One line that names the file or address at fault.
+    pub fn prepare(
+        &self,
+        config: &Config,
+        parts: &Parts,
+        shutdown: &Shutdown,
+    ) -> Result<NextDoors> {
+        let ssh = match &config.ssh {
+            Some(ssh) => {
+                let next = self.next_ssh(ssh, config, parts, shutdown)?;
+                Some((next, ssh_bounds(ssh)))
+            }
+            None => None,
         };
-        let limits = Limits::new(Protocol::Ssh, bounds, parts.metrics.clone());
-        let listeners = listen(&self.inherited, SocketName::Ssh, &ssh.listen)?;
-        self.addresses.ssh = addresses_of(&listeners)?;
-        self.ssh = Some(front.clone());
-        Ok(Door {
-            front,
-            listeners,
-            redirects: Vec::new(),
-            limits,
-            threads: None,
+        let https = config.https.as_ref();
+        let next_https = match https {
+            Some(https) => {
+                let next = self.next_https(https, config, parts)?;
+                Some((next, https_bounds(https)))
+            }
+            None => None,
+        };
+        let wanted = self.listeners.prepare(wanted_addresses(config))?;
+        let lanes = https.filter(|_| self.https.is_none());
+        let lanes = lanes.map(|https| Lanes::start(https.threads, &shutdown.ending));
+        Ok(NextDoors {
+            ssh,
+            https: next_https,
+            lanes: lanes
+                .transpose()
+                .context("cannot start the threads of https")?,
+            wanted,
         })
     }
 
-    pub(super) fn build_https(
-        &mut self,
+    fn next_ssh(
+        &self,
+        ssh: &SshConfig,
+        config: &Config,
+        parts: &Parts,
+        shutdown: &Shutdown,
+    ) -> Result<Next<SshFront, Arc<SshFront>>> {
+        let (pools, state_dir) = (&config.pools, &config.state_dir);
+        Ok(match &self.ssh {
+            Some(door) => Next::Renewed(door.front.get().renew(ssh, pools, state_dir)?),
+            None => Next::First(SshFront::build(
+                ssh,
+                pools,
+                state_dir,
+                parts.pool.clone(),
+                (parts.audit.clone(), parts.events.clone()),
+                parts.metrics.clone(),
+                shutdown.clone(),
+            )?),
+        })
+    }
+
+    fn next_https(
+        &self,
         https: &HttpsConfig,
         config: &Config,
-    ) -> Result<Door<https::Front>> {
-        let parts = &self.parts;
-        let pin_key = state_dir::persisted_secret(&config.state_dir.join("pin.key"))?;
-        let front = https::Front::build(
-            https,
-            &config.pools,
-            parts.pool.clone(),
-            &pin_key,
-            parts.audit.clone(),
-            parts.metrics.clone(),
-        )?;
-        let bounds = Bounds {
-            connections_max: https.max_connections,
-            startups_max: https.max_connections,
-            startups_per_source_max: https.max_connections_per_source,
-            early_drop: None,
-            proxies: https.proxy_protocol_from.clone(),
-        };
-        let limits = Limits::new(Protocol::Jupyter, bounds, parts.metrics.clone());
-        let listeners = listen(&self.inherited, SocketName::Https, &https.listen)?;
-        self.addresses.https = addresses_of(&listeners)?;
-        let redirects = listen(
-            &self.inherited,
-            SocketName::Redirect,
-            &https.redirect.listen,
-        )?;
-        Ok(Door {
-            front,
-            listeners,
-            redirects,
-            limits,
-            threads: https.threads,
+        parts: &Parts,
+    ) -> Result<Next<https::Front, https::Renewed>> {
+        Ok(match &self.https {
+            Some(of) => Next::Renewed(of.door.front.get().renew(https, &config.pools)?),
+            None => Next::First(https::Front::build(
+                https,
+                &config.pools,
+                parts.pool.clone(),
+                &state_dir::persisted_secret(&config.state_dir.join("pin.key"))?,
+                parts.audit.clone(),
+                parts.metrics.clone(),
+            )?),
         })
     }
 
-    pub(super) fn serve_ssh(&self, door: Door<SshFront>) {
-        let front = door.front;
-        let serve = move |stream, peer, permit| front.clone().serve(stream, peer, permit);
-        self.accept(door.listeners, &door.limits, &Handle::current(), serve);
+    /// From here on whoever comes meets what was prepared. The sockets that come back are to be accepted on by `serve`.
+    pub fn change(&mut self, next: NextDoors, parts: &Parts, tasks: &Tasks<'_>) -> Vec<Opened> {
+        if let Some((front, bounds)) = next.ssh {
+            match (&self.ssh, front) {
+                (Some(door), Next::Renewed(front) | Next::First(front)) => {
+                    front.take_over();
+                    door.change(front, bounds);
+                }
+                (None, Next::First(front) | Next::Renewed(front)) => {
+                    self.ssh = Some(Door::new(front, Protocol::Ssh, bounds, parts));
+                }
+            }
+        }
+        if let Some((front, bounds)) = next.https {
+            let front = match front {
+                Next::First(front) => front,
+                Next::Renewed(renewed) => renewed.take_over(),
+            };
+            match (&mut self.https, next.lanes) {
+                (Some(of), _) => of.change(front, bounds, tasks),
+                (None, Some(lanes)) => {
+                    let door = Door::new(front, Protocol::Jupyter, bounds, parts);
+                    self.https = Some(HttpsDoor::begin(door, lanes, tasks));
+                }
+                (None, None) => {}
+            }
+        }
+        self.listeners.change(next.wanted, tasks.shutdown)
     }
 
-    pub(super) fn serve_https(&mut self, door: Door<https::Front>) -> Result<()> {
-        let (front, shutdown) = (door.front, self.shutdown.clone());
-        let lanes = Lanes::start(door.threads, &shutdown.ending);
-        let lanes = lanes.context("cannot start the threads of https")?;
-        self.https = Some(front.clone());
-        let sweeping = front.clone().sweep(shutdown.ending.clone());
-        self.services.spawn(sweeping);
-        let keeping = front.clone().keep_certificates(shutdown.ending.clone());
-        self.services.spawn(keeping);
-        let (of_redirects, closing) = (front.clone(), shutdown.closing.clone());
-        let (on_lanes, accepting) = (lanes.clone(), lanes.first());
+    /// Accepts on these sockets, each for its door, until they are to stop.
+    pub fn serve(&self, opened: Vec<Opened>, tasks: &Tasks<'_>) {
+        for one in opened {
+            match (one.role, &self.ssh, &self.https) {
+                (SocketName::Ssh, Some(door), _) => door.serve_ssh(one, tasks),
+                (SocketName::Https, _, Some(of)) => of.serve(one, tasks),
+                (SocketName::Redirect, _, Some(of)) => of.serve_redirects(one, tasks),
+                _ => {}
+            }
+        }
+    }
+
+    /// The front that logs in on instances, for errands.
+    pub fn shell(&self) -> Option<Arc<Current<SshFront>>> {
+        self.ssh.as_ref().map(|door| door.front.clone())
+    }
+
+    /// Opens what is written line by line anew, for rotation; what cannot be stays as it was.
+    pub fn reopen_logs(&self) {
+        let https = self.https.as_ref();
+        let reopened = https.map(|of| of.door.front.get().reopen_access_log());
+        if let Some(Err(error)) = reopened {
+            tracing::error!(%error, "the access log could not be opened again; the old file is kept");
+        }
+    }
+}
+
+impl<F: Send + Sync + 'static> Door<F> {
+    fn new(front: Arc<F>, protocol: Protocol, bounds: Bounds, parts: &Parts) -> Self {
+        Self {
+            front: Current::new(front),
+            limits: Limits::new(protocol, bounds, parts.metrics.clone()),
+        }
+    }
+
+    fn change(&self, front: Arc<F>, bounds: Bounds) {
+        self.front.set(front);
+        self.limits.change(bounds);
+    }
+
+    /// Accepts with tasks of this runtime.
+    fn accept<C, T>(&self, opened: Opened, runtime: &Handle, tasks: &Tasks<'_>, connect: C)
+    where
+        C: Fn(TcpStream, SocketAddr, Permit) -> T + Send + Sync + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let limits = self.limits.clone();
+        let until = Shutdown {
+            closing: opened.stop,
+            ..tasks.shutdown.clone()
+        };
+        let accepting = async move {
+            // Events of a socket come to the thread it is registered with.
+            match TcpListener::from_std(opened.socket) {
+                Ok(listener) => accept::serve(listener, limits, until, connect).await,
+                Err(failed) => tracing::error!(%failed, "a listener was lost between threads"),
+            }
+        };
+        tasks.services.spawn_on(accepting, runtime);
+    }
+}
+
+impl Door<SshFront> {
+    fn serve_ssh(&self, opened: Opened, tasks: &Tasks<'_>) {
+        let front = self.front.clone();
+        let serve = move |stream, peer, permit| front.get().serve(stream, peer, permit);
+        self.accept(opened, &Handle::current(), tasks, serve);
+    }
+}
+
+impl HttpsDoor {
+    fn begin(door: Door<https::Front>, lanes: Lanes, tasks: &Tasks<'_>) -> Self {
+        let sweeping = https::sweep(door.front.clone(), tasks.shutdown.ending.clone());
+        tasks.services.spawn(sweeping);
+        let keeping = keep_certificates(door.front.get(), tasks);
+        Self {
+            door,
+            lanes,
+            keeping,
+        }
+    }
+
+    fn change(&mut self, front: Arc<https::Front>, bounds: Bounds, tasks: &Tasks<'_>) {
+        if !front.has_certificates_of(&self.door.front.get()) {
+            self.keeping.cancel();
+            self.keeping = keep_certificates(front.clone(), tasks);
+        }
+        self.door.change(front, bounds);
+    }
+
+    fn serve(&self, opened: Opened, tasks: &Tasks<'_>) {
+        let (front, shutdown) = (self.door.front.clone(), tasks.shutdown.clone());
+        let lanes = self.lanes.clone();
         let serve = move |stream, peer, permit| {
-            let (front, shutdown, lanes) = (front.clone(), shutdown.clone(), on_lanes.clone());
+            let (front, shutdown, lanes) = (front.clone(), shutdown.clone(), lanes.clone());
             async move {
                 let connections = shutdown.connections.clone();
                 let serve = move |stream| async move {
                     // Tunnels outlive the end of accepting; the end of the gate they do not.
-                    let serving = front.serve_connection(stream, peer, shutdown.closing);
+                    let closing = shutdown.closing;
+                    let serving = https::Front::serve_connection(front, stream, peer, closing);
                     shutdown.ending.run_until_cancelled(serving).await;
                     drop(permit);
                 };
                 lanes.carry(stream, &connections, serve).await;
             }
         };
-        self.accept(door.listeners, &door.limits, accepting, serve);
+        self.door.accept(opened, self.lanes.first(), tasks, serve);
+    }
+
+    /// Their connections count among the door's.
+    fn serve_redirects(&self, opened: Opened, tasks: &Tasks<'_>) {
+        let (front, closing) = (self.door.front.clone(), tasks.shutdown.closing.clone());
         let redirect = move |stream, peer, permit| {
-            let (front, closing) = (of_redirects.clone(), closing.clone());
+            let (front, closing) = (front.get(), closing.clone());
             async move {
                 front.serve_redirect(stream, peer, closing).await;
                 drop(permit);
             }
         };
-        self.accept(door.redirects, &door.limits, &Handle::current(), redirect);
-        Ok(())
-    }
-
-    /// Accepts on each of these until the gate closes, with tasks of this runtime.
-    fn accept<F, T>(
-        &self,
-        listeners: Vec<TcpListener>,
-        limits: &Arc<Limits>,
-        runtime: &Handle,
-        connect: F,
-    ) where
-        F: Fn(TcpStream, SocketAddr, Permit) -> T + Clone + Send + Sync + 'static,
-        T: Future<Output = ()> + Send + 'static,
-    {
-        for listener in listeners {
-            let (limits, shutdown) = (limits.clone(), self.shutdown.clone());
-            let (connect, moved) = (connect.clone(), listener.into_std());
-            let accepting = async move {
-                // Events of a socket come to the thread it is registered with.
-                match moved.and_then(TcpListener::from_std) {
-                    Ok(listener) => accept::serve(listener, limits, shutdown, connect).await,
-                    Err(failed) => tracing::error!(%failed, "a listener was lost between threads"),
-                }
-            };
-            self.services.spawn_on(accepting, runtime);
-        }
+        self.door
+            .accept(opened, &Handle::current(), tasks, redirect);
     }
 }
 
-/// Sockets that were opened for the gate, and else its own.
-pub(super) fn listen(
-    inherited: &Inherited,
-    name: SocketName,
-    addresses: &[SocketAddr],
-) -> Result<Vec<TcpListener>> {
-    let key = name.key();
-    let taken = inherited.take(name, addresses);
-    let (taken, left) = taken.with_context(|| format!("{key}: a socket that was passed on"))?;
-    let mut listeners = Vec::new();
-    for listener in taken {
-        listeners.push(TcpListener::from_std(listener)?);
-    }
-    for address in left {
-        listeners.push(sockets::listen(address).with_context(|| {
-            format!("{key}: cannot listen on {address}: is another program on that port, and may this user take it?")
-        })?);
-    }
-    Ok(listeners)
+fn keep_certificates(front: Arc<https::Front>, tasks: &Tasks<'_>) -> CancellationToken {
+    let until = tasks.shutdown.ending.child_token();
+    let keeping = front.keep_certificates(until.clone());
+    tasks.services.spawn(keeping);
+    until
 }
 
-fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>> {
-    Ok(listeners
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<Result<_, _>>()?)
+fn ssh_bounds(ssh: &SshConfig) -> Bounds {
+    Bounds {
+        connections_max: ssh.max_connections,
+        startups_max: ssh.max_startups,
+        startups_per_source_max: ssh.max_startups_per_source,
+        early_drop: ssh.early_drop.map(|drop| (drop.start, drop.rate_percent)),
+        proxies: ssh.proxy_protocol_from.clone(),
+    }
+}
+
+fn https_bounds(https: &HttpsConfig) -> Bounds {
+    Bounds {
+        connections_max: https.max_connections,
+        startups_max: https.max_connections,
+        startups_per_source_max: https.max_connections_per_source,
+        early_drop: None,
+        proxies: https.proxy_protocol_from.clone(),
+    }
+}
+
+fn wanted_addresses(config: &Config) -> Vec<(SocketName, SocketAddr)> {
+    let of = |role, listed: &[SocketAddr]| -> Vec<_> {
+        listed.iter().map(|address| (role, *address)).collect()
+    };
+    let mut wanted = Vec::new();
+    if let Some(ssh) = &config.ssh {
+        wanted.extend(of(SocketName::Ssh, &ssh.listen));
+    }
+    if let Some(https) = &config.https {
+        wanted.extend(of(SocketName::Https, &https.listen));
+        wanted.extend(of(SocketName::Redirect, &https.redirect.listen));
+    }
+    wanted.extend(of(SocketName::Admin, config.admin.listen.as_slice()));
+    wanted
 }

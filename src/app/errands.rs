@@ -3,8 +3,9 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::App;
+use super::pools::Ground;
 use crate::config::PoolConfig;
+use crate::net::current::Current;
 use crate::pool::Instance;
 use crate::probe::{LoadProbe, OpenShell, Shell};
 use crate::ssh::errand::Errand;
@@ -39,18 +40,16 @@ impl Shell for NoDoor {
     }
 }
 
-impl App {
-    pub(super) fn load_probe(&self, pool: &PoolConfig) -> Option<LoadProbe> {
-        Some(LoadProbe {
-            pool: self.parts.pool.clone(),
-            config: pool.load.clone()?,
-            open_shell: open_shell(self.ssh.clone()),
-            metrics: self.parts.metrics.clone(),
-        })
-    }
+pub(super) fn load_probe(ground: &Ground, pool: &PoolConfig) -> Option<LoadProbe> {
+    Some(LoadProbe {
+        pool: ground.parts.pool.clone(),
+        config: pool.load.clone()?,
+        open_shell: ground.open_shell.clone(),
+        metrics: ground.parts.metrics.clone(),
+    })
 }
 
-fn open_shell(front: Option<Arc<SshFront>>) -> OpenShell {
+pub(super) fn open_shell(front: Option<Arc<Current<SshFront>>>) -> OpenShell {
     Arc::new(move |instance: Arc<Instance>, account: &str| match &front {
         Some(front) => Box::new(OverSsh(Errand::new(front.clone(), instance, account))),
         None => Box::new(NoDoor),

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::pool::{Health, Instance, InstanceId};
@@ -18,8 +19,17 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct Listings {
     pub pool: SharedPool,
     pub name: String,
-    /// Whether the fleet may forget machines.
-    pub is_cloud: bool,
+    pub absent: Absent,
+}
+
+/// What is thought of an instance that a listing lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// A cloud may forget machines.
+    MayExist,
+    /// An operator took it out of a list: it goes, but not under its people.
+    MayBeUsed,
+    IsGone,
 }
 
 impl Listings {
@@ -53,9 +63,10 @@ impl Listings {
                 () = tokio::time::sleep(AGAIN), if is_doubtful => {}
             }
             let mut instances = listing.borrow_and_update().clone();
-            let kept = match self.is_cloud {
-                true => self.kept(&instances, &mut absences, &mut told),
-                false => Vec::new(),
+            let kept = match self.absent {
+                Absent::MayExist => self.kept(&instances, &mut absences, &mut told),
+                Absent::MayBeUsed => self.pool.keep_used(&self.name, &instances),
+                Absent::IsGone => Vec::new(),
             };
             is_doubtful = !kept.is_empty();
             instances.extend(kept);
@@ -66,6 +77,21 @@ impl Listings {
                 is_new
             });
             is_first = false;
+        }
+    }
+
+    /// Empties a pool that is no longer wanted and forgets it once nobody is there, unless `until` comes first.
+    pub async fn empty(self, until: CancellationToken) {
+        loop {
+            let used = self.pool.keep_used(&self.name, &[]);
+            self.pool.sync_instances(&self.name, used.clone());
+            if used.is_empty() {
+                return self.pool.forget_pool(&self.name);
+            }
+            let again = tokio::time::sleep(AGAIN);
+            if until.run_until_cancelled(again).await.is_none() {
+                return;
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{cost, demo, events, orders, play, scale, serve, simulate};
+use super::{check, cost, demo, events, orders, play, scale, serve, simulate};
 use crate::config::parse_duration;
 
 /// The front door of a shared pool of data-science machines.
@@ -26,7 +26,9 @@ pub enum Command {
     /// Run a pool of local instances behind a gate, with nothing to configure
     Demo(demo::Args),
     /// Read the configuration: tell every fault, or show the limits in force
-    Check(ConfigArgs),
+    Check(check::Args),
+    /// Have the gate read its configuration again; a faulty one changes nothing
+    Reload(ShowArgs),
     /// Examine the instances' sshd as the gate sees it, and say what mends it
     Doctor(DoctorArgs),
     /// Show the gate and its pools
@@ -237,6 +239,9 @@ mod tests {
             "poolgate serve -c x.toml",
             "poolgate demo --instances 3",
             "poolgate check -c x.toml",
+            "poolgate check --diff",
+            "poolgate check --diff --against y.toml -o json",
+            "poolgate reload -o json",
             "poolgate doctor -c x.toml --user alice --crowd",
             "poolgate status -o json",
             "poolgate instances -o table --socket /run/x.sock",

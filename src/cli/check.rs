@@ -1,22 +1,60 @@
 //! `poolgate check`: every fault of the configuration, then whether the files it names can be read, then the limits.
 //!
-//! It changes nothing and connects to nothing, so it can run beside a gate at work.
+//! It changes nothing, so it can run beside a gate at work, which it asks for the keys it has where a difference is wanted.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::args::ConfigArgs;
-use super::{Failure, print};
+use super::args::{Output, ShowArgs};
+use super::{Failure, client, print};
+use crate::admin::ConfigState;
 use crate::config::{self, Config, InstanceHostKeys, InstanceTls, RecordingConfig, show_size};
 
-pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode, Failure> {
-    let file = config::file_to_read(args.config.as_deref());
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// Also tell what would change if the gate at work read the file now
+    #[arg(long)]
+    pub diff: bool,
+    /// Compare with this file in place of the gate at work
+    #[arg(long, value_name = "FILE", requires = "diff")]
+    pub against: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let file = config::file_to_read(args.show.gate.config.config.as_deref());
     let config = config::load(Some(&file))?;
-    let named = files_of(&config);
-    let folders = recording_folders(&config);
+    if args.diff {
+        return diff(args, &config).await;
+    }
+    judge(&file, &config)
+}
+
+/// The keys that differ, each with both values and when it would count.
+async fn diff(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
+    let before = match &args.against {
+        Some(file) => config::load(Some(file))?.written,
+        None => {
+            let running: ConfigState = client::read(&args.show.gate, "/api/v1/config").await?;
+            running.written
+        }
+    };
+    let changes = before.changes_to(&config.written);
+    let text = match args.show.output {
+        Output::Json => format!("{:#}\n", serde_json::json!(changes)),
+        Output::Table if changes.is_empty() => "nothing would change\n".to_owned(),
+        Output::Table => changes.iter().map(|change| format!("{change}\n")).collect(),
+    };
+    print::show(text.as_bytes())
+}
+
+fn judge(file: &Path, config: &Config) -> Result<ExitCode, Failure> {
+    let named = files_of(config);
+    let folders = recording_folders(config);
     let mut faults: Vec<_> = named.iter().filter_map(NamedFile::fault).collect();
     faults.extend(folders.iter().filter_map(RecordingFolder::fault));
     if !faults.is_empty() {

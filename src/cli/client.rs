@@ -60,6 +60,12 @@ pub(super) async fn order<T: DeserializeOwned>(
     Ok(decode(&answer, path)?)
 }
 
+/// Has the gate do something that needs no words.
+pub(super) async fn ask_to(args: &GateArgs, path: &str) -> Result<Answer, Failure> {
+    let json = Some(Bytes::from_static(b"{}"));
+    ask(&locate(args)?, &Question { path, json }).await
+}
+
 pub(super) fn decode<T: DeserializeOwned>(answer: &Answer, path: &str) -> anyhow::Result<T> {
     if answer.status != StatusCode::OK {
         return Err(answer.refusal(path));
@@ -76,6 +82,14 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// What is wrong with what the gate was to read.
+    pub fn unprocessable(&self) -> Option<String> {
+        let refused = self.status == StatusCode::UNPROCESSABLE_ENTITY;
+        let problem: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        let detail = problem.get("detail")?.as_str()?;
+        refused.then(|| detail.to_owned())
+    }
+
     /// Why the gate did not do as it was asked, in its own words where it has some.
     fn refusal(&self, path: &str) -> anyhow::Error {
         let problem: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
@@ -202,7 +216,14 @@ fn locate(args: &GateArgs) -> Result<Gate, Failure> {
     if !is_chosen && std::fs::File::open(&file).is_err() {
         return Ok(Gate::Socket(config::DEFAULT_SOCKET.into()));
     }
-    let admin = config::load(Some(&file))?.admin;
+    let admin = match config::load(Some(&file)) {
+        Ok(config) => config.admin,
+        // The gate may be at work with what the file said before.
+        Err(faults) => match config::socket_of(&file).filter(|socket| socket.exists()) {
+            Some(socket) => return Ok(Gate::Socket(socket)),
+            None => return Err(faults.into()),
+        },
+    };
     match (admin.socket, admin.listen) {
         (Some(socket), _) => Ok(Gate::Socket(socket)),
         (None, Some(address)) => Ok(Gate::Address(address)),

@@ -3,7 +3,7 @@
 //! The only part that prints. Exit codes are a contract: 0 ok, 1 failed, 2 usage, 78 bad config.
 
 pub mod args;
-mod check;
+pub mod check;
 mod client;
 mod cost;
 pub mod demo;
@@ -18,6 +18,7 @@ mod orders;
 pub mod play;
 mod print;
 mod queue;
+mod reload;
 mod scale;
 pub mod serve;
 mod sessions;
@@ -122,7 +123,8 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::DemoInstance(args) => demo::run_instance(args).await,
-        Command::Check(args) => check::run(&args),
+        Command::Check(args) => check::run(&args).await,
+        Command::Reload(args) => reload::run(&args).await,
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Status(args) => status::run(&args).await,
         Command::Instances(args) => instances::run(&args).await,

@@ -83,7 +83,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => app.reload_files(),
+                _ = self.hangup.recv() => app.reload().await,
             }
         }
     }

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::args::ShowArgs;
 use super::table::{span, table};
 use super::{Failure, client};
@@ -26,6 +28,16 @@ fn to_table(status: Status) -> String {
         text.push_str(&format!(
             "the audit log cannot be written: {lost} lines are lost\n"
         ));
+    }
+    if let Some(refused) = &status.config.refused {
+        let at = Timestamp::try_from(refused.at).unwrap_or_default();
+        let file = status.config.written.file.display();
+        text.push_str(&format!(
+            "{file} was refused at {at:.0}; the one before is in force:\n"
+        ));
+        for line in refused.why.lines() {
+            text.push_str(&format!("  {line}\n"));
+        }
     }
     let headings = [
         "POOL", "DEFAULT", "ROUTABLE", "LOAD", "CAPACITY", "HEADROOM", "SESSIONS",

@@ -16,7 +16,7 @@ const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 const DAY_S: u64 = 24 * 3600;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditConfig {
     pub file: Option<PathBuf>,
     /// Bytes and age at which the file is put aside; without both nobody does it here.

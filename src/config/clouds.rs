@@ -14,7 +14,7 @@ use super::validate::seconds;
 use super::values::{Read, path, text, word};
 
 /// A Virtual Machine Scale Set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AzureFleet {
     pub subscription: String,
     pub resource_group: String,
@@ -49,7 +49,7 @@ pub enum AzureCredential {
 }
 
 /// Instances of any other cloud, by a program of the operator's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CommandFleet {
     pub command: Vec<String>,
     /// From one listing to the next.

@@ -23,7 +23,7 @@ pub struct Fault {
 }
 
 /// All faults of one configuration; never empty when it is an error.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
     file: String,
     faults: Vec<Fault>,

@@ -11,7 +11,7 @@ use super::validate::seconds;
 use super::values::{boolean, number, path_or_off, text};
 
 /// How instances are asked how busy they are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LoadConfig {
     pub source: LoadSource,
     pub interval: Duration,

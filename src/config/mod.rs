@@ -6,6 +6,7 @@
 mod audit;
 mod certificates;
 mod clouds;
+pub mod diff;
 mod doors;
 pub mod faults;
 mod fleets;
@@ -41,6 +42,7 @@ pub use faults::{Fault, Faults, Place};
 pub use load::{LoadConfig, LoadSource};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
 pub use scaling::{ExceptionConfig, PhaseConfig, ReservationConfig, ReservedAt, ScalingConfig};
+pub use text::socket_of;
 pub use units::{parse_duration, show_duration, show_size};
 
 /// Where the configuration is looked for when nobody says.
@@ -83,17 +85,23 @@ pub fn parse(
 }
 
 fn read(file: &Path, text: &str, environment: HashMap<String, String>) -> Result<Config, Faults> {
-    let raw = raw::Raw::new(file, source::Source::read(file, text, environment)?);
+    let source = source::Source::read(file, text, environment)?;
+    let written = diff::Written::of(file.to_path_buf(), &source.tree);
+    let raw = raw::Raw::new(file, source);
     let config = validate::validate(&raw);
     let faults = raw.into_faults();
     match config {
-        Some(config) if faults.is_empty() => Ok(config),
+        Some(config) if faults.is_empty() => Ok(Config { written, ..config }),
         _ => Err(faults),
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// What of this was written, for those who compare.
+    pub written: diff::Written,
+    /// Whether the file is read again when it changes.
+    pub reload_on_change: bool,
     /// Host-key pins, affinity, cookie key: what must survive a restart.
     pub state_dir: PathBuf,
     pub ssh: Option<SshConfig>,
@@ -104,7 +112,7 @@ pub struct Config {
     pub pools: BTreeMap<String, PoolConfig>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SshConfig {
     pub listen: Vec<SocketAddr>,
     pub host_keys: Vec<PathBuf>,
@@ -152,7 +160,7 @@ pub struct EarlyDrop {
 }
 
 /// What offences cost a source, and from when and up to what it pays.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PenaltiesConfig {
     /// Of every connection: a bound on their rate.
     pub connection: Duration,
@@ -169,7 +177,7 @@ pub struct PenaltiesConfig {
     pub exempt: Vec<IpNet>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SshAuthConfig {
     /// Paths with `%u` (login name), `%h` (home folder) and `%%`.
     pub authorized_keys: Vec<String>,
@@ -199,7 +207,7 @@ pub enum EmptyPrincipals {
 }
 
 /// The program that lists a person's keys, with its arguments, and the account it runs as.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct KeysCommandConfig {
     pub words: Vec<String>,
     pub user: String,
@@ -233,7 +241,7 @@ pub enum PasswordSource {
     Off,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HttpsConfig {
     pub listen: Vec<SocketAddr>,
     /// The first is for clients that name no host, or one that no certificate is for.
@@ -267,7 +275,7 @@ pub struct HttpsConfig {
 }
 
 /// A line for every request, for operators who count.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AccessLogConfig {
     pub file: PathBuf,
     pub format: AccessLogFormat,
@@ -281,7 +289,7 @@ pub enum AccessLogFormat {
 }
 
 /// Which pool the browsers are sent to that ask for a host name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoolHosts {
     /// By name, in lower case.
     pub pools: BTreeMap<String, String>,
@@ -301,7 +309,7 @@ pub struct CertificateFiles {
 }
 
 /// An authority that is asked for a certificate (RFC 8555).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AcmeConfig {
     /// Where its directory is.
     pub directory: String,
@@ -323,7 +331,7 @@ pub enum AcmeChallenge {
 }
 
 /// Listeners without TLS, which send people to the ones with it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RedirectConfig {
     pub listen: Vec<SocketAddr>,
     /// The port people are sent to.
@@ -339,13 +347,13 @@ pub enum InstanceTls {
     Pins(Vec<[u8; 32]>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AdminConfig {
     pub socket: Option<PathBuf>,
     pub listen: Option<SocketAddr>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// `tracing` filter, such as `info` or `poolgate=debug`.
     pub filter: String,
@@ -358,7 +366,7 @@ pub enum LogFormat {
     Json,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolConfig {
     pub default: bool,
     /// Names under which browsers reach this pool, in lower case.
@@ -411,7 +419,7 @@ pub enum InstanceHostKeys {
 }
 
 /// What instances are told of people's addresses, beyond the key id of their certificates.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClientAddressConfig {
     /// Each SSH connection begins with a header of the PROXY protocol, version 2.
     pub proxy_v2: bool,
@@ -420,7 +428,7 @@ pub struct ClientAddressConfig {
 }
 
 /// Recording of terminals; without users and groups everybody's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RecordingConfig {
     pub users: Vec<String>,
     /// Groups of the gate's own host, as `id -Gn USER` prints them there.
@@ -444,7 +452,7 @@ pub enum OnFailure {
     GoOn,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HealthConfig {
     pub interval: Duration,
     pub timeout: Duration,
@@ -452,7 +460,7 @@ pub struct HealthConfig {
     pub fall: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FleetConfig {
     Static { instances: Vec<StaticInstance> },
     Process(ProcessFleet),
@@ -460,7 +468,7 @@ pub enum FleetConfig {
     Command(CommandFleet),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StaticInstance {
     pub name: String,
     pub address: String,
@@ -471,7 +479,7 @@ pub struct StaticInstance {
 }
 
 /// Instances that are local processes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ProcessFleet {
     pub count: u32,
     /// Program and arguments, with `{name} {ssh_port} {jupyter_port} {state_dir}`.

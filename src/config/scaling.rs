@@ -13,7 +13,7 @@ use super::validate::seconds;
 use super::values::{number, shown, text, word};
 use super::{Headroom, Placement};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ScalingConfig {
     /// Whether there is such a section: without one the pool is as large as it is.
     pub is_written: bool,
@@ -49,7 +49,7 @@ pub struct ScalingConfig {
 }
 
 /// What is not written is as the pool has it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PhaseConfig {
     pub name: String,
     pub days: Vec<Weekday>,
@@ -60,14 +60,14 @@ pub struct PhaseConfig {
     pub placement: Option<Placement>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExceptionConfig {
     pub first: Date,
     pub last: Date,
     pub like: Weekday,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReservationConfig {
     pub seats: u32,
     pub at: ReservedAt,

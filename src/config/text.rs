@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use toml_edit::TomlError;
+use toml_edit::{Document, TomlError};
 
 use super::faults::{Faults, Place};
 use super::source::{PREFIX, SEPARATOR};
@@ -137,6 +137,17 @@ fn key_line_before(text: &str, line: usize) -> usize {
 pub(super) fn line_at(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().iter().take(offset);
     before.filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// Where a gate with this file answers operators, as far as that can be told from a file with faults.
+pub fn socket_of(file: &Path) -> Option<PathBuf> {
+    let text = read_file(file).ok()?;
+    let document = Document::parse(text).ok()?;
+    let written = document
+        .get("admin")
+        .and_then(|admin| admin.get("socket")?.as_str());
+    let folder = file.parent().unwrap_or(Path::new("."));
+    Some(folder.join(written.unwrap_or(super::DEFAULT_SOCKET)))
 }
 
 #[cfg(test)]

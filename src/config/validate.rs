@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::diff::Written;
 use super::doors::{self, Listening};
 use super::raw::{Raw, Section};
-use super::values::{listen_address_or_off, log_filter, path, path_or_off, word};
+use super::values::{boolean, listen_address_or_off, log_filter, path, path_or_off, word};
 use super::{
     AdminConfig, Config, FleetConfig, LoadSource, LogConfig, LogFormat, PoolConfig, audit, pools,
 };
@@ -20,6 +21,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
     let mut root = raw.root();
     let folder = root.folder();
     let state_dir = root.get_or("state_dir", "/var/lib/poolgate".into(), path(folder));
+    let reload_on_change = root.get_or("reload_on_change", true, boolean);
     let mut listening = Listening::default();
     let ssh = doors::ssh(root.section("ssh"), &mut listening);
     let https = doors::https(root.section("https"), &mut listening, &state_dir);
@@ -47,6 +49,8 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
         pools.values_mut().for_each(forget_hubs);
     }
     Some(Config {
+        written: Written::default(),
+        reload_on_change,
         state_dir,
         ssh: ssh.ok()?,
         https,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::folder::Folder;
+use crate::config::diff::Written;
 use crate::config::{
     AdminConfig, AuditConfig, CertificateFiles, Config, EmptyPrincipals, FleetConfig, Headroom,
     HealthConfig, HttpsConfig, InstanceHostKeys, LogConfig, LogFormat, PasswordSource,
@@ -31,6 +32,8 @@ pub struct Choices {
 /// The config of a gate whose files are in `folder`.
 pub fn config(folder: &Folder, choices: Choices) -> Config {
     Config {
+        written: Written::default(),
+        reload_on_change: false,
         state_dir: folder.path("state"),
         ssh: Some(ssh(folder, choices.ssh)),
         https: Some(https(folder, choices.https)),

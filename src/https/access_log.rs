@@ -107,6 +107,23 @@ impl AccessLog {
         }))
     }
 
+    /// As `open`, but a file that is open already goes on.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn renew(
+        config: Option<&AccessLogConfig>,
+        before: Option<(&Self, &AccessLogConfig)>,
+    ) -> io::Result<Option<Self>> {
+        match (config, before) {
+            (Some(config), Some((log, old))) if old.file == config.file => Ok(Some(Self {
+                lines: log.lines.clone(),
+                format: config.format,
+            })),
+            _ => Self::open(config),
+        }
+    }
+
     /// # Errors
     /// When the file cannot be opened; the old one stays in use.
     pub fn reopen(&self) -> io::Result<()> {

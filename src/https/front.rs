@@ -1,6 +1,7 @@
-//! The front door as one value: built once from validated settings, shared by every connection.
+//! The front door as one value: built from validated settings, shared by every connection. It never changes: when the config
+//! does, another takes its place, for requests as for connections, with the memory of the old one (who is there, tickets).
 //!
-//! Does not listen and does not spawn: whoever accepts calls [`Front::serve_connection`], and [`Front::sweep`] runs beside.
+//! Does not listen and does not spawn: whoever accepts calls [`Front::serve_connection`], and [`sweep`] runs beside.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +18,12 @@ use super::instance_pool::InstancePool;
 use super::pin::PinKey;
 use super::presence::Presence;
 use super::route::DownList;
-use super::tls::store::Certificates;
+use super::tls::store::{Certificates, Reread};
 use super::tls::{self, TlsError};
 use super::waiting::Waiting;
 use crate::config::{HttpsConfig, PoolConfig};
 use crate::net::client_tls::{self, ClientTls};
+use crate::net::current::Current;
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
@@ -49,21 +51,28 @@ pub struct Front {
     pub(super) config: HttpsConfig,
     pub(super) pool: SharedPool,
     pub(super) pin_key: PinKey,
-    pub(super) presence: Presence,
+    pub(super) presence: Arc<Presence>,
     pub(super) instances: Arc<InstancePool>,
-    pub(super) down: DownList,
+    pub(super) down: Arc<DownList>,
     pub(super) audit: AuditLog,
     pub(super) metrics: Metrics,
     /// Bounds the audit lines of refused newcomers.
-    pub(super) refusals: Throttle,
+    pub(super) refusals: Arc<Throttle>,
     pub(super) hosts: Hosts,
     pub(super) waiting: Waiting,
     pub(super) access_log: Option<AccessLog>,
     pub(super) certificates: Arc<Certificates>,
     /// `Strict-Transport-Security`, if it is to be said.
     pub(super) hsts: Option<HeaderValue>,
-    acme: Option<Acme>,
+    acme: Option<Arc<Acme>>,
     tls: Arc<ServerConfig>,
+}
+
+/// A front that is to take the place of another, or to be dropped.
+pub struct Renewed {
+    front: Arc<Front>,
+    /// Where the certificates are those of before.
+    reread: Option<Reread>,
 }
 
 impl Front {
@@ -80,45 +89,99 @@ impl Front {
         audit: AuditLog,
         metrics: Metrics,
     ) -> Result<Arc<Self>, BuildError> {
-        let acme = config.acme.as_ref();
-        let acme = acme.map(|acme| Acme::open(acme, metrics.clone()));
-        let acme = acme.transpose().map_err(OrderError::from)?;
-        let issued = acme.as_ref().map(Acme::first_pair).transpose()?;
-        let certificates =
-            Certificates::read(&config.certificates, issued.map(Arc::new), metrics.clone())?;
-        let certificates = Arc::new(certificates);
-        let tls = tls::server_config(certificates.clone(), acme.is_some());
+        let identity = Identity::read(config, &metrics)?;
+        let answers_acme = identity.acme.is_some();
+        let tls = tls::server_config(identity.certificates.clone(), answers_acme);
         let tls = tls.map_err(TlsError::from)?;
-        let hsts = config.hsts.map(|age| format!("max-age={}", age.as_secs()));
+        let instances = InstancePool::new(
+            config.connect_timeout,
+            config.stall_timeout,
+            instance_tls(pools)?,
+            metrics.clone(),
+        );
         Ok(Arc::new(Self {
             config: config.clone(),
             pin_key: PinKey::new(pin_secret),
-            presence: Presence::new(config.presence, audit.clone(), metrics.clone()),
-            instances: Arc::new(InstancePool::new(
-                config.connect_timeout,
-                config.stall_timeout,
-                instance_tls(pools)?,
+            presence: Arc::new(Presence::new(
+                config.presence,
+                audit.clone(),
                 metrics.clone(),
             )),
-            down: DownList::default(),
+            instances: Arc::new(instances),
+            down: Arc::default(),
             audit,
             hosts: Hosts::new(&config.hosts),
             waiting: Waiting::new(pool.clone(), metrics.clone()),
             pool,
             access_log: AccessLog::open(config.access_log.as_ref())?,
             metrics,
-            refusals: Throttle::default(),
-            certificates,
-            hsts: hsts.and_then(|line| HeaderValue::try_from(line).ok()),
-            acme,
+            refusals: Arc::default(),
+            certificates: identity.certificates,
+            hsts: hsts(config),
+            acme: identity.acme,
             tls: Arc::new(tls),
         }))
     }
 
-    /// Reads certificates and keys again; new connections use those that are sound, and the log tells of the others.
-    /// Tickets of before stay good, so that this costs nobody a full handshake.
-    pub fn reload_certificates(&self) {
-        self.certificates.reload();
+    /// The front for another config, which reads every file anew. This one goes on as it is and shares its memory with the
+    /// new one. Certificates that are named as before stay where an authority's challenges find them.
+    ///
+    /// # Errors
+    /// As `build`.
+    pub fn renew(
+        &self,
+        config: &HttpsConfig,
+        pools: &BTreeMap<String, PoolConfig>,
+    ) -> Result<Renewed, BuildError> {
+        let names = |config: &HttpsConfig| (config.certificates.clone(), config.acme.clone());
+        let (identity, reread) = match names(config) == names(&self.config) {
+            true => {
+                let (certificates, acme) = (self.certificates.clone(), self.acme.clone());
+                let reread = Some(certificates.read_again()?);
+                (Identity { certificates, acme }, reread)
+            }
+            false => (Identity::read(config, &self.metrics)?, None),
+        };
+        let answers_acme = identity.acme.is_some();
+        let tls = tls::renewed_config(&self.tls, identity.certificates.clone(), answers_acme);
+        let (times, trust) = (
+            (config.connect_timeout, config.stall_timeout),
+            instance_tls(pools)?,
+        );
+        let log = self
+            .access_log
+            .as_ref()
+            .zip(self.config.access_log.as_ref());
+        let front = Arc::new(Self {
+            config: config.clone(),
+            pin_key: self.pin_key.clone(),
+            presence: self.presence.clone(),
+            instances: match self.instances.fits(times, &trust) {
+                true => self.instances.clone(),
+                false => {
+                    let metrics = self.metrics.clone();
+                    Arc::new(InstancePool::new(times.0, times.1, trust, metrics))
+                }
+            },
+            down: self.down.clone(),
+            audit: self.audit.clone(),
+            hosts: Hosts::new(&config.hosts),
+            waiting: self.waiting.clone(),
+            pool: self.pool.clone(),
+            access_log: AccessLog::renew(config.access_log.as_ref(), log)?,
+            metrics: self.metrics.clone(),
+            refusals: self.refusals.clone(),
+            certificates: identity.certificates,
+            hsts: hsts(config),
+            acme: identity.acme,
+            tls: Arc::new(tls),
+        });
+        Ok(Renewed { front, reread })
+    }
+
+    /// Whether whoever keeps this one's certificates keeps the other's too.
+    pub fn has_certificates_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.certificates, &other.certificates)
     }
 
     /// Takes new certificate files as they come, warns of ends, and asks an authority where one is named; runs until
@@ -156,25 +219,66 @@ impl Front {
         self.access_log.as_ref().map_or(Ok(()), AccessLog::reopen)
     }
 
-    /// Ends sessions nobody uses and closes connections to instances nobody needs; runs until `shutdown`.
-    pub async fn sweep(self: Arc<Self>, shutdown: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(SWEEP_INTERVAL) => {}
-            }
-            self.presence.sweep(Instant::now());
-            self.instances.sweep();
-            self.pool.lines().sweep(&self.pool.snapshot());
-            if let Some(log) = &self.access_log {
-                self.metrics.set_access_log_lost(log.lost());
-            }
-        }
-    }
-
     pub(super) fn tls(&self) -> Arc<ServerConfig> {
         self.tls.clone()
     }
+}
+
+impl Renewed {
+    /// To be called when requests begin to come to this front: what it shares with the one before follows its settings.
+    pub fn take_over(self) -> Arc<Front> {
+        let Self { front, reread } = self;
+        front.presence.set_limit(front.config.presence);
+        match reread {
+            Some(reread) => front.certificates.take(reread),
+            None => front.certificates.show_again(),
+        }
+        front
+    }
+}
+
+/// Ends sessions nobody uses and closes connections to instances nobody needs; runs until `shutdown`.
+pub async fn sweep(current: Arc<Current<Front>>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+        }
+        let front = current.get();
+        front.presence.sweep(Instant::now());
+        front.instances.sweep();
+        front.pool.lines().sweep(&front.pool.snapshot());
+        if let Some(log) = &front.access_log {
+            front.metrics.set_access_log_lost(log.lost());
+        }
+    }
+}
+
+/// The certificates of a door, and who asks an authority for one.
+struct Identity {
+    certificates: Arc<Certificates>,
+    acme: Option<Arc<Acme>>,
+}
+
+impl Identity {
+    fn read(config: &HttpsConfig, metrics: &Metrics) -> Result<Self, BuildError> {
+        let acme = config.acme.as_ref();
+        let acme = acme.map(|acme| Acme::open(acme, metrics.clone()));
+        let acme = acme.transpose().map_err(OrderError::from)?.map(Arc::new);
+        let issued = acme.as_ref().map(|acme| acme.first_pair()).transpose()?;
+        let issued = issued.map(Arc::new);
+        let certificates = Certificates::read(&config.certificates, issued, metrics.clone())?;
+        Ok(Self {
+            certificates: Arc::new(certificates),
+            acme,
+        })
+    }
+}
+
+/// `Strict-Transport-Security`, if it is to be said.
+fn hsts(config: &HttpsConfig) -> Option<HeaderValue> {
+    let age = config.hsts?.as_secs();
+    HeaderValue::try_from(format!("max-age={age}")).ok()
 }
 
 /// How the hubs of each pool are spoken to, where that is with TLS.

@@ -67,6 +67,16 @@ impl InstancePool {
         }
     }
 
+    /// Whether connections are made as these settings ask for.
+    pub fn fits(
+        &self,
+        (connect_timeout, stall_timeout): (Duration, Duration),
+        tls: &BTreeMap<String, ClientTls>,
+    ) -> bool {
+        (self.connect_timeout, self.stall_timeout) == (connect_timeout, stall_timeout)
+            && self.tls == *tls
+    }
+
     /// An idle connection to this very machine, if there is a fresh one.
     pub fn take_idle(self: &Arc<Self>, instance: &Arc<Instance>) -> Option<Lease> {
         let home = here();

@@ -29,6 +29,7 @@ use super::pin::LastPin;
 use super::stream::Guarded;
 use super::tls::ALPN_H2;
 use super::tls::challenges::ACME_ALPN;
+use crate::net::current::Current;
 use crate::pool::Protocol;
 
 const MAX_HEAD: u32 = 64 * 1024;
@@ -42,6 +43,8 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// What the requests of one connection share.
 pub struct Connection {
+    /// Who answers: each request is answered by the front of its moment.
+    front: Arc<Current<Front>>,
     pub peer: SocketAddr,
     /// The peer's address, as instances are told of it.
     pub peer_text: Option<HeaderValue>,
@@ -105,8 +108,9 @@ impl Drop for OpenRequest {
 }
 
 impl Connection {
-    fn new(peer: SocketAddr) -> Self {
+    fn new(front: Arc<Current<Front>>, peer: SocketAddr) -> Self {
         Self {
+            front,
             peer,
             peer_text: HeaderValue::try_from(peer.ip().to_canonical().to_string()).ok(),
             last_pin: LastPin::default(),
@@ -164,7 +168,18 @@ impl Front {
     /// Serves one connection to its end. After `shutdown` what is being answered is finished and nothing new is taken;
     /// tunnels go on until either side closes, so the caller decides how long it waits.
     pub async fn serve_connection(
+        current: Arc<Current<Self>>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        shutdown: CancellationToken,
+    ) {
+        let front = current.get();
+        front.serve(current, stream, peer, shutdown).await;
+    }
+
+    async fn serve(
         self: Arc<Self>,
+        current: Arc<Current<Self>>,
         stream: TcpStream,
         peer: SocketAddr,
         shutdown: CancellationToken,
@@ -190,7 +205,7 @@ impl Front {
             return;
         }
         let is_h2 = protocol == Some(ALPN_H2);
-        let connection = Arc::new(Connection::new(peer));
+        let connection = Arc::new(Connection::new(current, peer));
         let stream = Guarded::new(tls, self.config.stall_timeout);
         let ended = if is_h2 {
             let is_flood = Arc::new(AtomicBool::new(false));
@@ -228,12 +243,9 @@ impl Front {
     }
 
     /// In a box, which a connection holds only while something is asked.
-    fn answering(
-        self: Arc<Self>,
-        connection: Arc<Connection>,
-        request: Request<Incoming>,
-    ) -> Answering {
-        Box::pin(async move { Ok(self.answer(&connection, request).await) })
+    fn answering(connection: Arc<Connection>, request: Request<Incoming>) -> Answering {
+        let front = connection.front.get();
+        Box::pin(async move { Ok(front.answer(&connection, request).await) })
     }
 
     async fn serve_h1(
@@ -247,7 +259,7 @@ impl Front {
             .timer(TokioTimer::new())
             .header_read_timeout(self.config.idle_timeout)
             .max_header_size(usize::try_from(MAX_HEAD).unwrap_or(usize::MAX));
-        let service = service_fn(|request| self.clone().answering(connection.clone(), request));
+        let service = service_fn(|request| Self::answering(connection.clone(), request));
         let serving = builder.serve_connection(TokioIo::new(stream), service);
         let mut serving = Box::pin(serving.with_upgrades());
         tokio::select! {
@@ -273,7 +285,7 @@ impl Front {
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .enable_connect_protocol();
-        let service = service_fn(|request| self.clone().answering(connection.clone(), request));
+        let service = service_fn(|request| Self::answering(connection.clone(), request));
         let mut serving = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = &mut serving => return ended,

@@ -45,5 +45,5 @@ mod upgrade;
 mod visit;
 mod waiting;
 
-pub use front::{BuildError, Front};
+pub use front::{BuildError, Front, Renewed, sweep};
 pub use tls::TlsError;

@@ -87,6 +87,7 @@ impl Pin {
 }
 
 /// Signs and verifies pins; holds the secret, and shows nothing of it.
+#[derive(Clone)]
 pub struct PinKey(hmac::Key);
 
 impl PinKey {

@@ -25,8 +25,8 @@ const MAX_BROWSERS: usize = 20_000;
 
 pub struct Presence {
     table: Mutex<Table>,
-    /// How long a person who has proved a name counts after their last sign of life.
-    limit: Duration,
+    /// How long a person who has proved a name counts after their last sign of life, in milliseconds.
+    limit_ms: AtomicU64,
     start: Instant,
     audit: AuditLog,
     metrics: Metrics,
@@ -89,11 +89,15 @@ impl Presence {
     pub fn new(limit: Duration, audit: AuditLog, metrics: Metrics) -> Self {
         Self {
             table: Mutex::default(),
-            limit,
+            limit_ms: AtomicU64::new(ms(limit)),
             start: Instant::now(),
             audit,
             metrics,
         }
+    }
+
+    pub fn set_limit(&self, limit: Duration) {
+        self.limit_ms.store(ms(limit), Ordering::Relaxed);
     }
 
     /// The session this browser has on this instance.
@@ -245,13 +249,13 @@ impl Presence {
         if session.seat.ended().is_cancelled() {
             return Some("ended from outside, or its instance is gone");
         }
-        let limit = if session.user.get().is_some() {
-            self.limit
+        let limit_ms = if session.user.get().is_some() {
+            self.limit_ms.load(Ordering::Relaxed)
         } else {
-            UNPROVED_LIMIT
+            ms(UNPROVED_LIMIT)
         };
         let quiet = now_ms.saturating_sub(session.seen_ms.load(Ordering::Relaxed));
-        let is_over = session.open.load(Ordering::Relaxed) == 0 && quiet > ms(limit);
+        let is_over = session.open.load(Ordering::Relaxed) == 0 && quiet > limit_ms;
         is_over.then_some("not heard of for a while")
     }
 

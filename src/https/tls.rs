@@ -21,6 +21,26 @@ use store::Certificates;
 pub const ALPN_H2: &[u8] = b"h2";
 const ALPN_H1: &[u8] = b"http/1.1";
 
+/// The same for other certificates: who holds a ticket of before still need not shake hands in full.
+pub fn renewed_config(
+    before: &ServerConfig,
+    certificates: Arc<Certificates>,
+    answers_acme: bool,
+) -> ServerConfig {
+    let mut tls = before.clone();
+    tls.cert_resolver = certificates;
+    tls.alpn_protocols = protocols(answers_acme);
+    tls
+}
+
+fn protocols(answers_acme: bool) -> Vec<Vec<u8>> {
+    let mut protocols = vec![ALPN_H2.to_vec(), ALPN_H1.to_vec()];
+    if answers_acme {
+        protocols.push(ACME_ALPN.to_vec());
+    }
+    protocols
+}
+
 /// `answers_acme`: an authority may connect to check that a name is ours.
 pub fn server_config(
     certificates: Arc<Certificates>,
@@ -30,10 +50,7 @@ pub fn server_config(
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    tls.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_H1.to_vec()];
-    if answers_acme {
-        tls.alpn_protocols.push(ACME_ALPN.to_vec());
-    }
+    tls.alpn_protocols = protocols(answers_acme);
     tls.ticketer = Ticketer::new()?;
     // Libraries ask for AES-256 with SHA-384 first, which makes a handshake a tenth dearer and no connection safer.
     tls.ignore_client_order = true;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -23,11 +23,14 @@ use crate::telemetry::metrics::Metrics;
 /// Pause after a failed accept (out of file descriptors): long enough for some to come back, short enough to go unnoticed.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// How many connections one front door holds, and how many of them before their login is done.
+/// How many connections one front door holds, and how many of them before their login is done. The figures may change while
+/// connections are open: those stay counted.
 pub struct Limits {
     protocol: Protocol,
-    bounds: Bounds,
+    bounds: RwLock<Arc<Bounds>>,
     connections: Arc<Semaphore>,
+    /// Connections beyond a bound that was lowered: their places go with them.
+    surplus: Mutex<usize>,
     startups: Mutex<Startups>,
     metrics: Metrics,
 }
@@ -44,6 +47,25 @@ pub struct Bounds {
     pub proxies: Vec<IpNet>,
 }
 
+impl Bounds {
+    /// How many in 100 are refused by chance: more, the nearer the door is to being full.
+    fn drop_percent(&self, startups: usize) -> u32 {
+        let Some((start, rate)) = self.early_drop else {
+            return 0;
+        };
+        let Some(above) = startups.checked_sub(start) else {
+            return 0;
+        };
+        let room = self.startups_max.saturating_sub(start).max(1);
+        let share = u32::try_from(above * 100 / room).unwrap_or(100).min(100);
+        rate + 100u32.saturating_sub(rate) * share / 100
+    }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.iter().any(|net| net.contains(&peer))
+    }
+}
+
 #[derive(Default)]
 struct Startups {
     total: usize,
@@ -56,10 +78,41 @@ impl Limits {
         Arc::new(Self {
             protocol,
             connections: Arc::new(Semaphore::new(bounds.connections_max)),
-            bounds,
+            bounds: RwLock::new(Arc::new(bounds)),
+            surplus: Mutex::default(),
             startups: Mutex::default(),
             metrics,
         })
+    }
+
+    /// From here on these figures hold. Nobody who is in is turned away.
+    pub fn change(&self, bounds: Bounds) {
+        let mut surplus = self.surplus.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.bounds().connections_max;
+        let wanted = bounds.connections_max;
+        if let Some(more) = wanted.checked_sub(before) {
+            let owed = more.min(*surplus);
+            *surplus -= owed;
+            self.connections.add_permits(more - owed);
+        } else {
+            let fewer = before - wanted;
+            *surplus += fewer - self.connections.forget_permits(fewer);
+        }
+        *self.bounds.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(bounds);
+    }
+
+    fn bounds(&self) -> Arc<Bounds> {
+        let bounds = self.bounds.read().unwrap_or_else(PoisonError::into_inner);
+        bounds.clone()
+    }
+
+    /// A connection's place is free again, or there are too many places since a bound was lowered.
+    fn give_back(&self, place: OwnedSemaphorePermit) {
+        let mut surplus = self.surplus.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = surplus.checked_sub(1) {
+            *surplus = left;
+            place.forget();
+        }
     }
 
     /// Counts a connection that has yet to log in, or says which limit turns it away. `roll` is a random number below 100.
@@ -68,17 +121,18 @@ impl Limits {
         peer: IpAddr,
         roll: impl FnOnce() -> u32,
     ) -> Result<Startup, &'static str> {
+        let bounds = self.bounds();
         let mut startups = self.startups();
-        if startups.total >= self.bounds.startups_max {
+        if startups.total >= bounds.startups_max {
             return Err(self.named("ssh.max_startups", "https.max_connections"));
         }
-        let percent = self.drop_percent(startups.total);
+        let percent = bounds.drop_percent(startups.total);
         if percent > 0 && roll() < percent {
             return Err(self.named("ssh.early_drop", "https.max_connections"));
         }
-        let source = match self.is_proxy(peer) {
+        let source = match bounds.is_proxy(peer) {
             true => None,
-            false => Some(self.count_source(&mut startups, peer)?),
+            false => Some(self.count_source(&mut startups, peer, &bounds)?),
         };
         startups.total += 1;
         Ok(Startup {
@@ -87,34 +141,22 @@ impl Limits {
         })
     }
 
-    fn count_source(&self, startups: &mut Startups, peer: IpAddr) -> Result<Source, &'static str> {
+    fn count_source(
+        &self,
+        startups: &mut Startups,
+        peer: IpAddr,
+        bounds: &Bounds,
+    ) -> Result<Source, &'static str> {
         let source = Source::of(peer);
-        let of_source = startups.by_source.entry(source).or_insert(0);
-        if *of_source >= self.bounds.startups_per_source_max {
+        let of_source = startups.by_source.get(&source).copied().unwrap_or(0);
+        if of_source >= bounds.startups_per_source_max {
             return Err(self.named(
                 "ssh.max_startups_per_source",
                 "https.max_connections_per_source",
             ));
         }
-        *of_source += 1;
+        startups.by_source.insert(source, of_source + 1);
         Ok(source)
-    }
-
-    /// How many in 100 are refused by chance: more, the nearer the door is to being full.
-    fn drop_percent(&self, startups: usize) -> u32 {
-        let Some((start, rate)) = self.bounds.early_drop else {
-            return 0;
-        };
-        let Some(above) = startups.checked_sub(start) else {
-            return 0;
-        };
-        let room = self.bounds.startups_max.saturating_sub(start).max(1);
-        let share = u32::try_from(above * 100 / room).unwrap_or(100).min(100);
-        rate + 100u32.saturating_sub(rate) * share / 100
-    }
-
-    fn is_proxy(&self, peer: IpAddr) -> bool {
-        self.bounds.proxies.iter().any(|net| net.contains(&peer))
     }
 
     fn turn_away(&self, peer: SocketAddr, limit: &'static str) {
@@ -137,13 +179,22 @@ impl Limits {
 /// A connection's place at the door; dropping it frees the place.
 pub struct Permit {
     startup: Option<Startup>,
-    _connection: OwnedSemaphorePermit,
+    connection: Option<OwnedSemaphorePermit>,
+    limits: Arc<Limits>,
 }
 
 impl Permit {
     /// The login is done: the connection no longer counts among those in login.
     pub fn admitted(&mut self) {
         self.startup = None;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(place) = self.connection.take() {
+            self.limits.give_back(place);
+        }
     }
 }
 
@@ -156,7 +207,8 @@ struct Startup {
 impl Startup {
     fn count_for(&mut self, peer: IpAddr) -> Result<(), &'static str> {
         let limits = self.limits.clone();
-        let source = limits.count_source(&mut limits.startups(), peer)?;
+        let bounds = limits.bounds();
+        let source = limits.count_source(&mut limits.startups(), peer, &bounds)?;
         self.source = Some(source);
         Ok(())
     }
@@ -178,18 +230,26 @@ impl Drop for Startup {
     }
 }
 
-/// Accepts until the gate closes; each connection gets a task of its own.
+/// Connections taken after the end of accepting, at most: as many as may have waited in the kernel.
+const LAST_ONES_MAX: usize = 4096;
+
+/// Accepts until `shutdown.closing`, and takes those who were connected by then; each connection gets a task of its own.
 pub async fn serve<F, T>(listener: TcpListener, limits: Arc<Limits>, shutdown: Shutdown, connect: F)
 where
     F: Fn(TcpStream, SocketAddr, Permit) -> T + Send + Sync + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
     let connect = Arc::new(connect);
+    let mut last_ones = 0;
     loop {
         let accepted = tokio::select! {
+            biased;
+            accepted = accept(&listener, &limits), if last_ones < LAST_ONES_MAX => accepted,
             () = shutdown.closing.cancelled() => return,
-            accepted = accept(&listener, &limits) => accepted,
         };
+        if shutdown.closing.is_cancelled() {
+            last_ones += 1;
+        }
         let (stream, peer, connection) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -208,7 +268,8 @@ where
         let is_proxied = startup.source.is_none();
         let permit = Permit {
             startup: Some(startup),
-            _connection: connection,
+            connection: Some(connection),
+            limits: limits.clone(),
         };
         if is_proxied {
             let (limits, connect) = (limits.clone(), connect.clone());
@@ -327,12 +388,48 @@ mod tests {
     #[test]
     fn early_drops_begin_at_the_start_and_grow_to_all() {
         let limits = limits(1000, 1000, Some((500, 30)));
-        let percents = [0, 499, 500, 750, 999, 1000].map(|startups| limits.drop_percent(startups));
+        let percents =
+            [0, 499, 500, 750, 999, 1000].map(|startups| limits.bounds().drop_percent(startups));
         assert_eq!(percents, [0, 0, 30, 65, 99, 100]);
         limits.startups().total = 500;
         let dropped = limits.begin_startup(ip("192.0.2.1"), || 29);
         assert_eq!(dropped.err(), Some("ssh.early_drop"));
         assert!(limits.begin_startup(ip("192.0.2.1"), || 30).is_ok());
+    }
+
+    #[tokio::test]
+    async fn figures_change_while_connections_are_open() {
+        let limits = limits(1000, 1000, None);
+        let free = || limits.connections.available_permits();
+        let change = |connections_max| {
+            let bounds = Bounds {
+                connections_max,
+                startups_max: 1,
+                ..(*limits.bounds()).clone()
+            };
+            limits.change(bounds);
+        };
+        let take = || Permit {
+            startup: None,
+            connection: Some(limits.connections.clone().try_acquire_owned().unwrap()),
+            limits: limits.clone(),
+        };
+        let mut held: Vec<_> = (0..6).map(|_| take()).collect();
+        change(4);
+        assert_eq!((free(), *limits.surplus.lock().unwrap()), (0, 2));
+        held.truncate(3);
+        assert_eq!((free(), *limits.surplus.lock().unwrap()), (1, 0));
+        change(2);
+        change(20);
+        assert_eq!(free(), 17);
+        drop(held);
+        assert_eq!(free(), 20);
+        let first = limits.begin_startup(ip("192.0.2.1"), || 0);
+        let second = limits.begin_startup(ip("192.0.2.2"), || 0);
+        assert_eq!(
+            (first.is_ok(), second.err()),
+            (true, Some("ssh.max_startups"))
+        );
     }
 
     #[test]

@@ -1,17 +1,16 @@
-//! Opens a listening socket for exactly the address that was asked for.
+//! Opens a listening socket for exactly the address that was asked for. Who accepts on it, and when, is not known here.
 //!
 //! `[::]` takes IPv6 alone: by the system's default it would take IPv4 too, and `0.0.0.0` beside it would find its port busy.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 
 /// Connections that wait to be accepted; the system caps it.
 const BACKLOG: i32 = 4096;
 
-/// Listens on `address`. Must be called within a tokio runtime.
+/// Listens on `address`, without blocking.
 ///
 /// # Errors
 /// As bind(2) and listen(2).
@@ -28,7 +27,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 #[cfg(test)]
@@ -36,8 +35,8 @@ mod tests {
     use super::*;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
-    #[tokio::test]
-    async fn both_families_share_a_port_and_one_takes_it_once() {
+    #[test]
+    fn both_families_share_a_port_and_one_takes_it_once() {
         let v4 = listen((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
         let port = v4.local_addr().unwrap().port();
         let v6 = listen((Ipv6Addr::UNSPECIFIED, port).into());

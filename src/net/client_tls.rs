@@ -39,6 +39,16 @@ pub enum TrustError {
 #[derive(Clone)]
 pub struct ClientTls {
     connector: TlsConnector,
+    trust: InstanceTls,
+    /// What the file of authorities held.
+    authorities: Arc<Vec<CertificateDer<'static>>>,
+}
+
+/// Whether both trust the same: the file may hold other authorities by now.
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.trust, &self.authorities) == (&other.trust, &other.authorities)
+    }
 }
 
 impl ClientTls {
@@ -48,14 +58,24 @@ impl ClientTls {
         let provider = Arc::new(default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?;
+        let mut authorities = Vec::new();
         let config = match trust {
-            InstanceTls::Ca(file) => builder.with_root_certificates(roots(file)?),
+            InstanceTls::Ca(file) => {
+                authorities = read_authorities(file)?;
+                let mut roots = RootCertStore::empty();
+                for authority in authorities.clone() {
+                    roots.add(authority)?;
+                }
+                builder.with_root_certificates(roots)
+            }
             InstanceTls::Pins(pins) => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Pinned::new(pins, &provider))),
         };
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config.with_no_client_auth())),
+            trust: trust.clone(),
+            authorities: Arc::new(authorities),
         })
     }
 
@@ -73,16 +93,13 @@ impl ClientTls {
     }
 }
 
-fn roots(file: &PathBuf) -> Result<RootCertStore, TrustError> {
+fn read_authorities(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let unreadable = |cause| TrustError::Unreadable(file.clone(), cause);
     let listed = CertificateDer::pem_file_iter(file).map_err(unreadable)?;
-    let mut roots = RootCertStore::empty();
-    for authority in listed {
-        roots.add(authority.map_err(unreadable)?)?;
-    }
-    match roots.is_empty() {
+    let authorities = listed.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    match authorities.is_empty() {
         true => Err(TrustError::Empty(file.clone())),
-        false => Ok(roots),
+        false => Ok(authorities),
     }
 }
 

@@ -8,12 +8,16 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Pool;
-use super::instance::{AdminState, InstanceId};
+use super::instance::{AdminState, Instance, InstanceId};
 use super::placement::PlacementPolicy;
+use super::roster::Roster;
 use super::snapshot::rfc3339;
 
 /// The reason of a drain that is nobody's wish: the machine goes whatever is decided.
 pub const CLOUD_TAKES: &str = "the cloud takes it away";
+
+/// The reason of the drain of what the configuration no longer names.
+pub const NOT_CONFIGURED: &str = "it is no longer in the configuration";
 
 /// Whose decision an instance's admin state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +132,46 @@ impl Pool {
         });
         self.debug_check();
         sealed.unwrap_or(false)
+    }
+
+    /// The instances that the listing lacks and somebody is on: they are drained from here on. Those that were drained for
+    /// that and are listed again take people again.
+    pub fn keep_used(&mut self, pool: &str, listing: &[Instance]) -> Vec<Instance> {
+        let Some(roster) = self.rosters.get_mut(pool) else {
+            return Vec::new();
+        };
+        let is_listed = |name: &str| listing.iter().any(|listed| &*listed.id.name == name);
+        let members = roster.members().filter(|member| {
+            let drained = &*member.decision.reason == NOT_CONFIGURED;
+            is_listed(&member.instance.id.name) == drained
+        });
+        let names: Vec<_> = members
+            .map(|member| member.instance.id.name.clone())
+            .collect();
+        for name in names {
+            roster.update(&name, |member| {
+                let decision = match is_listed(&name) {
+                    true => Decision::none(),
+                    false => Decision::by_admin(AdminState::Draining, NOT_CONFIGURED),
+                };
+                member.decide(decision)
+            });
+        }
+        let used = roster
+            .members()
+            .filter(|member| !is_listed(&member.instance.id.name) && member.sessions() > 0);
+        let used = used.map(|member| (*member.instance).clone()).collect();
+        self.debug_check();
+        used
+    }
+
+    /// Forgets a pool that holds no instance; one that does stays.
+    pub fn forget_pool(&mut self, pool: &str) {
+        let is_empty = |roster: &Roster| roster.members().next().is_none();
+        if self.rosters.get(pool).is_some_and(is_empty) {
+            self.rosters.remove(pool);
+        }
+        self.debug_check();
     }
 
     /// It is not removed after all.

@@ -16,6 +16,7 @@ use super::wire::keys::SigAlg;
 use super::wire::message::channel::{self, ChannelData, OpenFailure};
 use super::wire::message::{GlobalRequest, Malformed, Writer, number};
 use super::wire::userauth::{self, AuthReply, InProgress};
+use crate::net::current::Current;
 use crate::pool::Instance;
 
 /// Beyond any answer that is taken, so that no window has to be moved.
@@ -46,7 +47,7 @@ pub enum ErrandError {
 
 /// One instance, one account, one connection.
 pub struct Errand {
-    front: Arc<SshFront>,
+    front: Arc<Current<SshFront>>,
     instance: Arc<Instance>,
     account: String,
     /// Taken while a script runs: whoever gives up in the middle leaves nothing that could be mistaken for the next answer.
@@ -55,7 +56,7 @@ pub struct Errand {
 }
 
 impl Errand {
-    pub fn new(front: Arc<SshFront>, instance: Arc<Instance>, account: &str) -> Self {
+    pub fn new(front: Arc<Current<SshFront>>, instance: Arc<Instance>, account: &str) -> Self {
         Self {
             front,
             instance,
@@ -76,7 +77,7 @@ impl Errand {
             self.leg = Some(kept);
             return Ok(answer);
         }
-        let mut leg = connect(&self.front, &self.instance, &self.account).await?;
+        let mut leg = connect(&self.front.get(), &self.instance, &self.account).await?;
         let answer = self.run_on(&mut leg, script, bytes_max).await?;
         self.leg = Some(leg);
         Ok(answer)

@@ -1,11 +1,12 @@
 //! The ssh front door: what every login needs, and the life of one connection from accept to its audit line.
 //!
-//! The steps of a login are in `login`, the relay in `pipe`; this file holds what they share and never changes after start.
+//! The steps of a login are in `login`, the relay in `pipe`; this file holds what they share. A front never changes: when
+//! the config does, another takes its place for those who come then, with the memory of the old one (penalties, pins).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tokio::net::TcpStream;
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 use super::channels::Channels;
 use super::commands::Commands;
 use super::gatekeeper::Gatekeeper;
-use super::host_identity::{HostCertificateError, HostIdentity, Prover};
+use super::host_identity::{HostIdentity, Prover};
 use super::leg::{self, LINGER, Leg};
 use super::login::{Admitted, Deadline, Login, LoginError};
 use super::pipe::{self, Bounds, Keepalive, Terms};
@@ -23,7 +24,7 @@ use super::toll::{self, Toll, Tolls};
 use super::wire::message::DisconnectCode;
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::{ServerSettings, Transport};
-use crate::config::{PoolConfig, SshConfig};
+use crate::config::{PenaltiesConfig, PoolConfig, SshConfig};
 use crate::identity::Grant;
 use crate::net::accept::Permit;
 use crate::net::shutdown::Shutdown;
@@ -35,16 +36,24 @@ use crate::telemetry::metrics::Metrics;
 
 pub struct SshFront {
     identity: Arc<HostIdentity>,
-    /// Replaced when host certificates are read again.
-    server: RwLock<Arc<ServerSettings>>,
+    server: Arc<ServerSettings>,
     gatekeeper: Gatekeeper,
     keepalive: Keepalive,
+    penalties: PenaltiesConfig,
     tolls: Arc<Tolls>,
     bounds: Bounds,
     /// `None` where people have none.
     commands: Option<Arc<Commands>>,
     recorders: Recorders,
+    around: Around,
+}
+
+/// What a front is given of the program around it.
+#[derive(Clone)]
+struct Around {
+    pool: SharedPool,
     audit: AuditLog,
+    events: Events,
     metrics: Metrics,
     shutdown: Shutdown,
 }
@@ -63,30 +72,69 @@ impl SshFront {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> anyhow::Result<Arc<Self>> {
+        let around = Around {
+            pool,
+            audit,
+            events,
+            metrics,
+            shutdown,
+        };
+        Self::make(config, pools, state_dir, around, None)
+    }
+
+    /// The front for another config, which reads every file anew. This one goes on as it is, and shares its memory with
+    /// the new one, which is to take over (`take_over`) or to be dropped.
+    ///
+    /// # Errors
+    /// One line naming the file at fault.
+    pub fn renew(
+        &self,
+        config: &SshConfig,
+        pools: &BTreeMap<String, PoolConfig>,
+        state_dir: &Path,
+    ) -> anyhow::Result<Arc<Self>> {
+        Self::make(config, pools, state_dir, self.around.clone(), Some(self))
+    }
+
+    /// To be called when logins begin to come to this front: what it shares with the one before follows its settings.
+    pub fn take_over(&self) {
+        self.tolls.change(self.penalties.clone());
+    }
+
+    fn make(
+        config: &SshConfig,
+        pools: &BTreeMap<String, PoolConfig>,
+        state_dir: &Path,
+        around: Around,
+        before: Option<&Self>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let (pool, metrics) = (around.pool.clone(), around.metrics.clone());
         let commands = config.gate_commands.then(|| {
-            let (pool, metrics) = (pool.clone(), metrics.clone());
-            Commands::new(pools, pool, events, metrics)
+            let events = around.events.clone();
+            Commands::new(pools, pool.clone(), events, metrics.clone())
         });
         let identity = HostIdentity::load(config, SystemTime::now())?;
-        let gatekeeper = Gatekeeper::build(config, pools, state_dir, pool, &metrics)?;
+        let memory = before.map(|before| &before.gatekeeper);
+        let gatekeeper = Gatekeeper::build(config, pools, state_dir, pool, &metrics, memory)?;
+        let tolls = before.map(|before| before.tolls.clone());
+        let recorders = Recorders::start(pools, &metrics, before.map(|before| &before.recorders))?;
         Ok(Arc::new(Self {
-            server: RwLock::new(server_settings(&identity, gatekeeper.rekey)),
+            server: server_settings(&identity, gatekeeper.rekey),
             identity: Arc::new(identity),
             gatekeeper,
             keepalive: Keepalive {
                 interval: config.keepalive,
                 unanswered_max: config.keepalive_max,
             },
-            tolls: Tolls::new(config.penalties.clone(), metrics.clone()),
+            penalties: config.penalties.clone(),
+            tolls: tolls.unwrap_or_else(|| Tolls::new(config.penalties.clone(), metrics)),
             bounds: Bounds {
                 idle: config.idle_timeout,
                 session: config.session_limit,
             },
             commands,
-            recorders: Recorders::start(pools, &metrics)?,
-            audit,
-            metrics,
-            shutdown,
+            recorders,
+            around,
         }))
     }
 
@@ -94,24 +142,15 @@ impl SshFront {
         &self.gatekeeper
     }
 
-    /// Reads the host certificates again, for connections from here on; at a fault the old ones stay.
-    pub fn reload_certificates(&self) -> Result<(), HostCertificateError> {
-        self.identity.reload_certificates(SystemTime::now())?;
-        let settings = server_settings(&self.identity, self.gatekeeper.rekey);
-        *self.server.write().unwrap_or_else(PoisonError::into_inner) = settings;
-        Ok(())
-    }
-
     /// One connection, from its first byte to its audit line.
     pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut permit: Permit) {
-        let _counted = self.metrics.connection(Protocol::Ssh);
+        let _counted = self.around.metrics.connection(Protocol::Ssh);
         if let Err(wait) = self.tolls.enter(peer.ip()) {
             tracing::debug!(%peer, ?wait, "refused for the failed logins of before");
             // Boxed, as the login below is.
             return Box::pin(leg::turn_away(stream, &toll::refusal(wait))).await;
         }
-        let settings = self.server.read();
-        let settings = settings.unwrap_or_else(PoisonError::into_inner).clone();
+        let settings = self.server.clone();
         let client = Leg::new(stream, |entropy, now, out| {
             Transport::server(settings, entropy, now, out)
         });
@@ -140,15 +179,16 @@ impl SshFront {
         let outcome = tokio::select! {
             outcome = login.run() => outcome,
             () = deadline.passed() => Err(LoginError::TooSlow(self.gatekeeper.login_grace)),
-            () = self.shutdown.ending.cancelled() => return None,
+            () = self.around.shutdown.ending.cancelled() => return None,
         };
         match outcome {
             Ok(admitted) => {
-                self.metrics.count_login(Protocol::Ssh, "admitted");
+                self.around.metrics.count_login(Protocol::Ssh, "admitted");
                 // A wait in line stops that clock.
                 let took = self.gatekeeper.login_grace.saturating_sub(deadline.left());
-                self.metrics.time_ssh_login(took);
-                self.metrics
+                self.around.metrics.time_ssh_login(took);
+                self.around
+                    .metrics
                     .count_placement(Protocol::Ssh, admitted.seat.reason());
                 tracing::info!(
                     session = %admitted.seat.session(),
@@ -158,7 +198,7 @@ impl SshFront {
                     reason = admitted.seat.reason().name(),
                     "a session began"
                 );
-                self.audit.write(&AuditEvent::Login {
+                self.around.audit.write(&AuditEvent::Login {
                     session: admitted.seat.session().to_string(),
                     user: Some(admitted.grant.user().to_string()),
                     protocol: "ssh",
@@ -180,11 +220,13 @@ impl SshFront {
 
     async fn refuse(&self, mut login: Login<'_>, peer: SocketAddr, error: &LoginError) {
         login.settle(error);
-        self.metrics.count_login(Protocol::Ssh, error.outcome());
+        self.around
+            .metrics
+            .count_login(Protocol::Ssh, error.outcome());
         tracing::debug!(%peer, reason = %error, "login refused");
         // Port scanners that never named anybody would drown the log.
         if let Some(name) = &login.name {
-            self.audit.write(&AuditEvent::Refused {
+            self.around.audit.write(&AuditEvent::Refused {
                 user: Some(name.to_string()),
                 protocol: "ssh",
                 peer,
@@ -239,8 +281,10 @@ impl SshFront {
             None => None,
         };
         let (bytes_in, bytes_out) = seat.meter.totals();
-        self.metrics.count_bytes(Protocol::Ssh, bytes_in, bytes_out);
-        self.audit.write(&AuditEvent::End {
+        self.around
+            .metrics
+            .count_bytes(Protocol::Ssh, bytes_in, bytes_out);
+        self.around.audit.write(&AuditEvent::End {
             session: seat.session().to_string(),
             user: Some(grant.user().to_string()),
             protocol: "ssh",
@@ -263,7 +307,11 @@ impl SshFront {
             peer,
             instance: seat.instance().id.clone(),
         };
-        Refusals::new(whose, self.audit.clone(), self.metrics.clone())
+        Refusals::new(
+            whose,
+            self.around.audit.clone(),
+            self.around.metrics.clone(),
+        )
     }
 
     fn terms(
@@ -285,7 +333,7 @@ impl SshFront {
             client_env: None,
             mailbox: seat.mailbox(),
             evicted: seat.ended(),
-            gate_ends: self.shutdown.ending.clone(),
+            gate_ends: self.around.shutdown.ending.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What every ssh login asks for and no login changes: who may log in, how instances are trusted, which limits hold.
 //!
-//! Made once from the config. Deliberately absent: the steps of a login (`login`) and the life of a connection (`front`).
+//! Made from the config, and anew when that changes; logins that have begun keep theirs. Deliberately absent: the steps of a login (`login`) and the life of a connection (`front`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -54,6 +54,8 @@ pub(super) struct Gatekeeper {
 }
 
 impl Gatekeeper {
+    /// `before`: the one whose place it takes, and whose memory it shares.
+    ///
     /// # Errors
     /// One line naming the file at fault.
     pub fn build(
@@ -62,6 +64,7 @@ impl Gatekeeper {
         state_dir: &Path,
         pool: SharedPool,
         metrics: &Metrics,
+        before: Option<&Self>,
     ) -> anyhow::Result<Self> {
         let trusted = pools
             .iter()
@@ -71,7 +74,7 @@ impl Gatekeeper {
             pool,
             login_grace: config.login_grace,
             queue_time: config.queue_time,
-            waiting: Waiting::default(),
+            waiting: before.map_or_else(Waiting::default, |before| before.waiting.clone()),
             metrics: metrics.clone(),
             connect_timeout: config.connect_timeout,
             tries_max: config.auth.max_tries,
@@ -85,7 +88,10 @@ impl Gatekeeper {
             plan: plan(&config.auth),
             keys: KeyFinder::new(key_sources(&config.auth, metrics)?)?,
             policies: Policies::new(pools, config.connect_timeout),
-            instance_keys: InstanceKeys::load(state_dir, trusted)?,
+            instance_keys: match before {
+                Some(before) => before.instance_keys.renew(trusted)?,
+                None => InstanceKeys::load(state_dir, trusted)?,
+            },
             client_addresses: pools
                 .iter()
                 .map(|(name, pool)| (name.clone(), pool.client_address.clone()))

@@ -9,7 +9,7 @@ mod certificates;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use self::certificates::HostCertificateError;
@@ -45,8 +45,7 @@ pub enum HostIdentityError {
 pub struct HostIdentity {
     offered: Arc<Vec<PrivateKey>>,
     standby: Vec<PrivateKey>,
-    certificate_paths: Vec<PathBuf>,
-    certificates: RwLock<Arc<Vec<HostCertificate>>>,
+    certificates: Arc<Vec<HostCertificate>>,
     announcement: Vec<u8>,
 }
 
@@ -72,8 +71,7 @@ impl HostIdentity {
         Ok(Self {
             offered: Arc::new(offered),
             standby,
-            certificate_paths: config.host_certificates.clone(),
-            certificates: RwLock::new(Arc::new(certificates)),
+            certificates: Arc::new(certificates),
             announcement: hostkeys_announcement(&blobs),
         })
     }
@@ -84,8 +82,7 @@ impl HostIdentity {
             announcement: hostkeys_announcement(&[key.public_blob().to_vec()]),
             offered: Arc::new(vec![key]),
             standby: Vec::new(),
-            certificate_paths: Vec::new(),
-            certificates: RwLock::default(),
+            certificates: Arc::default(),
         }
     }
 
@@ -100,19 +97,7 @@ impl HostIdentity {
     }
 
     pub fn certificates(&self) -> Arc<Vec<HostCertificate>> {
-        let certificates = self.certificates.read();
-        certificates.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Reads the certificates again: they expire, and are renewed while sessions live. At a fault the old ones stay.
-    pub fn reload_certificates(&self, now: SystemTime) -> Result<(), HostCertificateError> {
-        let read = certificates::load(&self.certificate_paths, &self.offered, now)?;
-        let mut certificates = self
-            .certificates
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *certificates = Arc::new(read);
-        Ok(())
+        self.certificates.clone()
     }
 
     /// The answer to `hostkeys-prove-00@openssh.com`: a signature for each key asked for. `negotiated` is what the key

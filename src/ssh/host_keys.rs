@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::key_file;
@@ -58,7 +58,7 @@ pub fn load_host_keys(paths: &[PathBuf]) -> Result<Vec<PrivateKey>, KeyFileError
 pub struct InstanceKeys {
     pools: BTreeMap<String, Trust>,
     /// Shared by all pools: names of instances are unique with their pool's.
-    pins: Mutex<Pins>,
+    pins: Arc<Mutex<Pins>>,
 }
 
 enum Trust {
@@ -74,6 +74,22 @@ impl InstanceKeys {
         state_dir: &Path,
         pools: impl IntoIterator<Item = (&'a str, &'a InstanceHostKeys)>,
     ) -> Result<Self, HostKeyError> {
+        let pins = Arc::new(Mutex::new(Pins::open(state_dir)?));
+        Self::with_pins(pins, pools)
+    }
+
+    /// The same for other pools or sources, beside the ones of before and with their pins.
+    pub fn renew<'a>(
+        &self,
+        pools: impl IntoIterator<Item = (&'a str, &'a InstanceHostKeys)>,
+    ) -> Result<Self, HostKeyError> {
+        Self::with_pins(self.pins.clone(), pools)
+    }
+
+    fn with_pins<'a>(
+        pins: Arc<Mutex<Pins>>,
+        pools: impl IntoIterator<Item = (&'a str, &'a InstanceHostKeys)>,
+    ) -> Result<Self, HostKeyError> {
         let mut trusts = BTreeMap::new();
         for (pool, source) in pools {
             let trust = Trust::load(source).map_err(|source| HostKeyError::Setting {
@@ -82,7 +98,6 @@ impl InstanceKeys {
             })?;
             trusts.insert(pool.to_owned(), trust);
         }
-        let pins = Mutex::new(Pins::open(state_dir)?);
         Ok(Self {
             pools: trusts,
             pins,

@@ -59,6 +59,10 @@ impl Penalties {
         }
     }
 
+    pub fn change(&mut self, rules: PenaltiesConfig) {
+        self.rules = rules;
+    }
+
     pub fn charge(&mut self, peer: IpAddr, offence: Offence, now: Instant) -> Charge {
         let cost = match offence {
             Offence::Connection => self.rules.connection,

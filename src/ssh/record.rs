@@ -45,6 +45,7 @@ pub(super) struct Recorders {
 }
 
 struct PoolRecorder {
+    config: RecordingConfig,
     queue: Queue,
     metrics: Metrics,
     people: People,
@@ -53,15 +54,25 @@ struct PoolRecorder {
 }
 
 impl Recorders {
+    /// Those of `before` whose settings have not changed go on.
+    ///
     /// # Errors
     /// When a thread cannot start. A folder that cannot be used is no error: it is logged, and each terminal follows
     /// `on_failure`.
-    pub fn start(pools: &BTreeMap<String, PoolConfig>, metrics: &Metrics) -> anyhow::Result<Self> {
+    pub fn start(
+        pools: &BTreeMap<String, PoolConfig>,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> anyhow::Result<Self> {
         let mut started = BTreeMap::new();
         for (name, pool) in pools {
             if let Some(config) = &pool.recording {
-                let recorder = PoolRecorder::start(name, config, metrics)?;
-                started.insert(name.clone(), Arc::new(recorder));
+                let known = before.and_then(|before| before.pools.get(name));
+                let recorder = match known.filter(|known| known.config == *config) {
+                    Some(known) => known.clone(),
+                    None => Arc::new(PoolRecorder::start(name, config, metrics)?),
+                };
+                started.insert(name.clone(), recorder);
             }
         }
         Ok(Self { pools: started })
@@ -105,6 +116,7 @@ impl PoolRecorder {
         };
         let folder = Folder::new(config.folder.clone(), room);
         Ok(Self {
+            config: config.clone(),
             queue: Queue::start(name, folder, limits, metrics.clone())?,
             metrics: metrics.clone(),
             people: People::new(&config.users, &config.unix_groups),

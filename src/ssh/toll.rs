@@ -49,6 +49,11 @@ impl Tolls {
         })
     }
 
+    /// From here on offences cost this; what is owed already stays owed.
+    pub fn change(&self, rules: PenaltiesConfig) {
+        self.penalties().change(rules);
+    }
+
     /// Lets a connection begin, or says how long its source still pays.
     pub fn enter(&self, peer: IpAddr) -> Result<(), Duration> {
         if let Some(wait) = self.wait(peer) {

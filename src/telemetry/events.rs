@@ -53,6 +53,8 @@ pub enum EventKind {
     Order,
     /// The process began to look after the pool.
     Begin,
+    /// The configuration was read again and is another.
+    Reload,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@
 //! | `error` | an error's text |
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
@@ -39,12 +40,50 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
         .with_target(true)
         .with_writer(std::io::stderr);
     let installed = match config.format {
-        LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            let builder = builder.with_ansi(std::io::stderr().is_terminal());
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder
+                .try_init()
+                .map(|()| keep(move |filter| handle.reload(filter).is_ok()))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder
+                .try_init()
+                .map(|()| keep(move |filter| handle.reload(filter).is_ok()))
+        }
     };
     installed.map_err(|_| LogError::Twice)
+}
+
+/// Whether `change` would take it.
+///
+/// # Errors
+/// When the filter has no meaning.
+pub fn check(config: &LogConfig) -> Result<(), LogError> {
+    parse_filter(&config.filter).map(drop)
+}
+
+/// Filters by this from here on, where the process has a logger.
+pub fn change(config: &LogConfig) {
+    if let (Some(change), Ok(filter)) = (CHANGE.get(), parse_filter(&config.filter))
+        && !change(filter)
+    {
+        tracing::warn!("the filter of the log stays as it was");
+    }
+}
+
+type Change = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+/// A process has one logger.
+static CHANGE: OnceLock<Change> = OnceLock::new();
+
+fn keep(change: impl Fn(EnvFilter) -> bool + Send + Sync + 'static) {
+    // The logger that was installed is the first; there is no second.
+    drop(CHANGE.set(Box::new(change)));
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {

@@ -187,6 +187,21 @@ impl Metrics {
         reloads.get_or_create(&[("outcome", outcome)]).inc();
     }
 
+    /// The configuration was to be read again: `taken`, or `refused` because something in it is not sound.
+    pub fn count_config_reload(&self, outcome: &'static str) {
+        let reloads = &self.inner.counted.config_reloads;
+        reloads.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// When the configuration in force was read.
+    pub fn set_config_loaded(&self, at: SystemTime) {
+        let since = at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let seconds = since.as_secs().cast_signed();
+        self.inner.counted.config_loaded.set(seconds);
+    }
+
     /// Takes over when each certificate ends; those of before are forgotten.
     pub fn set_certificate_ends<'a>(
         &self,
@@ -297,6 +312,8 @@ struct Counted {
     access_log_lost: Counter,
     recordings: Counters<1>,
     recorded_bytes: Counter,
+    config_reloads: Counters<1>,
+    config_loaded: Gauge,
     certificate_reloads: Counters<1>,
     certificate_ends: Gauges<1>,
     acme_orders: Counters<1>,
@@ -341,6 +358,10 @@ impl Counted {
         to.register("recordings", help, self.recordings.clone());
         let help = "Bytes of recordings written";
         to.register("recorded_bytes", help, self.recorded_bytes.clone());
+        let help = "Times the configuration was to be read again";
+        to.register("config_reloads", help, self.config_reloads.clone());
+        let help = "When the configuration in force was read, in seconds since 1970";
+        to.register("config_loaded_seconds", help, self.config_loaded.clone());
         let help = "Certificate files read again";
         let reloads = self.certificate_reloads.clone();
         to.register("tls_certificate_reloads", help, reloads);

@@ -67,6 +67,7 @@ mod programs;
 mod proxied;
 mod queue;
 mod recording;
+mod reload;
 mod resize;
 mod scanners;
 mod smuggling;

@@ -51,7 +51,7 @@ impl Dashboard {
             waiters: state.pool.lines().views(),
             events: self.gathered.events(&state.events),
             history: self.gathered.history(),
-            zones: state.zones.clone(),
+            zones: state.zones.get(),
             kernels: self.kernels.known(),
             costs,
             gate: GateView {

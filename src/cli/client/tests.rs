@@ -48,7 +48,7 @@ async fn a_gate_answers_over_its_socket() {
     let state = crate::admin::AdminState::new(pool, metrics, audit);
     let socket = crate::admin::bind_socket(&path).unwrap();
     let shutdown = tokio_util::sync::CancellationToken::new();
-    let serving = tokio::spawn(crate::admin::serve(
+    let serving = tokio::spawn(crate::admin::serve_both(
         state,
         None,
         Some(socket),

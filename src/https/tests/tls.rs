@@ -34,6 +34,15 @@ fn fault(change: impl FnOnce(&mut crate::config::HttpsConfig, PathBuf)) -> Strin
     }
 }
 
+/// As a reload with the same settings does.
+fn reload(gate: &Gate) -> Option<String> {
+    match gate.front.renew(&gate.front.config, &BTreeMap::new()) {
+        Ok(renewed) => drop(renewed.take_over()),
+        Err(error) => return Some(error.to_string()),
+    }
+    None
+}
+
 #[test]
 fn each_fault_names_the_file_and_the_remedy() {
     let cases = [
@@ -98,13 +107,14 @@ async fn a_certificate_is_replaced_without_a_restart() {
     let mut before = gate.h2().await;
     let folder = paths.unwrap().parent().unwrap().to_owned();
     let renewed = write_pair(&folder, "gate");
-    gate.front.reload_certificates();
+    assert_eq!(reload(&gate), None);
     let served = gate.served_certificate().await;
     assert!(served == renewed, "the old certificate is still served");
     assert_eq!(before.get("/", &[HTML]).await.status, 200);
 
     std::fs::write(folder.join("gate.key"), "").unwrap();
-    gate.front.reload_certificates();
+    let fault = reload(&gate).unwrap();
+    assert!(fault.contains("gate.key"), "{fault}");
     assert!(
         gate.served_certificate().await == renewed,
         "a bad pair must change nothing"
@@ -170,7 +180,7 @@ async fn changed_files_are_taken_without_a_signal_and_bad_ones_are_not() {
 
     let ended = super::support::write_ended(&folder, "gate");
     look();
-    gate.front.reload_certificates();
+    assert!(reload(&gate).unwrap().contains("outside"));
     assert!(gate.served_certificate().await == renewed && ended != renewed);
     let metrics = gate.front.metrics.encode(&*gate.published(|_| true).await);
     assert!(

@@ -50,6 +50,9 @@ struct OfFiles {
     seen: Stamp,
 }
 
+/// Pairs that were read again and are not in use yet, in the order of their files.
+pub struct Reread(Vec<(Arc<Pair>, Stamp)>);
+
 /// Changes whenever one of the files does.
 type Stamp = Option<[(u64, u64, i64, i64, u64); 3]>;
 
@@ -87,9 +90,31 @@ impl Certificates {
         Ok(certificates)
     }
 
-    /// Reads every file again.
-    pub fn reload(&self) {
-        self.reload_where(|_, _| true);
+    /// Reads every file again and judges it; nothing is changed yet.
+    ///
+    /// # Errors
+    /// The first pair that is not sound, or outside of its time where the one in use is not.
+    pub fn read_again(&self) -> Result<Reread, TlsError> {
+        let kept = self.kept();
+        let read = kept.of_files.iter().map(|one| {
+            let read = stamp(&one.files);
+            Ok((Arc::new(renewed(&one.files, &one.pair)?), read))
+        });
+        read.collect::<Result<_, _>>().map(Reread)
+    }
+
+    /// Takes what `read_again` has found.
+    pub fn take(&self, Reread(read): Reread) {
+        let mut kept = self.kept();
+        for (one, (pair, read)) in kept.of_files.iter_mut().zip(read) {
+            (one.pair, one.read, one.seen) = (pair, read, read);
+        }
+        self.show(&mut kept);
+    }
+
+    /// Others have been shown since this was made.
+    pub fn show_again(&self) {
+        self.show(&mut self.kept());
     }
 
     /// Reads files again that have changed and then stood still since the last look.

@@ -25,6 +25,7 @@ const STREAMS_PER_SOURCE_MAX: usize = 600;
 /// Seconds left are told so coarsely, for a page is read out when it changes.
 const LEFT_STEP_S: u64 = 5;
 
+#[derive(Clone)]
 pub struct Waiting {
     pool: SharedPool,
     held: Arc<Semaphore>,

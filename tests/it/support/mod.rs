@@ -13,6 +13,7 @@ pub mod people;
 pub mod proc;
 pub mod raw_hub;
 pub mod sshd;
+pub mod streams;
 pub mod template;
 pub mod visitor;
 pub mod wait;

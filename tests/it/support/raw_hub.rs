@@ -163,7 +163,8 @@ fn read_body(reader: &mut impl BufRead, request: &mut Seen) -> io::Result<()> {
     }
 }
 
-fn connect(
+/// TLS to a gate with this protocol, and nothing on top.
+pub fn connect(
     world: &World,
     port: u16,
     protocol: &str,

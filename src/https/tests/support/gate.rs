@@ -21,6 +21,7 @@ use super::TestInstance;
 use super::browser::{Client, Sender};
 use crate::config::{CertificateFiles, HttpsConfig, PoolHosts, RedirectConfig};
 use crate::https::Front;
+use crate::net::current::Current;
 use crate::pool::{Health, Instance, PlacementPolicy, PoolRules, Protocol};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
@@ -288,13 +289,15 @@ impl ServerCertVerifier for AnyCertificate {
 }
 
 async fn accept(listener: TcpListener, front: Arc<Front>, shutdown: CancellationToken) {
+    let current = Current::new(front);
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = accepted.unwrap();
-        tokio::spawn(
-            front
-                .clone()
-                .serve_connection(stream, peer, shutdown.clone()),
-        );
+        tokio::spawn(Front::serve_connection(
+            current.clone(),
+            stream,
+            peer,
+            shutdown.clone(),
+        ));
     }
 }
 

@@ -1,0 +1,419 @@
+//! The pools as they run: for each its fleet, its probes and its controller, each with an end of its own, so that a changed
+//! config touches only what it is about.
+//!
+//! A fleet is begun anew only where what it is made of has changed. What the new config leaves out goes when nobody is on it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use jiff::tz::TimeZone;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::listings::{Absent, Listings};
+use super::{Parts, errands};
+use crate::config::{Config, FleetConfig, Placement, PoolConfig};
+use crate::fleet::{self, Fleet, FleetControl};
+use crate::net::client_tls::ClientTls;
+use crate::net::current::Current;
+use crate::net::shutdown::Shutdown;
+use crate::pool::{Instance, PlacementPolicy, PoolRules};
+use crate::probe::{self, HubConfig, IdleProbe, LoadProbe, OpenShell, ProbeConfig, Watched};
+use crate::scaling::controller::{Asks, Controller, ControllerConfig, Tools};
+use crate::shared_pool::AskIdle;
+
+/// What the pools are given, apart from their config.
+#[derive(Clone)]
+pub(super) struct Ground {
+    pub parts: Parts,
+    pub shutdown: Shutdown,
+    pub services: TaskTracker,
+    pub open_shell: OpenShell,
+}
+
+pub(super) struct Pools {
+    ground: Ground,
+    running: BTreeMap<String, Running>,
+    /// Those that the config no longer names, until they are empty.
+    leaving: BTreeMap<String, CancellationToken>,
+    idle: Arc<Current<IdleProbe>>,
+    /// How each pool's controller is asked.
+    pub asked: Arc<Current<BTreeMap<String, Asks>>>,
+    pub zones: Arc<Current<BTreeMap<String, TimeZone>>>,
+}
+
+struct Running {
+    config: PoolConfig,
+    fleet: RunningFleet,
+    /// Ends the probes.
+    watching: CancellationToken,
+    /// `None` for the moment between two.
+    controller: Option<RunningController>,
+}
+
+struct RunningFleet {
+    control: Arc<dyn FleetControl>,
+    believed: watch::Receiver<Vec<Instance>>,
+    until: CancellationToken,
+}
+
+struct RunningController {
+    until: CancellationToken,
+    task: JoinHandle<()>,
+    asks: Asks,
+}
+
+/// What can fail of the pools to come; dropped, it changes nothing.
+pub(super) struct NextPools {
+    pools: BTreeMap<String, Next>,
+    idle: IdleProbe,
+    zones: BTreeMap<String, TimeZone>,
+    state_dir: PathBuf,
+}
+
+struct Next {
+    config: PoolConfig,
+    /// Where another one takes the place of what runs, or the first.
+    fleet: Option<Box<dyn Fleet>>,
+    probes: Probes,
+}
+
+struct Probes {
+    health: ProbeConfig,
+    hubs: Option<HubConfig>,
+    load: Option<LoadProbe>,
+}
+
+impl Pools {
+    pub fn new(ground: Ground) -> Self {
+        let idle = IdleProbe {
+            pool: ground.parts.pool.clone(),
+            watched: BTreeMap::new(),
+        };
+        Self {
+            ground,
+            running: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            idle: Current::new(Arc::new(idle)),
+            asked: Current::new(Arc::default()),
+            zones: Current::new(Arc::default()),
+        }
+    }
+
+    /// How the admin side and the controllers find out whether an instance is idle.
+    pub fn ask_idle(&self) -> AskIdle {
+        let idle = self.idle.clone();
+        Arc::new(move |id| {
+            let probe = idle.get();
+            Box::pin(async move { probe.judge(&id).await })
+        })
+    }
+
+    /// # Errors
+    /// What a fleet or the TLS to instances needs and cannot be had.
+    pub fn prepare(&self, config: &Config) -> Result<NextPools> {
+        let mut pools = BTreeMap::new();
+        let mut watched = BTreeMap::new();
+        let mut zones = BTreeMap::new();
+        for (name, pool) in &config.pools {
+            let tls = tls_of(pool)?;
+            watched.insert(
+                name.clone(),
+                Watched {
+                    token_file: pool.api_token_file.clone(),
+                    idle_after: pool.scaling.idle,
+                    tls: tls.clone(),
+                },
+            );
+            zones.insert(name.clone(), pool.scaling.time_zone.clone());
+            pools.insert(name.clone(), self.next(name, pool, tls)?);
+        }
+        Ok(NextPools {
+            pools,
+            idle: IdleProbe {
+                pool: self.ground.parts.pool.clone(),
+                watched,
+            },
+            zones,
+            state_dir: config.state_dir.clone(),
+        })
+    }
+
+    fn next(&self, name: &str, pool: &PoolConfig, tls: Option<ClientTls>) -> Result<Next> {
+        let running = self.running.get(name).map(|running| &running.config);
+        let pool = match running {
+            Some(running) => as_it_can_be(running, pool),
+            None => pool.clone(),
+        };
+        let is_same_fleet = running.is_some_and(|running| has_same_fleet(running, &pool));
+        let fleet = match is_same_fleet {
+            true => None,
+            false => Some(fleet::from_config(name, &pool, &self.ground.parts.metrics)?),
+        };
+        let probes = Probes {
+            health: ProbeConfig {
+                health: pool.health.clone(),
+                says_proxy: pool.client_address.proxy_v2,
+                tls: tls.clone(),
+            },
+            hubs: pool.api_token_file.clone().map(|token_file| HubConfig {
+                token_file,
+                interval: pool.hub_poll_interval,
+                tls,
+            }),
+            load: errands::load_probe(&self.ground, &pool),
+        };
+        Ok(Next {
+            config: pool,
+            fleet,
+            probes,
+        })
+    }
+
+    /// Begins what was prepared first.
+    pub fn begin(&mut self, next: NextPools) {
+        self.hand_out(next.idle, next.zones);
+        for (name, one) in next.pools {
+            self.put(&name, one, &next.state_dir, None);
+        }
+        self.tell_asked();
+    }
+
+    /// Puts in force what was prepared. A controller that is replaced has written its notes down before the next reads them.
+    pub async fn change(&mut self, next: NextPools) {
+        self.hand_out(next.idle, next.zones);
+        let named: Vec<_> = self.running.keys().cloned().collect();
+        for name in named {
+            if !next.pools.contains_key(&name) {
+                self.close(&name).await;
+            }
+        }
+        let mut pools: Vec<_> = next.pools.into_iter().collect();
+        // The new default before the old one: there is always one.
+        pools.sort_by_key(|(_, next)| !next.config.default);
+        for (name, one) in pools {
+            let mut before = self.running.remove(&name);
+            if let Some(before) = &mut before
+                && (one.fleet.is_some() || !is_resized_alike(&before.config, &one.config))
+                && let Some(controller) = before.controller.take()
+            {
+                controller.end().await;
+            }
+            self.put(&name, one, &next.state_dir, before);
+        }
+        self.tell_asked();
+    }
+
+    fn hand_out(&self, idle: IdleProbe, zones: BTreeMap<String, TimeZone>) {
+        self.idle.set(Arc::new(idle));
+        self.zones.set(Arc::new(zones));
+    }
+
+    fn tell_asked(&self) {
+        let asked = self.running.iter().filter_map(|(name, pool)| {
+            let asks = pool.controller.as_ref()?.asks.clone();
+            Some((name.clone(), asks))
+        });
+        self.asked.set(Arc::new(asked.collect()));
+    }
+
+    /// `before` is what ran under this name; its controller has ended where another one is wanted.
+    fn put(&mut self, name: &str, next: Next, state_dir: &Path, before: Option<Running>) {
+        let Next {
+            config,
+            fleet,
+            probes,
+        } = next;
+        self.ground.parts.pool.configure(name, rules(&config));
+        if let Some(leaving) = self.leaving.remove(name) {
+            leaving.cancel();
+        }
+        let is_watched_so = |before: &Running| is_watched_alike(&before.config, &config);
+        let is_new_fleet = fleet.is_some();
+        let (before_fleet, watching, controller) = match before {
+            Some(before) if is_new_fleet || !is_watched_so(&before) => {
+                before.watching.cancel();
+                (Some(before.fleet), None, before.controller)
+            }
+            Some(before) => (Some(before.fleet), Some(before.watching), before.controller),
+            None => (None, None, None),
+        };
+        let fleet = match (fleet, before_fleet) {
+            (Some(fleet), before) => {
+                if let Some(before) = before {
+                    before.until.cancel();
+                }
+                self.begin_fleet(name, &config, fleet)
+            }
+            (None, Some(before)) => before,
+            // A pool that did not run has a fleet to begin with.
+            (None, None) => return,
+        };
+        let watching = watching.unwrap_or_else(|| self.watch(name, probes, &fleet.believed));
+        let controller =
+            controller.or_else(|| Some(self.control(name, &config, &fleet, state_dir)));
+        let running = Running {
+            config,
+            fleet,
+            watching,
+            controller,
+        };
+        self.running.insert(name.to_owned(), running);
+    }
+
+    fn begin_fleet(&self, name: &str, config: &PoolConfig, fleet: Box<dyn Fleet>) -> RunningFleet {
+        let until = self.ground.shutdown.ending.child_token();
+        let control = fleet.control();
+        let listing = fleet::start(fleet, &self.ground.services, until.clone());
+        let listings = Listings {
+            pool: self.ground.parts.pool.clone(),
+            name: name.to_owned(),
+            absent: match config.fleet {
+                FleetConfig::Azure(_) | FleetConfig::Command(_) => Absent::MayExist,
+                FleetConfig::Static { .. } => Absent::MayBeUsed,
+                FleetConfig::Process(_) => Absent::IsGone,
+            },
+        };
+        RunningFleet {
+            control,
+            believed: listings.follow(listing, &self.ground.services),
+            until,
+        }
+    }
+
+    fn watch(
+        &self,
+        name: &str,
+        probes: Probes,
+        listing: &watch::Receiver<Vec<Instance>>,
+    ) -> CancellationToken {
+        let until = self.ground.shutdown.ending.child_token();
+        let (pool, metrics) = (&self.ground.parts.pool, &self.ground.parts.metrics);
+        let services = &self.ground.services;
+        if let Some(hubs) = probes.hubs {
+            services.spawn(probe::watch_hubs(
+                pool.clone(),
+                hubs,
+                listing.clone(),
+                metrics.clone(),
+                until.clone(),
+            ));
+        }
+        if let Some(load) = probes.load {
+            services.spawn(load.watch(listing.clone(), until.clone()));
+        }
+        services.spawn(probe::watch_pool(
+            pool.clone(),
+            name.to_owned(),
+            probes.health,
+            listing.clone(),
+            metrics.clone(),
+            until.clone(),
+        ));
+        until
+    }
+
+    fn control(
+        &self,
+        name: &str,
+        config: &PoolConfig,
+        fleet: &RunningFleet,
+        state_dir: &Path,
+    ) -> RunningController {
+        let settings = ControllerConfig::of_pool(name, config, state_dir.join("controller"));
+        let tools = Tools {
+            pool: self.ground.parts.pool.clone(),
+            events: self.ground.parts.events.clone(),
+            metrics: self.ground.parts.metrics.clone(),
+            ask_idle: self.ask_idle(),
+        };
+        let (controller, asks) = Controller::new(settings, tools, fleet.control.clone());
+        let until = self.ground.shutdown.ending.child_token();
+        let task = self.ground.services.spawn(controller.run(until.clone()));
+        RunningController { until, task, asks }
+    }
+
+    /// The pool is no longer named: nobody new, and it is forgotten when nobody is left.
+    async fn close(&mut self, name: &str) {
+        let Some(running) = self.running.remove(name) else {
+            return;
+        };
+        running.watching.cancel();
+        if let Some(controller) = running.controller {
+            controller.end().await;
+        }
+        running.fleet.until.cancel();
+        let until = self.ground.shutdown.ending.child_token();
+        let listings = Listings {
+            pool: self.ground.parts.pool.clone(),
+            name: name.to_owned(),
+            absent: Absent::MayBeUsed,
+        };
+        self.ground.services.spawn(listings.empty(until.clone()));
+        self.leaving.insert(name.to_owned(), until);
+    }
+}
+
+impl RunningController {
+    async fn end(self) {
+        self.until.cancel();
+        // It has ended in any way; one that panicked has said so.
+        drop(self.task.await);
+    }
+}
+
+/// A fleet of local processes goes on as it is: to begin it anew would end its instances under their people.
+fn as_it_can_be(running: &PoolConfig, wanted: &PoolConfig) -> PoolConfig {
+    let mut config = wanted.clone();
+    if matches!(running.fleet, FleetConfig::Process(_)) {
+        config.fleet = running.fleet.clone();
+        config.capacity = running.capacity;
+        config.ssh_port = running.ssh_port;
+        config.jupyter_port = running.jupyter_port;
+    }
+    config
+}
+
+fn has_same_fleet(one: &PoolConfig, other: &PoolConfig) -> bool {
+    let made_of = |pool: &PoolConfig| {
+        let ports = (pool.ssh_port, pool.jupyter_port);
+        (pool.fleet.clone(), pool.capacity, ports)
+    };
+    made_of(one) == made_of(other)
+}
+
+fn is_watched_alike(one: &PoolConfig, other: &PoolConfig) -> bool {
+    let by = |pool: &PoolConfig| {
+        let hub = (pool.api_token_file.clone(), pool.hub_poll_interval);
+        let tls = pool.instance_tls.clone();
+        let says_proxy = pool.client_address.proxy_v2;
+        (pool.health.clone(), pool.load.clone(), hub, tls, says_proxy)
+    };
+    by(one) == by(other)
+}
+
+fn is_resized_alike(one: &PoolConfig, other: &PoolConfig) -> bool {
+    one.scaling == other.scaling && one.placement == other.placement
+}
+
+fn tls_of(pool: &PoolConfig) -> Result<Option<ClientTls>> {
+    Ok(pool.instance_tls.as_ref().map(ClientTls::new).transpose()?)
+}
+
+fn rules(pool: &PoolConfig) -> PoolRules {
+    PoolRules {
+        default: pool.default,
+        placement: match pool.placement {
+            Placement::Spread => PlacementPolicy::Spread,
+            Placement::Pack => PlacementPolicy::Pack,
+            Placement::Auto => PlacementPolicy::Auto,
+        },
+        affinity: pool.affinity,
+        rise: pool.health.rise,
+        fall: pool.health.fall,
+    }
+}
