@@ -60,6 +60,7 @@ mod offers;
 mod one_machine;
 mod operators;
 mod outage;
+mod packaging;
 mod passwords;
 mod penalties;
 mod policy;
