@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use doors::{Doors, Tasks};
 use listeners::Opened;
 use pools::{Ground, Pools};
@@ -24,7 +24,7 @@ use reload::Inside;
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, AdminSide, AdminState, Readiness};
+use crate::admin::{self, Access, AdminSide, AdminState, Readiness};
 use crate::config::Config;
 use crate::net::inherited::{Inherited, SocketName};
 use crate::net::shutdown::Shutdown;
@@ -116,6 +116,9 @@ impl App {
             parts.metrics.clone(),
             parts.audit.clone(),
         );
+        let (audit, metrics) = (parts.audit.clone(), parts.metrics.clone());
+        let access = Access::open(&config.admin, audit, metrics).context("admin.tokens_file")?;
+        admin.access = Arc::new(access);
         admin.events = parts.events.clone();
         admin.zones = pools.zones.clone();
         admin.history_file = Some(config.state_dir.join("history.json"));

@@ -4,6 +4,7 @@
 //! a request carries the page's name in Host. The socket needs no such check: browsers cannot open it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -11,42 +12,48 @@ use axum::http::{StatusCode, header, uri::Authority};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
+use super::access::Access;
+use super::caller::Link;
 use super::problem::Problem;
 
-/// Answers only requests to a loopback name or to the address listened on.
-pub(super) fn guard(router: Router, listening: Option<SocketAddr>) -> Router {
-    router.layer(from_fn_with_state(listening, check))
+/// Answers only requests to a loopback name, to the address that was dialled, or to a name of `admin.hosts`.
+pub(super) fn guard(router: Router, access: Arc<Access>) -> Router {
+    router.layer(from_fn_with_state(access, check))
 }
 
-async fn check(
-    State(listening): State<Option<SocketAddr>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn check(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let dialled = match request.extensions().get::<Link>() {
+        Some(Link::Tcp { local, .. }) => *local,
+        _ => return next.run(request).await,
+    };
+    let is_ours = |host: &str| is_ours(host, dialled, access.hosts());
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());
-    let ours = host.is_some_and(|host| is_ours(host, listening)) && hosts.next().is_none();
+    let ours = host.is_some_and(is_ours) && hosts.next().is_none();
     // An absolute request target would win over Host.
     let target = request.uri().authority();
-    if ours && target.is_none_or(|target| is_ours(target.as_str(), listening)) {
+    if ours && target.is_none_or(|target| is_ours(target.as_str())) {
         return next.run(request).await;
     }
     let problem = Problem {
         status: StatusCode::MISDIRECTED_REQUEST,
-        detail: "this address answers only to localhost and its own IP address: use one of them in the URL".to_owned(),
+        detail: "this address answers only to localhost and its own IP address: use one of them in the URL, or write the name of the URL in admin.hosts".to_owned(),
     };
     problem.into_response()
 }
 
-fn is_ours(host: &str, listening: Option<SocketAddr>) -> bool {
+fn is_ours(host: &str, dialled: Option<SocketAddr>, names: &[String]) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };
     let name = authority.host();
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback() || listening.is_some_and(|listening| listening.ip() == ip),
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
+        Ok(ip) => ip.is_loopback() || dialled.is_some_and(|dialled| dialled.ip() == ip),
+        Err(_) => {
+            name.eq_ignore_ascii_case("localhost")
+                || names.iter().any(|one| name.eq_ignore_ascii_case(one))
+        }
     }
 }
 
@@ -56,29 +63,32 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_ours() {
-        let listening = Some("127.0.0.1:9180".parse().unwrap());
+        let dialled = Some("127.0.0.1:9180".parse().unwrap());
+        let names = ["admin.pool.example".to_owned()];
+        let is_ours = |host: &str| is_ours(host, dialled, &names);
         for host in [
             "localhost",
             "LocalHost:9180",
             "127.0.0.1:9180",
             "[::1]:9180",
             "127.9.9.9",
+            "Admin.pool.example:9180",
         ] {
-            assert!(is_ours(host, listening), "{host}");
+            assert!(is_ours(host), "{host}");
         }
         for host in [
             "evil.example",
             "evil.example:9180",
             "10.0.0.4",
             "localhost.evil.example",
+            "pool.example",
+            "x.admin.pool.example",
             "",
             "a b",
         ] {
-            assert!(!is_ours(host, listening), "{host}");
+            assert!(!is_ours(host), "{host}");
         }
-        assert!(is_ours(
-            "10.0.0.4:80",
-            Some("10.0.0.4:9180".parse().unwrap())
-        ));
+        let dialled = Some("10.0.0.4:9180".parse().unwrap());
+        assert!(super::is_ours("10.0.0.4:80", dialled, &[]));
     }
 }

@@ -1,13 +1,14 @@
-//! The operators' side: answers over HTTP what the pools look like, on a loopback address and on a socket file.
+//! The operators' side: answers over HTTP what the pools look like and takes orders, on a loopback address and on a socket file.
 //!
-//! It reads published snapshots, passes orders on, and knows neither the front doors nor the fleets. It asks for no password: the
-//! socket, where alone orders are taken, is its owner's; the address is this machine's; and a browser lured here is turned away
-//! by its Host.
+//! It reads published snapshots, passes orders on, and knows neither the front doors nor the fleets. The socket is its owner's
+//! and asks for nothing; at the address `access` wants a token or a session, and a browser lured here is turned away by its Host.
 
+mod access;
 mod caller;
 mod cost;
 mod dashboard;
 mod explain;
+mod headers;
 mod host;
 mod idle;
 mod moves;
@@ -32,6 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -51,7 +53,8 @@ use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
-use caller::Caller;
+pub use access::{Access, NewToken, Role, TokensFault, new_token};
+use caller::Link;
 pub use cost::{AskCost, CostView};
 use dashboard::Dashboard;
 pub use explain::UserStory;
@@ -83,12 +86,15 @@ pub struct AdminState {
     pub config: Arc<Current<ConfigState>>,
     pub ask_reload: AskReload,
     pub started: Timestamp,
+    /// Who may ask at the address.
+    pub access: Arc<Access>,
 }
 
 impl AdminState {
     /// For a gate whose doors are open, none of whose pools is resized.
     pub fn new(pool: SharedPool, metrics: Metrics, audit: AuditLog) -> Self {
         Self {
+            access: Arc::new(Access::closed(audit.clone(), metrics.clone())),
             pool,
             metrics,
             events: Events::new(audit.clone()),
@@ -112,36 +118,36 @@ impl AdminState {
 /// The operators' side at work: what it answers is made once, wherever it is asked.
 #[derive(Clone)]
 pub struct AdminSide {
-    /// What only looks.
     router: Router,
-    orders: Router,
     ending: CancellationToken,
 }
 
 impl AdminSide {
-    /// Keeps what charts are drawn from, as one of `tasks`, until `ending`.
+    /// Keeps what charts are drawn from and who has logged in, as two of `tasks`, until `ending`.
     pub fn begin(state: AdminState, tasks: &TaskTracker, ending: CancellationToken) -> Self {
-        let orders = orders::router(state.clone());
+        let access = state.access.clone();
         let dashboard = Dashboard::new(state.clone(), ending.clone());
-        let router = routes::router(state, ending.clone());
-        let router = router.merge(dashboard::router(dashboard.clone()));
+        let router = routes::router(state.clone(), ending.clone())
+            .merge(orders::router(state))
+            .merge(access::login_router(access.clone()))
+            .merge(dashboard::router(dashboard.clone()))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        // Whatever stands above is behind the guard, and out of reach unless the table of roles names it.
+        let router = access::guard(router, access.clone());
+        let router = headers::harden(host::guard(router, access.clone()));
         tasks.spawn(dashboard::record(dashboard));
-        Self {
-            router,
-            orders,
-            ending,
-        }
+        tasks.spawn(access.keep(ending.clone()));
+        Self { router, ending }
     }
 
     /// Answers here until `until`, then ends open connections after their current answer.
     pub async fn serve_tcp(self, listener: TcpListener, until: CancellationToken) {
-        let router = host::guard(self.router, listener.local_addr().ok());
-        serve(listener, router, until).await;
+        serve(listener, self.router, until).await;
     }
 
-    /// The same on the socket, where orders are taken too.
+    /// The same on the socket.
     pub async fn serve_socket(self, socket: AdminSocket) {
-        serve(socket, self.router.merge(self.orders), self.ending).await;
+        serve(socket, self.router, self.ending).await;
     }
 }
 
@@ -178,8 +184,8 @@ trait Accept: Send + Sync + 'static {
 
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Who is at the other end.
-    fn caller(stream: &Self::Stream) -> Caller;
+    /// Who is at the other end, as far as the connection tells; `None` where it is gone already.
+    fn link(stream: &Self::Stream) -> Option<Link>;
 }
 
 impl Accept for TcpListener {
@@ -189,8 +195,12 @@ impl Accept for TcpListener {
         self.accept().await.map(|(stream, _)| stream)
     }
 
-    fn caller(_: &TcpStream) -> Caller {
-        Caller::default()
+    fn link(stream: &TcpStream) -> Option<Link> {
+        Some(Link::Tcp {
+            peer: stream.peer_addr().ok()?,
+            local: stream.local_addr().ok(),
+            is_tls: false,
+        })
     }
 }
 
@@ -201,12 +211,14 @@ impl Accept for AdminSocket {
         self.accept_one().await
     }
 
-    fn caller(stream: &UnixStream) -> Caller {
+    fn link(stream: &UnixStream) -> Option<Link> {
         let uid = stream.peer_cred().ok().map(|account| account.uid());
-        Caller { uid }
+        Some(Link::Socket { uid })
     }
 }
 
+/// A reason and a name; a notice is longer than that, and still far below.
+const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Operators and their scrapers are few; more than this is a mistake somewhere.
 const CONNECTIONS_MAX: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -230,7 +242,10 @@ async fn accept_all<A: Accept>(
         };
         match accepted {
             Ok(stream) => {
-                let router = router.clone().layer(Extension(A::caller(&stream)));
+                let Some(link) = A::link(&stream) else {
+                    continue;
+                };
+                let router = router.clone().layer(Extension(link));
                 let answering = answer(stream, router, shutdown.clone());
                 tasks.spawn(async move {
                     answering.await;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::explain::login_name;
 use super::problem::Problem;
-use super::verbs::{Desk, bad, checked, id_of};
+use super::verbs::{Deed, Desk, bad, checked, id_of};
 use crate::pool::{AdminState as State, Health, InstanceView, SessionId, SessionView};
 use crate::shared_pool::Audience;
 use crate::telemetry::events::EventKind;
@@ -48,8 +48,19 @@ pub struct Moved {
 
 impl Desk<'_> {
     pub fn send(&self, order: MoveOrder) -> Result<Moved, Problem> {
+        let who = match (&order.user, order.session) {
+            (Some(user), _) => user.clone(),
+            (None, session) => session.map(|one| one.to_string()).unwrap_or_default(),
+        };
+        let target = format!("{who} to {}", order.to);
+        let deed = Deed::new("move", &target, Some(&order.reason), order.is_dry_run);
+        let moved = self.send_now(&order);
+        self.record(&deed, moved)
+    }
+
+    fn send_now(&self, order: &MoveOrder) -> Result<Moved, Problem> {
         let reason = checked(&order.reason)?;
-        let user = self.person(&order)?;
+        let user = self.person(order)?;
         let view = self.find(&order.to)?;
         check_target(&view)?;
         let snapshot = self.state.pool.snapshot();
@@ -60,9 +71,9 @@ impl Desk<'_> {
         };
         let sessions = snapshot.sessions.iter().filter(is_elsewhere);
         let sessions: Vec<_> = sessions.map(|session| session.id).collect();
-        let text = words(&user, &view, sessions.len(), &order);
+        let text = words(&user, &view, sessions.len(), order);
         if !order.is_dry_run {
-            self.carry_out(&user, &view, reason, &order, &sessions)?;
+            self.carry_out(&user, &view, reason, order, &sessions)?;
         }
         Ok(Moved {
             user,

@@ -1,15 +1,12 @@
-//! `POST /api/v1/notices`: a line for people's terminals and browsers. On the socket only: over TCP any account of this machine
-//! could speak to people in the pool's name.
+//! `POST /api/v1/notices`: a line for people's terminals and browsers. It speaks in the pool's
+//! name, so it takes an operator.
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::AdminState;
-use super::orders::Body;
 use super::problem::Problem;
 use crate::pool::SessionId;
 use crate::shared_pool::Audience;
@@ -43,14 +40,6 @@ pub struct Given {
     pub sessions: usize,
 }
 
-pub(super) async fn give(
-    State(state): State<AdminState>,
-    body: Body<Notice>,
-) -> Result<Json<Given>, Problem> {
-    let Json(notice) = body?;
-    notice.post(&state).map(Json)
-}
-
 impl Notice {
     pub(super) fn post(&self, state: &AdminState) -> Result<Given, Problem> {
         let audience = self.audience().map_err(|detail| Problem {
@@ -65,6 +54,21 @@ impl Notice {
         let sessions = state.pool.announce(&audience, &self.text, deadline);
         tracing::info!(?audience, text = %self.text, sessions, "a notice was given");
         Ok(Given { sessions })
+    }
+
+    /// For the audit log.
+    pub(super) fn audience_shown(&self) -> String {
+        let session = self.session.map(|session| format!("session {session}"));
+        let user = self.user.as_ref().map(|user| format!("user {user}"));
+        let instance = self
+            .instance
+            .as_ref()
+            .map(|name| format!("instance {name}"));
+        let named: Vec<_> = [session, user, instance].into_iter().flatten().collect();
+        match named.is_empty() {
+            true => "everybody".to_owned(),
+            false => named.join(", "),
+        }
     }
 
     fn audience(&self) -> Result<Audience, &'static str> {

@@ -1,26 +1,21 @@
-//! What is answered on the socket alone, which is its owner's: whatever changes something. Over TCP any account of this
-//! machine could give orders.
+//! Whatever changes something, as the API takes it: for the command line over the socket, and for scripts with a token.
 
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{Method, StatusCode, Uri};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 
 use super::caller::Caller;
 use super::moves::{MoveOrder, Moved};
 use super::problem::Problem;
-use super::reload::{self, Reloaded};
+use super::reload::Reloaded;
 use super::scale::{ScaleAnswer, ScaleRequest};
 use super::verbs::{CordonOrder, Desk, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
-use super::{AdminState, notices};
-
-/// A reason and a name; a notice is longer than that, and still far below.
-const BODY_BYTES_MAX: usize = 16 * 1024;
+use super::{AdminState, Given, Notice};
 
 pub(super) fn router(state: AdminState) -> Router {
     Router::new()
-        .route("/api/v1/notices", post(notices::give))
+        .route("/api/v1/notices", post(give))
         .route("/api/v1/scale", post(scale))
         .route("/api/v1/cordon", post(cordon))
         .route("/api/v1/uncordon", post(uncordon))
@@ -29,12 +24,10 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/v1/keep", post(keep))
         .route("/api/v1/move", post(send))
         .route("/api/v1/reload", post(reload))
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
 }
 
-pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
+type Body<T> = Result<Json<T>, JsonRejection>;
 
 type Shared = State<AdminState>;
 type Whose = Extension<Caller>;
@@ -42,56 +35,52 @@ type Answer<T> = Result<Json<T>, Problem>;
 
 async fn cordon(state: Shared, caller: Whose, body: Body<CordonOrder>) -> Answer<Done> {
     let Json(order) = body?;
-    let (by, state) = (caller.name().await, &state);
-    Desk { state, by }.cordon(order).await.map(Json)
+    let desk = Desk::of(&state, &caller).await;
+    desk.cordon(order).await.map(Json)
 }
 
 async fn uncordon(state: Shared, caller: Whose, body: Body<UncordonOrder>) -> Answer<Done> {
     let Json(order) = body?;
-    let (by, state) = (caller.name().await, &state);
-    Desk { state, by }.uncordon(order).await.map(Json)
+    let desk = Desk::of(&state, &caller).await;
+    desk.uncordon(order).await.map(Json)
 }
 
 async fn drain(state: Shared, caller: Whose, body: Body<DrainOrder>) -> Answer<Done> {
     let Json(order) = body?;
-    let (by, state) = (caller.name().await, &state);
-    Desk { state, by }.drain(order).await.map(Json)
+    let desk = Desk::of(&state, &caller).await;
+    desk.drain(order).await.map(Json)
 }
 
 async fn evict(state: Shared, caller: Whose, body: Body<EvictOrder>) -> Answer<Done> {
     let Json(order) = body?;
-    let (by, state) = (caller.name().await, &state);
-    Desk { state, by }.evict(order).await.map(Json)
+    let desk = Desk::of(&state, &caller).await;
+    desk.evict(order).await.map(Json)
 }
 
 async fn keep(state: Shared, caller: Whose, body: Body<KeepOrder>) -> Answer<Done> {
     let Json(order) = body?;
-    let (by, state) = (caller.name().await, &state);
-    Desk { state, by }.keep(order).await.map(Json)
+    let desk = Desk::of(&state, &caller).await;
+    desk.keep(order).await.map(Json)
+}
+
+async fn give(state: Shared, caller: Whose, body: Body<Notice>) -> Answer<Given> {
+    let Json(notice) = body?;
+    let desk = Desk::of(&state, &caller).await;
+    desk.notify(&notice).map(Json)
 }
 
 async fn send(state: Shared, caller: Whose, body: Body<MoveOrder>) -> Answer<Moved> {
     let Json(order) = body?;
-    let (by, state) = (caller.name().await, &state);
-    Desk { state, by }.send(order).map(Json)
+    let desk = Desk::of(&state, &caller).await;
+    desk.send(order).map(Json)
 }
 
 async fn scale(state: Shared, caller: Whose, body: Body<ScaleRequest>) -> Answer<ScaleAnswer> {
     let Json(request) = body?;
-    let by = caller.name().await;
-    let snapshot = state.pool.snapshot();
-    let answer = request.answer(by, &snapshot, &state.ask_scale);
-    answer.await.map(Json)
+    let desk = Desk::of(&state, &caller).await;
+    desk.scale(request).await.map(Json)
 }
 
 async fn reload(state: Shared, caller: Whose) -> Answer<Reloaded> {
-    let by = caller.name().await;
-    reload::answer(&state.ask_reload, by).await.map(Json)
-}
-
-async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    Problem {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        detail: format!("{} takes no {method}: use POST", uri.path()),
-    }
+    Desk::of(&state, &caller).await.reload().await.map(Json)
 }

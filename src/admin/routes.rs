@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::explain::AskedUser;
+use super::explain::{AskedUser, UserStory};
 use super::idle::Asked;
 use super::problem::Problem;
 use super::readiness::Verdict;
@@ -18,6 +19,7 @@ use super::reload::ConfigState;
 use super::story::Since;
 use super::{AdminState, story};
 use crate::pool::Snapshot;
+use crate::pool::idle::Idle;
 use crate::pool::snapshot::PoolView;
 use crate::telemetry::metrics::Format;
 
@@ -77,8 +79,6 @@ pub(super) fn router(state: AdminState, ending: CancellationToken) -> Router {
             "/api/v1/cost",
             get(async |State(shared): Shares| Json((shared.state.ask_cost)().await)),
         )
-        .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::new(shared))
 }
 
@@ -133,40 +133,26 @@ async fn status(State(shared): Shares) -> Json<Status> {
     })
 }
 
-async fn idle(State(shared): Shares, Query(asked): Query<Asked>) -> Response {
+type Asks<T> = Result<Query<T>, QueryRejection>;
+
+async fn idle(State(shared): Shares, asked: Asks<Asked>) -> Result<Json<Idle>, Problem> {
+    let Query(asked) = asked?;
     let instances = &shared.snapshot().instances;
-    match asked.answer(instances, &shared.state.ask_idle).await {
-        Ok(idle) => Json(idle).into_response(),
-        Err(problem) => problem.into_response(),
-    }
+    let idle = asked.answer(instances, &shared.state.ask_idle).await;
+    idle.map(Json)
 }
 
-async fn explain_user(State(shared): Shares, Query(asked): Query<AskedUser>) -> Response {
-    match asked.answer(&shared.state) {
-        Ok(story) => Json(story).into_response(),
-        Err(problem) => problem.into_response(),
-    }
+async fn explain_user(
+    State(shared): Shares,
+    asked: Asks<AskedUser>,
+) -> Result<Json<UserStory>, Problem> {
+    let Query(asked) = asked?;
+    asked.answer(&shared.state).map(Json)
 }
 
-async fn events(State(shared): Shares, Query(since): Query<Since>) -> Response {
+async fn events(State(shared): Shares, since: Asks<Since>) -> Result<Response, Problem> {
+    let Query(since) = since?;
     let told = since.answer(&shared.state.events, &shared.ending).await;
     let run = [(story::RUN_HEADER, shared.state.started.to_string())];
-    (run, Json(told)).into_response()
-}
-
-async fn not_found(uri: Uri) -> Problem {
-    Problem {
-        status: StatusCode::NOT_FOUND,
-        detail: format!(
-            "there is nothing at {}: ask for /livez, /readyz, /metrics or /api/v1/status, pools, instances, sessions, queue, events, cost, config, idle?instance=NAME, explain/user?user=NAME",
-            uri.path()
-        ),
-    }
-}
-
-async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    Problem {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        detail: format!("{} takes no {method}: use GET", uri.path()),
-    }
+    Ok((run, Json(told)).into_response())
 }

@@ -1,5 +1,6 @@
 //! The admin side in process, asked byte by byte as a client would.
 
+mod access;
 mod dashboard;
 mod orders;
 
@@ -18,6 +19,8 @@ struct Scene {
     state: AdminState,
     shutdown: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
+    /// A viewer's, with which `ask` asks.
+    token: String,
     _folder: tempfile::TempDir,
 }
 
@@ -48,6 +51,8 @@ impl Scene {
         });
         let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
         state.zones = Current::new(Arc::new([("main".to_owned(), tokyo)].into()));
+        let (access, token) = access::of_viewer(folder.path());
+        state.access = access;
         change(&mut state);
         let shutdown = CancellationToken::new();
         let mut snapshots = pool.subscribe();
@@ -69,6 +74,7 @@ impl Scene {
             state,
             shutdown,
             serving: tokio::spawn(serving),
+            token,
             _folder: folder,
         }
     }
@@ -77,7 +83,10 @@ impl Scene {
         let stream = TcpStream::connect(self.address).await.unwrap();
         exchange(
             stream,
-            &format!("{request} HTTP/1.1\r\n{host}Connection: close\r\n\r\n"),
+            &format!(
+                "{request} HTTP/1.1\r\n{host}Authorization: Bearer {}\r\nConnection: close\r\n\r\n",
+                self.token
+            ),
         )
         .await
     }

@@ -9,10 +9,15 @@ use axum::http::StatusCode;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Caller;
+use super::notices::{Given, Notice, TEXT_BYTES_MAX};
 use super::problem::Problem;
+use super::reload::{self, Reloaded};
+use super::scale::{ScaleAnswer, ScaleRequest};
 use super::{AdminState, named};
 use crate::pool::keep::{parse_until, show_until};
 use crate::pool::{AdminState as State, Decision, InstanceId, InstanceView, Keep, SessionId};
+use crate::telemetry::audit::AuditEvent;
 use crate::telemetry::events::EventKind;
 
 /// People read it in a terminal.
@@ -91,14 +96,116 @@ pub struct Done {
     pub is_dry_run: bool,
 }
 
-/// An order, of whom.
+/// Takes one person's orders; each is written to the audit log, carried out or refused.
 pub(super) struct Desk<'a> {
     pub state: &'a AdminState,
+    caller: &'a Caller,
     pub by: String,
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    pub async fn of(state: &'a AdminState, caller: &'a Caller) -> Self {
+        Self {
+            state,
+            caller,
+            by: caller.name().await,
+        }
+    }
+
     pub async fn cordon(&self, order: CordonOrder) -> Result<Done, Problem> {
+        let deed = Deed::new(
+            "cordon",
+            &order.instance,
+            Some(&order.reason),
+            order.is_dry_run,
+        );
+        self.record(&deed, self.cordon_now(&order).await)
+    }
+
+    pub async fn uncordon(&self, order: UncordonOrder) -> Result<Done, Problem> {
+        let deed = Deed::new(
+            "uncordon",
+            &order.instance,
+            Some(&order.reason),
+            order.is_dry_run,
+        );
+        self.record(&deed, self.uncordon_now(&order).await)
+    }
+
+    pub async fn drain(&self, order: DrainOrder) -> Result<Done, Problem> {
+        let deed = Deed::new(
+            "drain",
+            &order.instance,
+            Some(&order.reason),
+            order.is_dry_run,
+        );
+        self.record(&deed, self.drain_now(&order).await)
+    }
+
+    pub async fn evict(&self, order: EvictOrder) -> Result<Done, Problem> {
+        let session = order.session.to_string();
+        let deed = Deed::new("evict", &session, Some(&order.reason), order.is_dry_run);
+        self.record(&deed, self.evict_now(&order).await)
+    }
+
+    pub async fn keep(&self, order: KeepOrder) -> Result<Done, Problem> {
+        let deed = Deed::new(
+            "keep",
+            &order.instance,
+            Some(&order.until),
+            order.is_dry_run,
+        );
+        self.record(&deed, self.keep_now(&order).await)
+    }
+
+    pub async fn scale(&self, request: ScaleRequest) -> Result<ScaleAnswer, Problem> {
+        let wish = format!("{} to {} machines", request.pool, request.machines);
+        let is_dry_run = request.is_dry_run;
+        let snapshot = self.state.pool.snapshot();
+        let answer = request.answer(self.by.clone(), &snapshot, &self.state.ask_scale);
+        self.record(&Deed::new("scale", &wish, None, is_dry_run), answer.await)
+    }
+
+    pub async fn reload(&self) -> Result<Reloaded, Problem> {
+        let reloaded = reload::answer(&self.state.ask_reload, self.by.clone()).await;
+        self.record(
+            &Deed::new("reload", "the configuration", None, false),
+            reloaded,
+        )
+    }
+
+    pub fn notify(&self, notice: &Notice) -> Result<Given, Problem> {
+        let audience = notice.audience_shown();
+        let deed = Deed::new("notify", &audience, Some(&notice.text), notice.is_dry_run);
+        self.record(&deed, notice.post(self.state))
+    }
+
+    /// Who, how, from where, what and why, and what came of it.
+    pub(super) fn record<T>(
+        &self,
+        deed: &Deed<'_>,
+        outcome: Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let refusal = outcome
+            .as_ref()
+            .err()
+            .map(|problem| bounded(&problem.detail));
+        let word = if refusal.is_none() { "done" } else { "refused" };
+        self.state.metrics.count_admin_order(deed.action, word);
+        self.state.audit.write(&AuditEvent::Order {
+            by: self.by.clone(),
+            role: self.caller.role.name(),
+            via: self.caller.via.name(),
+            peer: self.caller.peer,
+            action: deed.action,
+            target: bounded(deed.target),
+            reason: deed.reason.map(bounded),
+            refusal,
+            is_dry_run: deed.is_dry_run,
+        });
+        outcome
+    }
+    async fn cordon_now(&self, order: &CordonOrder) -> Result<Done, Problem> {
         let reason = checked(&order.reason)?;
         let view = self.find(&order.instance)?;
         let decision = Decision::by_admin(State::Cordoned, reason);
@@ -115,7 +222,7 @@ impl Desk<'_> {
         ))
     }
 
-    pub async fn uncordon(&self, order: UncordonOrder) -> Result<Done, Problem> {
+    async fn uncordon_now(&self, order: &UncordonOrder) -> Result<Done, Problem> {
         let view = self.find(&order.instance)?;
         if view.admin_state == State::Ready {
             return Ok(done(&view, "takes people already"));
@@ -132,7 +239,7 @@ impl Desk<'_> {
         Ok(done(&view, "takes people again"))
     }
 
-    pub async fn drain(&self, order: DrainOrder) -> Result<Done, Problem> {
+    async fn drain_now(&self, order: &DrainOrder) -> Result<Done, Problem> {
         let reason = checked(&order.reason)?;
         if order.deadline_s.is_some_and(|after| after > DEADLINE_MAX_S) {
             let detail = format!(
@@ -162,7 +269,7 @@ impl Desk<'_> {
         ))
     }
 
-    pub async fn evict(&self, order: EvictOrder) -> Result<Done, Problem> {
+    async fn evict_now(&self, order: &EvictOrder) -> Result<Done, Problem> {
         let reason = checked(&order.reason)?;
         let session = order.session;
         let unknown = || Problem {
@@ -207,7 +314,7 @@ impl Desk<'_> {
         })
     }
 
-    pub async fn keep(&self, order: KeepOrder) -> Result<Done, Problem> {
+    async fn keep_now(&self, order: &KeepOrder) -> Result<Done, Problem> {
         let view = self.find(&order.instance)?;
         let now = SystemTime::now();
         let keep = match order.until.trim() {
@@ -305,6 +412,36 @@ impl Desk<'_> {
         let zone = self.state.zones.get().get(pool).cloned();
         zone.unwrap_or(TimeZone::UTC)
     }
+}
+
+/// An order as the audit log has it.
+pub(super) struct Deed<'a> {
+    action: &'static str,
+    target: &'a str,
+    /// Of a keep until when, of a notice its text.
+    reason: Option<&'a str>,
+    is_dry_run: bool,
+}
+
+impl<'a> Deed<'a> {
+    pub fn new(
+        action: &'static str,
+        target: &'a str,
+        reason: Option<&'a str>,
+        is_dry_run: bool,
+    ) -> Self {
+        Self {
+            action,
+            target,
+            reason,
+            is_dry_run,
+        }
+    }
+}
+
+/// What somebody wrote, cut to what a line of a log has room for.
+fn bounded(text: &str) -> String {
+    text.chars().take(TEXT_BYTES_MAX).collect()
 }
 
 /// A line without control characters: it is shown in terminals.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{check, cost, demo, events, orders, play, scale, serve, simulate};
+use super::{check, cost, demo, events, orders, play, scale, serve, simulate, token};
 use crate::config::parse_duration;
 
 /// The front door of a shared pool of data-science machines.
@@ -67,6 +67,8 @@ pub enum Command {
     Notify(NotifyArgs),
     /// Show a recording of a terminal
     Play(play::Args),
+    /// Make a token for the admin address: prints it once, and the line of admin.tokens_file that lets it in
+    Token(token::Args),
     /// Ask the running gate whether it lives; for container health checks
     Healthcheck(HealthcheckArgs),
     /// Print a completion script for a shell
@@ -268,6 +270,7 @@ mod tests {
             "poolgate simulate --trace audit.jsonl -c x.toml --against y.toml --chart z.svg",
             "poolgate healthcheck",
             "poolgate host-keys --host gate.example:2222 -o sshfp",
+            "poolgate token ada --role operator",
             "poolgate completions bash",
             "poolgate man",
         ] {

@@ -25,6 +25,7 @@ mod sessions;
 pub mod simulate;
 mod status;
 mod table;
+pub mod token;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -144,6 +145,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::HostKeys(args) => host_keys::run(&args),
         Command::Notify(args) => notify::run(&args).await,
         Command::Play(args) => play::run(&args).await,
+        Command::Token(args) => token::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -76,7 +76,7 @@ impl Written {
             | ["https", "threads"]
             | ["log", "format"]
             | ["audit", ..]
-            | ["admin", "socket"] => Effect::Restart,
+            | ["admin", "socket" | "tokens_file" | "metrics" | "hosts"] => Effect::Restart,
             ["pools", pool, "fleet", ..]
             | ["pools", pool, "capacity" | "ssh_port" | "jupyter_port"]
                 if self.is_of_processes(pool) =>

@@ -3,6 +3,7 @@
 //! `raw` is what a file or the environment may say, `validate` turns it into these types and reports every fault at once.
 //! Nobody else reads settings or the environment.
 
+mod admin;
 mod audit;
 mod certificates;
 mod clouds;
@@ -36,6 +37,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use admin::AdminConfig;
 pub use audit::AuditConfig;
 pub use clouds::{AzureCloud, AzureCredential, AzureFleet, CommandFleet};
 pub use faults::{Fault, Faults, Place};
@@ -345,12 +347,6 @@ pub enum InstanceTls {
     Ca(PathBuf),
     /// By one of these certificates (SHA-256 of the whole).
     Pins(Vec<[u8; 32]>),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct AdminConfig {
-    pub socket: Option<PathBuf>,
-    pub listen: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

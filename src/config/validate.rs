@@ -4,16 +4,14 @@
 //! Files that keys name are not opened here: a configuration can be checked on another machine than it is for.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::diff::Written;
 use super::doors::{self, Listening};
 use super::raw::{Raw, Section};
-use super::values::{boolean, listen_address_or_off, log_filter, path, path_or_off, word};
+use super::values::{boolean, log_filter, path, word};
 use super::{
-    AdminConfig, Config, FleetConfig, LoadSource, LogConfig, LogFormat, PoolConfig, audit, pools,
+    Config, FleetConfig, LoadSource, LogConfig, LogFormat, PoolConfig, admin, audit, pools,
 };
 
 /// `None` where something needed is missing or at fault; `raw` knows what.
@@ -25,7 +23,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
     let mut listening = Listening::default();
     let ssh = doors::ssh(root.section("ssh"), &mut listening);
     let https = doors::https(root.section("https"), &mut listening, &state_dir);
-    let admin = admin(root.section("admin"), &mut listening);
+    let admin = admin::admin(root.section("admin"), &mut listening);
     if !listening.has_door {
         let write = "[ssh] listen = [\"0.0.0.0:22\"] or [https] listen = [\"0.0.0.0:443\"]";
         root.fault(
@@ -87,40 +85,6 @@ fn forget_hubs(pool: &mut PoolConfig) {
 
 pub(super) const fn seconds(s: u64) -> Duration {
     Duration::from_secs(s)
-}
-
-/// What `sun_path` holds, unix(7), without its final NUL.
-const SOCKET_BYTES_MAX: usize = 107;
-
-fn admin(mut section: Section<'_>, listening: &mut Listening) -> AdminConfig {
-    let socket = Some(PathBuf::from(super::DEFAULT_SOCKET));
-    let listen = Some(SocketAddr::from(([127, 0, 0, 1], 9180)));
-    let folder = section.folder();
-    let config = AdminConfig {
-        socket: section.get_or("socket", socket, path_or_off(folder)),
-        listen: section.get_or("listen", listen, listen_address_or_off),
-    };
-    let socket_bytes = config
-        .socket
-        .as_ref()
-        .map_or(0, |path| path.as_os_str().len());
-    if socket_bytes > SOCKET_BYTES_MAX {
-        let message = format!(
-            "is a path of {socket_bytes} bytes, and a socket's holds {SOCKET_BYTES_MAX}; write a shorter one"
-        );
-        section.fault("socket", message);
-    }
-    if let Some(address) = config.listen {
-        if !address.ip().is_loopback() {
-            let message = format!(
-                "is {address}, which others can reach, and it asks for no password; write \"127.0.0.1:9180\""
-            );
-            section.fault("listen", message);
-        }
-        listening.take(&section, "listen", address);
-    }
-    section.finish();
-    config
 }
 
 fn log(mut section: Section<'_>) -> LogConfig {

@@ -40,6 +40,9 @@ pub fn config(folder: &Folder, choices: Choices) -> Config {
         admin: AdminConfig {
             socket: Some(admin_socket(folder)),
             listen: None,
+            tokens_file: None,
+            has_open_metrics: true,
+            hosts: Vec::new(),
         },
         audit: AuditConfig {
             file: Some(folder.path("audit.jsonl")),

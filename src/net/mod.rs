@@ -7,6 +7,7 @@ pub mod current;
 pub mod html;
 pub mod inherited;
 pub mod lanes;
+pub mod penalties;
 pub mod proxy_header;
 pub mod proxy_protocol;
 pub mod shutdown;

@@ -16,7 +16,6 @@ pub mod errand;
 mod gatekeeper;
 mod key_file;
 mod leg;
-mod limits;
 mod login;
 mod pipe;
 mod policies;

@@ -1,6 +1,6 @@
 //! What a failed login costs: the one place where failed tries are counted, slowed down and charged to their source.
 //!
-//! `limits` has the arithmetic of penalties. This file adds what needs a clock and waiting: a turn before an instance is asked,
+//! `net::penalties` has the arithmetic of penalties. This file adds what needs a clock and waiting: a turn before an instance is asked,
 //! and the time that every refusal takes, be the name known or not.
 
 use std::collections::HashMap;
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::leg::LegError;
-use super::limits::{Charge, Offence, Penalties};
 use super::login::LoginError;
 use super::wire::ident::IdentError;
 use super::wire::transport::WireError;
 use crate::config::PenaltiesConfig;
+use crate::net::penalties::{Charge, Offence, Penalties};
 use crate::net::source::Source;
 use crate::telemetry::metrics::Metrics;
 

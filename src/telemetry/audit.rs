@@ -63,6 +63,32 @@ pub enum AuditEvent {
         kind: EventKind,
         text: String,
     },
+    /// An operator had the gate do something, or tried.
+    Order {
+        by: String,
+        role: &'static str,
+        /// `socket`, `bearer` or `session`.
+        via: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<SocketAddr>,
+        action: &'static str,
+        target: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// Only what would be done was asked for.
+        is_dry_run: bool,
+        /// Why it was not done.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refusal: Option<String>,
+    },
+    /// A browser's session of an operator began.
+    AdminLogin {
+        by: String,
+        role: &'static str,
+        peer: SocketAddr,
+    },
+    /// Somebody who wanted to be an operator showed nothing that counts.
+    AdminRefused { peer: SocketAddr, cause: String },
     /// A session ended.
     End {
         session: String,

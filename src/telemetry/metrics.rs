@@ -116,6 +116,18 @@ impl Metrics {
         queue.set(i64::try_from(people).unwrap_or(i64::MAX));
     }
 
+    /// A login on the admin side: `admitted` to a session, `refused`, or `limited` after too many of those.
+    pub fn count_admin_login(&self, outcome: &'static str) {
+        let logins = &self.inner.counted.admin_logins;
+        logins.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// An operator's order: `done` or `refused`.
+    pub fn count_admin_order(&self, action: &'static str, outcome: &'static str) {
+        let labels = [("action", action), ("outcome", outcome)];
+        self.inner.counted.admin_orders.get_or_create(&labels).inc();
+    }
+
     /// An instance was asked how busy it is.
     pub fn count_load_probe(&self, ok: bool) {
         let outcome = if ok { "ok" } else { "failed" };
@@ -304,6 +316,8 @@ struct Counted {
     timed: timing::Timed,
     pages: Counters<1>,
     queue: Gauges<1>,
+    admin_logins: Counters<1>,
+    admin_orders: Counters<2>,
     bytes: Counters<2>,
     probes: Counters<2>,
     hub_polls: Counters<1>,
@@ -342,6 +356,10 @@ impl Counted {
         self.timed.register(to);
         let help = "Pages of the gate's own shown to people";
         to.register("pages", help, self.pages.clone());
+        let help = "Logins on the admin side by outcome";
+        to.register("admin_logins", help, self.admin_logins.clone());
+        let help = "Orders of operators by outcome";
+        to.register("admin_orders", help, self.admin_orders.clone());
         let help = "People who wait for a seat";
         to.register("queue", help, self.queue.clone());
         to.register("bytes", "Bytes carried for people", self.bytes.clone());

@@ -257,6 +257,6 @@ fn what_cannot_be_ordered_is_said_with_what_can() {
     let cost = scene.gate.cli(&["cost"]).ok();
     assert_eq!(cost.text(), "no pool is resized, so no ledger is kept");
     let (status, _) = scene.gate.admin("/api/v1/cordon");
-    assert_eq!(status, 404, "orders are for the socket");
+    assert_eq!(status, 405, "orders are posted");
     scene.gate.stop();
 }

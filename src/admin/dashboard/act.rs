@@ -167,10 +167,7 @@ async fn carry_out(
     is_dry_run: bool,
 ) -> Result<Told, Problem> {
     let state = &dashboard.state;
-    let desk = Desk {
-        state,
-        by: caller.name().await,
-    };
+    let desk = Desk::of(state, caller).await;
     let (instance, reason) = (form.instance.clone(), form.reason.clone());
     let deadline_s = seconds("deadline_s", &form.deadline_s)?;
     let done = match form.order {
@@ -217,8 +214,8 @@ async fn carry_out(
             };
             desk.evict(order).await?
         }
-        Order::Notice => return notice(state, form, deadline_s),
-        Order::Scale => return scale(state, desk.by, form, is_dry_run).await,
+        Order::Notice => return notice(&desk, form, deadline_s),
+        Order::Scale => return scale(&desk, form, is_dry_run).await,
     };
     Ok(match done.is_dry_run {
         true => Told::Steps(vec![done.text]),
@@ -226,11 +223,7 @@ async fn carry_out(
     })
 }
 
-fn notice(
-    state: &crate::admin::AdminState,
-    form: &Form,
-    deadline_s: Option<u64>,
-) -> Result<Told, Problem> {
+fn notice(desk: &Desk<'_>, form: &Form, deadline_s: Option<u64>) -> Result<Told, Problem> {
     let session = match form.session.is_empty() {
         true => None,
         false => Some(session(&form.session)?),
@@ -244,17 +237,12 @@ fn notice(
         deadline_s,
         ..Notice::default()
     };
-    let sessions = notice.post(state)?.sessions as u64;
+    let sessions = desk.notify(&notice)?.sessions as u64;
     let sessions = super::words::counted(sessions, "session");
     Ok(Told::Done(format!("The notice was given to {sessions}.")))
 }
 
-async fn scale(
-    state: &crate::admin::AdminState,
-    by: String,
-    form: &Form,
-    is_dry_run: bool,
-) -> Result<Told, Problem> {
+async fn scale(desk: &Desk<'_>, form: &Form, is_dry_run: bool) -> Result<Told, Problem> {
     let machines = form.machines.trim().parse();
     let request = ScaleRequest {
         pool: form.pool.clone(),
@@ -262,8 +250,7 @@ async fn scale(
         hold_s: seconds("hold_s", &form.hold_s)?.unwrap_or(crate::admin::scale::HOLD_S),
         is_dry_run,
     };
-    let snapshot = state.pool.snapshot();
-    let answer = request.answer(by, &snapshot, &state.ask_scale).await?;
+    let answer = desk.scale(request).await?;
     let mut lines = answer.steps;
     if lines.is_empty() {
         lines.push("nothing is to be done now".to_owned());

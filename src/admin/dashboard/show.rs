@@ -14,6 +14,7 @@ use super::pages::{self, Frame, Slots, Tab, View};
 use super::scene::{Scene, Viewer};
 use super::words::{in_query, plain};
 use super::{Dashboard, csv, kernels};
+use crate::admin::Role;
 use crate::admin::caller::Caller;
 use crate::admin::idle;
 use crate::admin::problem::Problem;
@@ -31,19 +32,15 @@ pub(super) struct Led {
 
 /// Whether orders are offered, and taken.
 pub(super) fn may_act(caller: &Caller) -> bool {
-    caller.uid.is_some()
+    caller.role >= Role::Operator
 }
 
 pub(super) async fn viewer(caller: &Caller) -> Viewer {
-    let may_act = may_act(caller);
     Viewer {
-        name: match may_act {
-            true => plain(&caller.name().await),
-            false => "somebody on this machine".to_owned(),
-        },
-        role: if may_act { "operator" } else { "viewer" },
-        may_act,
-        csrf: None,
+        name: plain(&caller.name().await),
+        role: caller.role.name(),
+        may_act: may_act(caller),
+        csrf: caller.csrf().map(str::to_owned),
     }
 }
 

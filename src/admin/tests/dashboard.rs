@@ -275,14 +275,15 @@ async fn no_more_browsers_are_kept_up_to_date_than_may_be() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_on_the_socket_gives_no_orders() {
+async fn a_viewer_is_offered_no_orders_and_gives_none() {
     let scene = Scene::start().await;
     let (status, body) = scene.ask("GET /machines", "Host: localhost\r\n").await;
     assert_eq!(status, 200);
     assert!(!body.contains("/act?"), "{body}");
     let form = "order=cordon&instance=vm1&reason=x";
     let head = format!(
-        "Host: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
+        "Host: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
+        scene.token,
         form.len()
     );
     let stream = TcpStream::connect(scene.address).await.unwrap();

@@ -234,7 +234,7 @@ async fn what_is_no_order_is_refused_and_changes_nothing() {
     assert!(scene.story("").await.is_empty());
     // Over TCP nobody gives orders.
     let order = "POST /api/v1/cordon";
-    assert_eq!(scene.ask(order, "Host: localhost\r\n").await.0, 404);
+    assert_eq!(scene.ask(order, "Host: localhost\r\n").await.0, 403);
     let stream = UnixStream::connect(&scene.socket).await.unwrap();
     let request = "GET /api/v1/cordon HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n";
     let (status, body) = exchange(stream, request).await;

@@ -1,7 +1,8 @@
 //! The gate as a real process: configured, started, asked what it sees, stopped.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -171,6 +172,9 @@ impl Gate {
             admin_port: free_port(),
         };
         fs::write(&gate.config, gate.config_text(world, setup)).unwrap();
+        let tokens = gate.folder.join("admin.tokens");
+        fs::write(&tokens, http::TOKEN_LINE).unwrap();
+        fs::set_permissions(&tokens, Permissions::from_mode(0o600)).unwrap();
         world.trust_host(gate.ssh_port, &world.path("gate_host_key"));
         gate.launch();
         gate.wait_ready(setup.count);
@@ -208,6 +212,7 @@ authorized_keys = [{authorized_keys:?}]
 [admin]
 socket = \"{folder}/admin.sock\"
 listen = \"127.0.0.1:{admin_port}\"
+tokens_file = \"{folder}/admin.tokens\"
 [audit]
 file = \"{folder}/audit.jsonl\"
 [log]

@@ -8,12 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::source::Source;
 use crate::config::PenaltiesConfig;
-use crate::net::source::Source;
 
 /// What a login did that costs its source something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offence {
+pub enum Offence {
     /// Being there at all.
     Connection,
     /// A password, an answer or a signature that proved nothing.
@@ -28,7 +28,7 @@ pub(super) enum Offence {
 
 /// What became of a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Charge {
+pub enum Charge {
     /// Exempt, or an offence that costs nothing.
     Free,
     Noted,
@@ -36,7 +36,7 @@ pub(super) enum Charge {
     Crowded,
 }
 
-pub(super) struct Penalties {
+pub struct Penalties {
     rules: PenaltiesConfig,
     // Apart, because whoever has an IPv6 network has more sources than any table has room.
     ipv4: Table,

@@ -1,0 +1,205 @@
+//! Who may ask the admin side what. The socket is its owner's; over TCP a token or a session is needed for everything but
+//! signs of life, and each costs its source something when it is wrong.
+//!
+//! `guard` stands before every route; `roles` is the table of routes. Nothing here knows what the routes do.
+
+mod cookies;
+mod guard;
+mod login;
+mod page;
+mod roles;
+mod sessions;
+mod tokens;
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, header};
+use tokio_util::sync::CancellationToken;
+
+use super::caller::{Caller, Link, Via};
+use crate::config::{AdminConfig, PenaltiesConfig};
+use crate::net::penalties::{Offence, Penalties};
+use crate::telemetry::audit::{AuditEvent, AuditLog};
+use crate::telemetry::metrics::Metrics;
+
+pub(super) use guard::guard;
+pub(super) use login::router as login_router;
+pub use roles::Role;
+#[cfg(test)]
+pub(super) use roles::{Needs, ROUTES};
+use sessions::Sessions;
+use tokens::{Holder, Tokens};
+pub use tokens::{NewToken, TokensFault, new_token};
+
+/// Sources whose penalties are remembered; beyond it the lightest is forgotten.
+const SOURCES_MAX: usize = 4096;
+/// A token that was taken out of its file works no longer than this.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// The ways in, and who is in.
+pub struct Access {
+    tokens: Option<Tokens>,
+    sessions: Sessions,
+    penalties: Mutex<Penalties>,
+    has_open_metrics: bool,
+    /// Names under which browsers reach this side, beside this machine's own.
+    hosts: Vec<String>,
+    audit: AuditLog,
+    metrics: Metrics,
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Denied {
+    /// Nobody can log in over TCP.
+    Closed,
+    /// They showed nothing, or a session that is over.
+    Nobody,
+    Wrong,
+    /// They have tried too often.
+    Wait(Duration),
+}
+
+impl Access {
+    /// # Errors
+    /// When the file of tokens is at fault.
+    pub fn open(
+        config: &AdminConfig,
+        audit: AuditLog,
+        metrics: Metrics,
+    ) -> Result<Self, TokensFault> {
+        let tokens = config.tokens_file.as_deref().map(Tokens::open);
+        Ok(Self {
+            tokens: tokens.transpose()?,
+            has_open_metrics: config.has_open_metrics,
+            hosts: config.hosts.clone(),
+            ..Self::closed(audit, metrics)
+        })
+    }
+
+    /// Of a gate that nobody can log in to over TCP.
+    pub fn closed(audit: AuditLog, metrics: Metrics) -> Self {
+        let rules = PenaltiesConfig {
+            max_sources: SOURCES_MAX,
+            ..PenaltiesConfig::default()
+        };
+        Self {
+            tokens: None,
+            sessions: Sessions::default(),
+            penalties: Mutex::new(Penalties::new(rules)),
+            has_open_metrics: true,
+            hosts: Vec::new(),
+            audit,
+            metrics,
+        }
+    }
+
+    /// Follows the file of tokens.
+    pub(super) async fn keep(self: std::sync::Arc<Self>, ending: CancellationToken) {
+        if self.tokens.is_none() {
+            return;
+        }
+        let rounds = async {
+            loop {
+                tokio::time::sleep(REFRESH).await;
+                let access = self.clone();
+                let refresh = move || {
+                    if let Some(tokens) = &access.tokens {
+                        tokens.refresh();
+                    }
+                };
+                drop(tokio::task::spawn_blocking(refresh).await);
+            }
+        };
+        ending.run_until_cancelled(rounds).await;
+    }
+
+    pub(super) fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
+    /// Whether anybody can log in over TCP.
+    fn has_way_in(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    fn identify(&self, link: &Link, headers: &HeaderMap) -> Result<Caller, Denied> {
+        let (peer, is_tls) = match *link {
+            Link::Socket { uid } => return Ok(Caller::on_socket(uid)),
+            Link::Tcp { peer, is_tls, .. } => (peer, is_tls),
+        };
+        if !self.has_way_in() {
+            return Err(Denied::Closed);
+        }
+        if let Some(shown) = headers.get(header::AUTHORIZATION) {
+            let token = shown.to_str().ok().and_then(bearer);
+            let holder = self.holder_of(token.unwrap_or_default(), peer)?;
+            return Ok(Caller::named(holder.name, holder.role, Via::Bearer, peer));
+        }
+        let now = Instant::now();
+        let mut values = cookies::session_values(headers, is_tls);
+        let caller = values.find_map(|value| self.caller_of(value, peer, now));
+        caller.ok_or(Denied::Nobody)
+    }
+
+    /// Whose token it is, at the price of a wrong one.
+    fn holder_of(&self, token: &str, peer: SocketAddr) -> Result<Holder, Denied> {
+        let now = Instant::now();
+        // Before the token is looked at: who guesses learns nothing by going on.
+        if let Some(wait) = self.penalties().wait(peer.ip(), now) {
+            self.metrics.count_admin_login("limited");
+            return Err(Denied::Wait(wait));
+        }
+        let found = self.tokens.as_ref().and_then(|tokens| tokens.find(token));
+        found.ok_or_else(|| {
+            self.penalties().charge(peer.ip(), Offence::AuthFail, now);
+            self.refuse(peer, "no token of admin.tokens_file");
+            Denied::Wrong
+        })
+    }
+
+    fn caller_of(&self, cookie: &str, peer: SocketAddr, now: Instant) -> Option<Caller> {
+        let found = self.sessions.find(cookie, now)?;
+        let Holder { name, role, .. } = self.tokens.as_ref()?.find_hash(&found.token)?;
+        let via = Via::Session { csrf: found.csrf };
+        Some(Caller::named(name, role, via, peer))
+    }
+
+    /// Begins a session and returns what its cookie is to hold; `None` where the system has no randomness.
+    fn admit(&self, holder: &Holder, peer: SocketAddr) -> Option<String> {
+        let (name, role) = (&*holder.name, holder.role);
+        let cookie = self.sessions.begin(holder.hash, Instant::now())?;
+        self.metrics.count_admin_login("admitted");
+        tracing::info!(name, role = role.name(), %peer, "somebody logged in on the admin side");
+        self.audit.write(&AuditEvent::AdminLogin {
+            by: name.to_owned(),
+            role: role.name(),
+            peer,
+        });
+        Some(cookie)
+    }
+
+    fn refuse(&self, peer: SocketAddr, cause: &str) {
+        self.metrics.count_admin_login("refused");
+        tracing::info!(%peer, cause, "a login on the admin side was refused");
+        self.audit.write(&AuditEvent::AdminRefused {
+            peer,
+            cause: cause.to_owned(),
+        });
+    }
+
+    fn penalties(&self) -> std::sync::MutexGuard<'_, Penalties> {
+        self.penalties
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bearer(shown: &str) -> Option<&str> {
+    let (scheme, token) = shown.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
