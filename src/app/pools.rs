@@ -21,7 +21,7 @@ use crate::fleet::{self, Fleet, FleetControl};
 use crate::net::client_tls::ClientTls;
 use crate::net::current::Current;
 use crate::net::shutdown::Shutdown;
-use crate::pool::{Instance, PlacementPolicy, PoolRules};
+use crate::pool::{Instance, InstanceId, PlacementPolicy, PoolRules};
 use crate::probe::{self, HubConfig, IdleProbe, LoadProbe, OpenShell, ProbeConfig, Watched};
 use crate::scaling::controller::{Asks, Controller, ControllerConfig, Tools};
 use crate::shared_pool::AskIdle;
@@ -228,7 +228,10 @@ impl Pools {
             fleet,
             probes,
         } = next;
-        self.ground.parts.pool.configure(name, rules(&config));
+        // A schedule may have put another placement in force than the one that is written.
+        if before.as_ref().map(|before| &before.config) != Some(&config) {
+            self.ground.parts.pool.configure(name, rules(&config));
+        }
         if let Some(leaving) = self.leaving.remove(name) {
             leaving.cancel();
         }
@@ -237,6 +240,7 @@ impl Pools {
         let (before_fleet, watching, controller) = match before {
             Some(before) if is_new_fleet || !is_watched_so(&before) => {
                 before.watching.cancel();
+                self.forget_figures(name, &before.config, &config);
                 (Some(before.fleet), None, before.controller)
             }
             Some(before) => (Some(before.fleet), Some(before.watching), before.controller),
@@ -263,6 +267,23 @@ impl Pools {
             controller,
         };
         self.running.insert(name.to_owned(), running);
+    }
+
+    /// What nobody measures any more must not count for ever.
+    fn forget_figures(&self, name: &str, before: &PoolConfig, config: &PoolConfig) {
+        let pool = &self.ground.parts.pool;
+        for view in pool.snapshot().instances_of(name) {
+            let id = InstanceId {
+                pool: view.pool.clone(),
+                name: view.name.clone(),
+            };
+            if before.load.is_some() && config.load.is_none() {
+                pool.measure(&id, None);
+            }
+            if before.api_token_file.is_some() && config.api_token_file.is_none() {
+                pool.hear_hub(&id, Some(Vec::new()));
+            }
+        }
     }
 
     fn begin_fleet(&self, name: &str, config: &PoolConfig, fleet: Box<dyn Fleet>) -> RunningFleet {
@@ -346,14 +367,23 @@ impl Pools {
         if let Some(controller) = running.controller {
             controller.end().await;
         }
-        running.fleet.until.cancel();
+        // Local processes are the machines: they go when nobody is on them.
+        let is_of_processes = matches!(running.config.fleet, FleetConfig::Process(_));
+        let fleet = running.fleet.until;
+        if !is_of_processes {
+            fleet.cancel();
+        }
         let until = self.ground.shutdown.ending.child_token();
         let listings = Listings {
             pool: self.ground.parts.pool.clone(),
             name: name.to_owned(),
             absent: Absent::MayBeUsed,
         };
-        self.ground.services.spawn(listings.empty(until.clone()));
+        let emptied = listings.empty(until.clone());
+        self.ground.services.spawn(async move {
+            emptied.await;
+            fleet.cancel();
+        });
         self.leaving.insert(name.to_owned(), until);
     }
 }

@@ -84,7 +84,12 @@ impl Inside {
                 None => next.written.keys.remove(&change.key),
             };
         }
-        next.state_dir.clone_from(&self.config.state_dir);
+        if next.state_dir != self.config.state_dir {
+            anyhow::bail!(
+                "state_dir cannot be changed at work, since much is kept under it: put {} back, or restart the gate",
+                self.config.state_dir.display()
+            );
+        }
         log::check(&next.log)?;
         let tasks = app.tasks();
         let doors = self.doors.prepare(&next, &app.parts, &app.shutdown)?;
@@ -94,7 +99,9 @@ impl Inside {
         app.reopen_audit();
         let opened = self.doors.change(doors, &app.parts, &tasks);
         self.pools.change(pools).await;
-        self.serve(opened, &tasks)?;
+        if let Err(error) = self.serve(opened, &tasks) {
+            tracing::error!(%error, "a new listener of the admin side cannot be served");
+        }
         self.doors.reopen_logs();
         changes.sort_by(|one, other| one.key.cmp(&other.key));
         self.config = next;
@@ -133,6 +140,8 @@ impl Shared {
         };
         let mut inside = inside.lock().await;
         if self.shutdown.closing.is_cancelled() {
+            self.reopen_audit();
+            inside.doors.reopen_logs();
             return Err("the gate is being stopped".to_owned());
         }
         let outcome = inside.reload(self).await;

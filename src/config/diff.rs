@@ -40,7 +40,7 @@ pub enum Effect {
     NewConnections,
     /// Listeners open and close; what is open goes on.
     Listeners,
-    /// Not before the gate is started anew.
+    /// Not before the gate is started anew; of `state_dir` a reload is refused.
     Restart,
 }
 

@@ -107,6 +107,7 @@ fn the_documented_file_is_valid_and_its_defaults_are_true() {
     let process = full.pools.remove("local").unwrap();
     let clouds = ["west", "east", "lab"].map(|pool| full.pools.remove(pool).unwrap().fleet);
     let acme = full.https.as_mut().unwrap().acme.take().unwrap();
+    full.written.clone_from(&short.written);
     assert_eq!(format!("{short:?}"), format!("{full:?}"));
     let text = "[https]\nlisten = [\"127.0.0.1:443\"]\n[https.acme]\nagree_to_terms = true\ndomains = [\"pool.example\"]\n\
         [pools.main.fleet]\nprovider = \"static\"\ninstances = [{ name = \"a\", address = \"b\" }]";

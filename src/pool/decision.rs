@@ -150,11 +150,18 @@ impl Pool {
             .collect();
         for name in names {
             roster.update(&name, |member| {
-                let decision = match is_listed(&name) {
-                    true => Decision::none(),
-                    false => Decision::by_admin(AdminState::Draining, NOT_CONFIGURED),
-                };
-                member.decide(decision)
+                let is_decided = member.decision.by == Decider::Admin;
+                match is_listed(&name) {
+                    true => {
+                        member.decide(Decision::none());
+                    }
+                    // What an operator closed is closed already, and stays so if it is listed again.
+                    false if is_decided => {}
+                    false => {
+                        let leaves = Decision::by_admin(AdminState::Draining, NOT_CONFIGURED);
+                        member.decide(leaves);
+                    }
+                }
             });
         }
         let used = roster

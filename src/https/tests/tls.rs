@@ -180,7 +180,7 @@ async fn changed_files_are_taken_without_a_signal_and_bad_ones_are_not() {
 
     let ended = super::support::write_ended(&folder, "gate");
     look();
-    assert!(reload(&gate).unwrap().contains("outside"));
+    assert!(reload(&gate).unwrap().contains("not valid at this time"));
     assert!(gate.served_certificate().await == renewed && ended != renewed);
     let metrics = gate.front.metrics.encode(&*gate.published(|_| true).await);
     assert!(

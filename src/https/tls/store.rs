@@ -100,7 +100,11 @@ impl Certificates {
             let read = stamp(&one.files);
             Ok((Arc::new(renewed(&one.files, &one.pair)?), read))
         });
-        read.collect::<Result<_, _>>().map(Reread)
+        let read: Result<_, TlsError> = read.collect();
+        if read.is_err() {
+            self.metrics.count_certificate("refused");
+        }
+        read.map(Reread)
     }
 
     /// Takes what `read_again` has found.

@@ -86,6 +86,7 @@ fn counted() -> Metrics {
     metrics.count_keys_command("timeout");
     metrics.count_recording("complete");
     metrics.count_page("waiting");
+    metrics.count_config_reload("taken");
     metrics.set_queue("main", 3);
     metrics.count_request(404, Some(Duration::from_millis(30)));
     metrics.time_ssh_login(Duration::from_millis(80));
