@@ -124,7 +124,13 @@ pub struct ExplainArgs {
     #[command(subcommand)]
     pub what: Option<Explained>,
     #[command(flatten)]
-    pub user: Option<UserArgs>,
+    pub show: ShowArgs,
+    /// A login name: where somebody is, where their next login goes, and why
+    #[arg(value_name = "USER")]
+    pub user: Option<String>,
+    /// The pool [default: the default one]
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::args::{ExplainArgs, Explained, IdleArgs, UserArgs};
+use super::args::{ExplainArgs, Explained, IdleArgs, ShowArgs};
 use super::table::{plain, table};
 use super::{Failure, client};
 use crate::admin::UserStory;
@@ -14,18 +14,25 @@ use crate::pool::idle::Idle;
 pub(super) async fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     match (&args.what, &args.user) {
         (Some(Explained::Idle(args)), _) => explain_idle(args).await,
-        (Some(Explained::User(args)), _) | (None, Some(args)) => explain_user(args).await,
+        (Some(Explained::User(args)), _) => {
+            explain_user(&args.show, &args.user, args.pool.as_deref()).await
+        }
+        (None, Some(user)) => explain_user(&args.show, user, args.pool.as_deref()).await,
         (None, None) => Err(anyhow::anyhow!("name a user, or idle INSTANCE").into()),
     }
 }
 
-async fn explain_user(args: &UserArgs) -> Result<ExitCode, Failure> {
+async fn explain_user(
+    show: &ShowArgs,
+    user: &str,
+    pool: Option<&str>,
+) -> Result<ExitCode, Failure> {
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let mut path = format!("/api/v1/explain/user?user={}", encode(&args.user));
-    if let Some(pool) = &args.pool {
+    let mut path = format!("/api/v1/explain/user?user={}", encode(user));
+    if let Some(pool) = pool {
         path.push_str(&format!("&pool={}", encode(pool)));
     }
-    client::show(&args.show, &path, to_text).await
+    client::show(show, &path, to_text).await
 }
 
 fn to_text(story: UserStory) -> String {

@@ -30,6 +30,7 @@ mod config_faults;
 mod dashboard;
 mod demo;
 mod deploy;
+mod docs;
 mod doctor;
 mod factors;
 mod fail2ban;

@@ -40,10 +40,10 @@ fn a_hundred_reloads_lose_nothing_of_two_hundred_streams() {
     for sshd in &sshds {
         sshd.change_config("MaxSessions", "MaxSessions 200\n#");
     }
-    let hub = EchoHub::start();
+    let hubs = [EchoHub::start(), EchoHub::start()];
     let gate = GateSetup::default()
-        .instance(&sshds[0].name, sshds[0].port, Some(hub.port))
-        .instance(&sshds[1].name, sshds[1].port, Some(hub.port))
+        .instance(&sshds[0].name, sshds[0].port, Some(hubs[0].port))
+        .instance(&sshds[1].name, sshds[1].port, Some(hubs[1].port))
         .pool("capacity = 1000")
         .ssh("max_startups = 500")
         .https("")
