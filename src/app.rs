@@ -6,6 +6,7 @@ mod doors;
 mod errands;
 mod listeners;
 mod listings;
+mod memories;
 mod pools;
 mod reload;
 mod resize;
@@ -162,6 +163,8 @@ impl App {
         }
         inside.side = Some(side);
         inside.pools.begin(first);
+        let remembering = memories::take_back(&inside.config.state_dir, self.parts.pool.clone());
+        self.services.spawn(remembering.keep(self.shutdown.clone()));
         let publishing = self.parts.pool.clone();
         self.services
             .spawn(publishing.publish_changes(self.shutdown.ending.clone()));

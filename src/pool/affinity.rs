@@ -4,9 +4,13 @@
 //! refuses them must not draw them back. A memory ends by time, when its instance refuses the person, leaves or becomes
 //! another machine, or, when there are too many, by being the next to end anyway.
 
+mod memory;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use memory::Memory;
 
 /// People remembered in one pool without a session; some 20 MB.
 pub const REMEMBERED_MAX: usize = 100_000;
@@ -29,6 +33,10 @@ pub(super) struct People {
     lingering: BTreeSet<(Instant, Arc<str>)>,
     /// Changes of how many linger where, not yet told to the instances.
     shifts: Vec<(Arc<str>, i32)>,
+    /// Instances of memories from before the gate's start that no listing had since.
+    awaited: BTreeSet<Arc<str>>,
+    /// Changes with every change of what is remembered.
+    version: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,6 +94,7 @@ impl People {
 
     /// An operator sends this person there, until they are forgotten.
     pub fn send(&mut self, user: &str, instance: &Arc<str>, now: Instant, affinity: Duration) {
+        self.version = self.version.wrapping_add(1);
         let user = match self.known.get_key_value(user) {
             Some((user, _)) => user.clone(),
             None => Arc::from(user),
@@ -110,6 +119,7 @@ impl People {
 
     /// A proven session began; returns the name as it is stored, so that it is held once.
     pub fn arrive(&mut self, user: &str, instance: &Arc<str>) -> Arc<str> {
+        self.version = self.version.wrapping_add(1);
         let user = match self.known.get_key_value(user) {
             Some((user, _)) => user.clone(),
             None => Arc::from(user),
@@ -125,6 +135,7 @@ impl People {
 
     /// A proven session went live: this is where the person belongs.
     pub fn settle_in(&mut self, user: &str, instance: &Arc<str>) {
+        self.version = self.version.wrapping_add(1);
         let Some(person) = self.known.get_mut(user) else {
             return;
         };
@@ -137,6 +148,7 @@ impl People {
 
     /// The instance does not let the person in: they are not remembered there, unless a session of theirs goes on.
     pub fn turn_away(&mut self, user: &str, instance: &str) {
+        self.version = self.version.wrapping_add(1);
         let Some(person) = self.known.get_mut(user) else {
             return;
         };
@@ -151,6 +163,7 @@ impl People {
 
     /// A proven session ended; after the last one the person is remembered for `affinity`.
     pub fn leave(&mut self, user: &Arc<str>, instance: &str, now: Instant, affinity: Duration) {
+        self.version = self.version.wrapping_add(1);
         let Some(person) = self.known.get_mut(user) else {
             return;
         };
@@ -182,6 +195,7 @@ impl People {
 
     /// These instances are gone, and with them every memory of belonging there.
     pub fn forget_instances(&mut self, is_gone: impl Fn(&str) -> bool) {
+        self.version = self.version.wrapping_add(1);
         let (leaving, lingering) = (&mut self.leaving, &mut self.lingering);
         let shifts = &mut self.shifts;
         self.known.retain(|user, person| {
@@ -284,6 +298,7 @@ impl People {
     }
 
     fn forget_next(&mut self) {
+        self.version = self.version.wrapping_add(1);
         if let Some((_, user)) = self.leaving.pop_first() {
             self.stop_lingering(&user);
             self.known.remove(&user);

@@ -109,7 +109,8 @@ fn check_people(roster: &Roster, sessions: &[&Session]) -> Result<(), String> {
                 ));
             }
         }
-        if home.is_none_or(|home| roster.member(home).is_none()) {
+        let is_there = |home| roster.member(home).is_some() || roster.people.is_awaited(home);
+        if !home.is_some_and(|home| is_there(home)) {
             return Err(format!("{user} is remembered on an instance that is gone"));
         }
         if presences.is_empty() != forgotten_at.is_some() {

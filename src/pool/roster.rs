@@ -146,7 +146,14 @@ impl Roster {
                 self.insert(Member::new(instance, tie, now));
             }
         }
+        self.greet();
         gone
+    }
+
+    /// Instances that people are remembered on from before the start are awaited no longer once they are listed.
+    pub fn greet(&mut self) {
+        let members = &self.members;
+        self.people.greet(|name| members.contains_key(name));
     }
 
     pub fn servers(&self) -> &Servers {

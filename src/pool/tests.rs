@@ -2,6 +2,7 @@
 
 mod affinity;
 mod measured;
+mod memory;
 mod model;
 mod rules;
 mod sent;

@@ -1,6 +1,7 @@
-//! What is known of one person, and where an operator sends them.
+//! What is known of one person, where an operator sends them, and what of people outlives the process.
 
 use super::{Audience, SharedPool};
+use crate::pool::affinity::Memory;
 use crate::pool::explain::PersonView;
 use crate::pool::{InstanceId, LoginRequest, Now, Protocol, Refusal, SessionView, Waiter};
 
@@ -33,6 +34,19 @@ impl SharedPool {
     /// Whether an operator sends this person to another instance than the one they are `at`, which would take them.
     pub fn is_sent_elsewhere(&self, request: &LoginRequest, at: &InstanceId) -> bool {
         self.lock().sent_elsewhere(request, at, Now::read())
+    }
+
+    /// Where people belong, in no order, if that may have changed since the version `told`, which is set to this one's.
+    pub fn memories(&self, told: &mut Option<u64>) -> Option<Vec<Memory>> {
+        let now = Now::read();
+        let state = self.lock();
+        let version = Some(state.memories_version());
+        (std::mem::replace(told, version) != version).then(|| state.memories(now))
+    }
+
+    /// Takes back what a gate of before remembered of the pools that are configured.
+    pub fn take_back(&self, memories: Vec<Memory>) {
+        self.change(|state, now| state.take_back(memories, now));
     }
 }
 
