@@ -74,7 +74,9 @@ fn no_command_is_left_out() {
         }
     }
     let mut faults = tool("python3");
-    faults.current_dir(ROOT).args(["tests/docs/walk", "--faults"]);
+    faults
+        .current_dir(ROOT)
+        .args(["tests/docs/walk", "--faults"]);
     finish(faults.args(pages()), PATIENT).ok();
 }
 
@@ -109,7 +111,11 @@ fn the_site_builds() {
         .args(["-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir"])
         .arg(site.path());
     finish(&mut build, PATIENT).ok();
-    for page in ["index.html", "tutorial/index.html", "configuration/index.html"] {
+    for page in [
+        "index.html",
+        "tutorial/index.html",
+        "configuration/index.html",
+    ] {
         let text = fs::read_to_string(site.path().join(page)).unwrap();
         assert!(text.contains("Poolgate"), "{page}");
         assert!(!text.contains("src=\"http"), "{page}: from elsewhere");

@@ -71,6 +71,7 @@ mod queue;
 mod recording;
 mod reload;
 mod resize;
+mod restart;
 mod scanners;
 mod smuggling;
 mod spread;

@@ -290,11 +290,7 @@ default = true
 
     /// Memory of the gate's process that is in use, in KiB.
     pub fn rss_kib(&self) -> u64 {
-        let pid = self.process.as_ref().unwrap().pid();
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let number = line.unwrap().split_whitespace().nth(1);
-        number.unwrap().parse().unwrap()
+        self.status_kib("VmRSS:")
     }
 
     /// Processor time so far, in hundredths of a second.
@@ -396,6 +392,19 @@ default = true
         self
     }
 
+    /// Kills it, so that it cannot do anything more.
+    pub fn kill_9(&mut self) {
+        let process = self.process.take().unwrap();
+        process.signal(Signal::SIGKILL);
+        process.finish(Duration::MAX);
+    }
+
+    /// Starts it again, as it was.
+    pub fn start_again(&mut self, instances: usize) {
+        self.launch();
+        self.wait_ready(instances);
+    }
+
     /// Asks it to read files again.
     pub fn hang_up(&self) {
         self.process.as_ref().unwrap().signal(Signal::SIGHUP);
@@ -413,7 +422,7 @@ default = true
         let below = descendants(process.pid());
         // The first asks it to let sessions finish, the second ends it at once. Two at the same moment are one to the
         // system, so it is asked until it is gone.
-        wait_until("the end of the gate", Duration::from_secs(10), || {
+        wait_until("the end of the gate", Duration::from_secs(30), || {
             process.signal(Signal::SIGTERM);
             (!process.is_running()).then_some(())
         });
