@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use poolgate::cli::args::Args;
 
 use crate::support::client::venv_python;
@@ -89,7 +90,7 @@ fn every_command_in_the_text_exists() {
             for words in line.split('`').skip(1).step_by(2).filter_map(command) {
                 seen += 1;
                 if let Err(error) = Args::try_parse_from(&words)
-                    && error.use_stderr()
+                    && !is_only_named(&error)
                 {
                     let why = error.to_string();
                     let why = why.lines().next().unwrap_or_default().to_owned();
@@ -139,6 +140,15 @@ fn pages() -> Vec<PathBuf> {
     }
     assert!(pages.len() > 20, "{pages:?}");
     pages
+}
+
+/// A help text, or a command that is named without what it is to work on.
+fn is_only_named(error: &clap::Error) -> bool {
+    let is_named = matches!(
+        error.kind(),
+        ErrorKind::MissingRequiredArgument | ErrorKind::InvalidValue
+    );
+    is_named || !error.use_stderr()
 }
 
 /// The words of a `poolgate ...` in the text that can be typed as it stands; not those with choices or parts left out.

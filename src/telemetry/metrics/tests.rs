@@ -87,6 +87,8 @@ fn counted() -> Metrics {
     metrics.count_recording("complete");
     metrics.count_page("waiting");
     metrics.count_config_reload("taken");
+    metrics.count_admin_login("admitted");
+    metrics.count_admin_order("drain", "done");
     metrics.set_queue("main", 3);
     metrics.count_request(404, Some(Duration::from_millis(30)));
     metrics.time_ssh_login(Duration::from_millis(80));
