@@ -4,8 +4,8 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -45,22 +45,21 @@ fn a_hundred_reloads_lose_nothing_of_two_hundred_streams() {
         .instance(&sshds[0].name, sshds[0].port, Some(hubs[0].port))
         .instance(&sshds[1].name, sshds[1].port, Some(hubs[1].port))
         .pool("capacity = 1000")
-        .ssh("max_startups = 500")
+        .ssh("max_startups = 500\nconnect_timeout = \"20s\"")
         .https("")
         .start(&world);
     let door = gate.door(&world);
     let people = world.people(1..=40);
-    let (ending, turns) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
+    let (rounds, turns) = (Rounds::default(), Arc::new(AtomicU64::new(0)));
     let mut streams = Vec::new();
     for number in 0..STREAMS {
         let mut shell = ShellStream::start(&door, &people[number % people.len()]);
         let mut socket = SocketStream::start(&world, gate.https_port);
-        let (ending, turns) = (ending.clone(), turns.clone());
+        let (rounds, turns) = (rounds.clone(), turns.clone());
         streams.push(thread::spawn(move || {
-            while !ending.load(Ordering::Relaxed) {
+            let mut round = 0;
+            while rounds.wait_after(round) {
+                round += 1;
                 shell.turn();
                 socket.turn();
                 turns.fetch_add(1, Ordering::Relaxed);
@@ -74,22 +73,58 @@ fn a_hundred_reloads_lose_nothing_of_two_hundred_streams() {
     assert!(began >= STREAMS, "{began} sessions");
     let mut changes = 0;
     for round in 0..RELOADS {
-        // Every stream moves between two reloads.
-        let before = turns.load(Ordering::Relaxed);
-        wait_until("the streams to move", PATIENT, || {
-            (turns.load(Ordering::Relaxed) > before).then_some(())
-        });
+        // The streams move while the gate reads its file.
+        rounds.begin_another();
         let told = gate.reload_with(&another(&text, round)).ok();
         changes += usize::from(told.text().contains(" -> "));
+        let all = u64::try_from((round + 1) * STREAMS).unwrap();
+        wait_until("every stream to have moved", PATIENT, || {
+            (turns.load(Ordering::Relaxed) == all).then_some(())
+        });
     }
     assert_eq!(changes, RELOADS, "each reload changed something");
-    ending.store(true, Ordering::Relaxed);
+    rounds.end();
     for stream in streams {
         stream.join().unwrap();
     }
     let ends = gate.wait_audit("end", STREAMS);
     assert!(ends.len() >= STREAMS);
     gate.stop();
+}
+
+/// How many rounds have begun; `None` once there are no more.
+#[derive(Clone)]
+struct Rounds(Arc<(Mutex<Option<usize>>, Condvar)>);
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self(Arc::new((Mutex::new(Some(0)), Condvar::new())))
+    }
+}
+
+impl Rounds {
+    /// Waits for a round after this one; false if there is none.
+    fn wait_after(&self, round: usize) -> bool {
+        let (begun, changed) = &*self.0;
+        let begun = begun.lock().unwrap();
+        let begun = changed.wait_while(begun, |begun| *begun == Some(round));
+        begun.unwrap().is_some()
+    }
+
+    fn begin_another(&self) {
+        self.change(|begun| begun.map(|begun| begun + 1));
+    }
+
+    fn end(&self) {
+        self.change(|_| None);
+    }
+
+    fn change(&self, to: impl FnOnce(Option<usize>) -> Option<usize>) {
+        let (begun, changed) = &*self.0;
+        let mut begun = begun.lock().unwrap();
+        *begun = to(*begun);
+        changed.notify_all();
+    }
 }
 
 /// The same file with something else each round: limits, placement, capacity, a pool, an address, certificates, policy.
@@ -123,7 +158,9 @@ fn another(text: &str, round: usize) -> String {
 fn what_is_changed_counts_and_what_is_gone_goes_gently() {
     let world = World::new();
     let sshds = Sshd::start_many(&world, 2, Logins::Certificates);
-    let gate = GateSetup::over(&sshds).start(&world);
+    let gate = GateSetup::over(&sshds)
+        .ssh("connect_timeout = \"20s\"")
+        .start(&world);
     let people = world.people(1..=2);
     let door = gate.door(&world);
     let first = door.instance_of(&people[0]);
@@ -174,11 +211,12 @@ fn what_is_changed_counts_and_what_is_gone_goes_gently() {
 fn a_file_with_faults_changes_nothing_and_is_told() {
     let world = World::new();
     let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
-    let gate = GateSetup::over(&sshds).start(&world);
+    let gate = GateSetup::over(&sshds)
+        .ssh("connect_timeout = \"20s\"")
+        .start(&world);
     let door = gate.door(&world);
     let person = world.person(1);
     let good = gate.text();
-    let loaded = gate.status();
     for (what, bad, reason) in faulty(&good) {
         fs::write(&gate.config, bad).unwrap();
         // By the socket, since not every file tells any more where that is.
@@ -207,7 +245,6 @@ fn a_file_with_faults_changes_nothing_and_is_told() {
     let told = gate.cli(&["reload"]).ok();
     assert!(told.text().contains("nothing has changed"), "{told}");
     assert!(!gate.status().contains("was refused"), "{}", gate.status());
-    drop(loaded);
     gate.stop();
 }
 
