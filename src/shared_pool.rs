@@ -24,9 +24,9 @@ pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
 use crate::pool::idle::Idle;
 use crate::pool::{
-    Health, HubPerson, Instance, InstanceId, Intent, Keep, LoginRequest, Measured, Now, Placement,
-    PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal, SessionId,
-    SessionView, Snapshot,
+    Answer, Health, HubPerson, Instance, InstanceId, Intent, Keep, LoginRequest, Measured, Now,
+    Placement, PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal,
+    SessionId, SessionView, Snapshot,
 };
 
 /// The least time between two snapshots: people do not see it, and a storm of logins shares one.
@@ -117,7 +117,12 @@ impl SharedPool {
     }
 
     /// One probe's answer, or a login's own failed connect. Returns the instance's new overall health if it flipped.
-    pub fn observe(&self, id: &InstanceId, service: Protocol, answer: Health) -> Option<Health> {
+    pub fn observe(
+        &self,
+        id: &InstanceId,
+        service: Protocol,
+        answer: impl Into<Answer>,
+    ) -> Option<Health> {
         let now = Now::read();
         let (flip, is_changed) = {
             let mut state = self.lock();

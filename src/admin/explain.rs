@@ -1,6 +1,8 @@
-//! `GET /api/v1/explain/user?user=NAME&pool=NAME`: where somebody is and where their next login goes, with the reasons.
+//! `GET /api/v1/explain/*`: why things are as they are, with the facts and in sentences.
 //!
-//! The judgement is the pool's own; here it is only put into sentences by the clock of the pool's people.
+//! `user?user=NAME&pool=NAME` has where somebody is and where their next login goes, `health?instance=NAME` what the probes of an
+//! instance (or of all) saw, `scaling?pool=NAME` what the controller of a pool (or of each) is about. The judgement is the pool's
+//! own; here it is only put into sentences by the clock of the pool's people.
 
 use std::time::SystemTime;
 
@@ -8,10 +10,12 @@ use axum::http::StatusCode;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::AdminState;
 use super::problem::Problem;
+use super::{AdminState, named};
 use crate::pool::LoginName;
+use crate::pool::PoolView;
 use crate::pool::explain::PersonView;
+use crate::pool::explain::health::InstanceHealth;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct AskedUser {
@@ -33,15 +37,88 @@ impl AskedUser {
         let name = login_name(&self.user)?;
         let pool = self.pool.as_deref().or(name.pool.as_deref());
         let explained = state.pool.explain(&name.user, pool);
-        let person = explained.map_err(|refusal| Problem {
-            status: StatusCode::NOT_FOUND,
-            detail: format!("{refusal}: `poolgate status` lists the pools"),
-        })?;
-        let zone = state.zones.get().get(&*person.pool).cloned();
-        let zone = zone.unwrap_or(TimeZone::UTC);
-        let text = person.sentences(SystemTime::now(), &zone);
+        let person = explained.map_err(|refusal| no_pool(&refusal))?;
+        let text = person.sentences(SystemTime::now(), &zone(state, &person.pool));
         Ok(UserStory { person, text })
     }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AskedHealth {
+    /// As `NAME` or `POOL/NAME`; without it all are told of.
+    instance: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthStory {
+    #[serde(flatten)]
+    pub health: InstanceHealth,
+    /// Sentences, the most important first.
+    pub text: Vec<String>,
+}
+
+impl AskedHealth {
+    pub fn answer(&self, state: &AdminState) -> Result<Vec<HealthStory>, Problem> {
+        let only = match &self.instance {
+            Some(asked) => Some(named::find(asked, &state.pool.snapshot().instances)?),
+            None => None,
+        };
+        let now = SystemTime::now();
+        let stories = state.pool.explain_health(only.as_ref()).into_iter();
+        let stories = stories.map(|health| HealthStory {
+            text: health.sentences(now, &zone(state, &health.pool)),
+            health,
+        });
+        Ok(stories.collect())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AskedScaling {
+    /// Without it all are told of.
+    pool: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScalingStory {
+    #[serde(flatten)]
+    pub pool: PoolView,
+    /// Sentences, the most important first.
+    pub text: Vec<String>,
+}
+
+impl AskedScaling {
+    pub fn answer(&self, state: &AdminState) -> Result<Vec<ScalingStory>, Problem> {
+        let snapshot = state.pool.snapshot();
+        let is_asked =
+            |view: &&PoolView| self.pool.as_deref().is_none_or(|pool| *view.name == *pool);
+        let now = SystemTime::now();
+        let stories = snapshot.pools.iter().filter(is_asked);
+        let stories = stories.map(|pool| ScalingStory {
+            text: pool.scaling_sentences(now, &zone(state, &pool.name)),
+            pool: pool.clone(),
+        });
+        let stories: Vec<_> = stories.collect();
+        match &self.pool {
+            Some(pool) if stories.is_empty() => {
+                Err(no_pool(&format!("there is no pool named {pool:?}")))
+            }
+            _ => Ok(stories),
+        }
+    }
+}
+
+fn no_pool(refusal: &impl std::fmt::Display) -> Problem {
+    Problem {
+        status: StatusCode::NOT_FOUND,
+        detail: format!("{refusal}: `poolgate status` lists the pools"),
+    }
+}
+
+/// Whose clock the times of a pool's people are.
+fn zone(state: &AdminState, pool: &str) -> TimeZone {
+    let zone = state.zones.get().get(pool).cloned();
+    zone.unwrap_or(TimeZone::UTC)
 }
 
 pub(super) fn login_name(user: &str) -> Result<LoginName, Problem> {

@@ -57,7 +57,7 @@ pub use access::{Access, NewToken, Role, TokensFault, new_token};
 use caller::Link;
 pub use cost::{AskCost, CostView};
 use dashboard::Dashboard;
-pub use explain::UserStory;
+pub use explain::{HealthStory, ScalingStory, UserStory};
 pub use moves::{MoveOrder, Moved};
 pub use notices::{Given, Notice};
 pub use readiness::Readiness;

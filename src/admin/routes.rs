@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::explain::{AskedUser, UserStory};
+use super::explain::{AskedHealth, AskedScaling, AskedUser, HealthStory, ScalingStory, UserStory};
 use super::idle::Asked;
 use super::problem::Problem;
 use super::readiness::Verdict;
@@ -75,6 +75,8 @@ pub(super) fn router(state: AdminState, ending: CancellationToken) -> Router {
         .route("/api/v1/idle", get(idle))
         .route("/api/v1/events", get(events))
         .route("/api/v1/explain/user", get(explain_user))
+        .route("/api/v1/explain/health", get(explain_health))
+        .route("/api/v1/explain/scaling", get(explain_scaling))
         .route(
             "/api/v1/cost",
             get(async |State(shared): Shares| Json((shared.state.ask_cost)().await)),
@@ -146,6 +148,22 @@ async fn explain_user(
     State(shared): Shares,
     asked: Asks<AskedUser>,
 ) -> Result<Json<UserStory>, Problem> {
+    let Query(asked) = asked?;
+    asked.answer(&shared.state).map(Json)
+}
+
+async fn explain_health(
+    State(shared): Shares,
+    asked: Asks<AskedHealth>,
+) -> Result<Json<Vec<HealthStory>>, Problem> {
+    let Query(asked) = asked?;
+    asked.answer(&shared.state).map(Json)
+}
+
+async fn explain_scaling(
+    State(shared): Shares,
+    asked: Asks<AskedScaling>,
+) -> Result<Json<Vec<ScalingStory>>, Problem> {
     let Query(asked) = asked?;
     asked.answer(&shared.state).map(Json)
 }

@@ -139,6 +139,10 @@ pub enum Explained {
     User(UserArgs),
     /// Whether an instance could stop without anybody noticing, and why not: asks its hub and its people's servers
     Idle(IdleArgs),
+    /// Why instances are up or not: what the probes of each service saw, what flipped it, and whom that concerns
+    Health(HealthArgs),
+    /// Why a pool is as large as it is: what its controller does now and next, what it waits for, and by which rule
+    Scaling(ScalingArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -160,6 +164,24 @@ pub struct IdleArgs {
     /// The instance, by its name or as POOL/NAME
     #[arg(value_name = "INSTANCE")]
     pub instance: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct HealthArgs {
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// The instance, by its name or as POOL/NAME [default: all]
+    #[arg(value_name = "INSTANCE")]
+    pub instance: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ScalingArgs {
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// The pool [default: all]
+    #[arg(value_name = "POOL")]
+    pub pool: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -272,6 +294,9 @@ mod tests {
             "poolgate cost --pool main -o csv",
             "poolgate explain idle vm1 -o json",
             "poolgate explain idle main/vm1",
+            "poolgate explain health",
+            "poolgate explain health main/vm1 -o json",
+            "poolgate explain scaling main -o json",
             "poolgate simulate --generate diurnal --seed 3 -o json",
             "poolgate simulate --trace audit.jsonl -c x.toml --against y.toml --chart z.svg",
             "poolgate healthcheck",

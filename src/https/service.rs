@@ -33,7 +33,7 @@ use super::sign_in::AUTHORIZE;
 use super::upgrade;
 use super::validate::{Invalid, Target, validate};
 use super::waiting;
-use crate::pool::{Health, InstanceId, Protocol};
+use crate::pool::{Answer, Health, InstanceId, Protocol};
 use crate::telemetry::failed_logins;
 
 /// Instances a request without a pin is tried on.
@@ -289,7 +289,8 @@ impl Front {
                 Failed::Connect { request, cause } => {
                     tracing::info!(instance = %id, %cause, "an instance cannot be reached");
                     if self.down.may_report(&id) {
-                        self.pool.observe(&id, Protocol::Jupyter, Health::Down);
+                        let answer = Answer::new(Health::Down, format!("a request: {cause}"));
+                        self.pool.observe(&id, Protocol::Jupyter, answer);
                     }
                     exclude.push(id);
                     outbound = *request;

@@ -3,6 +3,8 @@
 //!
 //! Nothing is changed: no seat is taken and nobody remembered. `words` puts it into sentences.
 
+pub mod health;
+mod scaling;
 mod words;
 
 use std::sync::Arc;

@@ -15,9 +15,9 @@ pub(super) struct ServiceHealth {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Run {
-    is_better: bool,
-    answers: u32,
+pub(super) struct Run {
+    pub is_better: bool,
+    pub answers: u32,
     /// The answer of the run nearest to the verdict.
     nearest: Health,
 }
@@ -32,6 +32,10 @@ impl ServiceHealth {
 
     pub fn verdict(&self) -> Health {
         self.verdict
+    }
+
+    pub fn run(&self) -> Option<Run> {
+        self.run
     }
 
     /// Takes one answer in. `Unknown` is no answer and changes nothing.
@@ -57,16 +61,21 @@ impl ServiceHealth {
                 nearest: answer,
             },
         };
-        let enough = match (self.verdict, is_better) {
-            (Health::Unknown, true) => 1,
-            (_, true) => rise.max(1),
-            (_, false) => fall.max(1),
-        };
+        let enough = enough(self.verdict, is_better, (rise, fall));
         self.run = Some(run);
         if run.answers >= enough {
             self.verdict = run.nearest;
             self.run = None;
         }
+    }
+}
+
+/// How many answers in a row flip a verdict.
+pub(super) fn enough(verdict: Health, is_better: bool, (rise, fall): (u32, u32)) -> u32 {
+    match (verdict, is_better) {
+        (Health::Unknown, true) => 1,
+        (_, true) => rise.max(1),
+        (_, false) => fall.max(1),
     }
 }
 

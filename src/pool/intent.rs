@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Pool;
 use super::machine::MachinePhase;
+use super::placement::PlacementPolicy;
 use super::snapshot::rfc3339;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,49 @@ pub struct Intent {
     pub notes: Vec<Arc<str>>,
     /// Why nothing is drained or removed, or nothing at all is done.
     pub frozen: Option<Arc<str>>,
+    /// What the last plan was not carried out for.
+    #[serde(default)]
+    pub refused: Option<Arc<str>>,
+    #[serde(default)]
+    pub phase: Option<PhaseView>,
+    #[serde(default)]
+    pub budget: Option<Budget>,
+    /// What has to happen, or to pass, before more is done; each completes "it waits: ...".
+    #[serde(default)]
+    pub waits: Vec<Arc<str>>,
+    /// Instances that are left alone whoever is on them, each with the reason.
+    #[serde(default)]
+    pub held: Vec<Held>,
+}
+
+/// The part of a schedule that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseView {
+    pub name: Arc<str>,
+    pub min: u32,
+    pub max: u32,
+    /// As the configuration writes it: `2 seats`, `20%`.
+    pub headroom: Arc<str>,
+    pub placement: PlacementPolicy,
+    /// When another begins; `None` where none does within a month.
+    #[serde(default, with = "rfc3339::option")]
+    pub until: Option<SystemTime>,
+    /// That other's name.
+    #[serde(default)]
+    pub then: Option<Arc<str>>,
+}
+
+/// Machine-hours of a calendar month in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    pub hours_used: u64,
+    pub hours_max: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub instance: Arc<str>,
+    pub why: Arc<str>,
 }
 
 /// A step that is not due yet.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::decision::{Decider, Decision, Keep};
-use super::health::{ServiceHealth, overall};
+use super::health::overall;
 use super::instance::{AdminState, Health, Instance, Protocol};
 use super::measured::Measured;
+use super::service::{Answer, Service};
 use super::snapshot::{HubView, InstanceView, ServicesView};
 
 #[derive(Clone, Debug)]
@@ -20,8 +21,8 @@ pub(super) struct Member {
     pub keep: Option<Keep>,
     /// It is about to be removed: not even those come back who were there.
     pub is_sealed: bool,
-    ssh: ServiceHealth,
-    jupyter: ServiceHealth,
+    ssh: Service,
+    jupyter: Service,
     health_since: SystemTime,
     /// Seats of people who proved who they are.
     pub proven: u32,
@@ -60,8 +61,8 @@ impl Member {
             decision: Decision::none(),
             keep: None,
             is_sealed: false,
-            ssh: ServiceHealth::new(),
-            jupyter: ServiceHealth::new(),
+            ssh: Service::new(now),
+            jupyter: Service::new(now),
             health_since: now,
             proven: 0,
             claimed: 0,
@@ -145,14 +146,18 @@ impl Member {
     pub fn service(&self, protocol: Protocol) -> Option<Health> {
         let told = self.measured.as_ref();
         let is_closed = told.is_some_and(|told| told.closed.is_some());
-        let answered = match protocol {
-            Protocol::Ssh => Some(self.ssh.verdict()),
-            Protocol::Jupyter => self.instance.jupyter_port.map(|_| self.jupyter.verdict()),
-        };
-        match answered {
+        match self.heard(protocol).map(Service::verdict) {
             // The machine itself says that it takes nobody new.
             Some(Health::Up) if is_closed => Some(Health::NoLogins),
             answered => answered,
+        }
+    }
+
+    /// What is known of a service; `None` where the instance does not run it.
+    pub fn heard(&self, protocol: Protocol) -> Option<&Service> {
+        match protocol {
+            Protocol::Ssh => Some(&self.ssh),
+            Protocol::Jupyter => self.instance.jupyter_port.map(|_| &self.jupyter),
         }
     }
 
@@ -184,16 +189,16 @@ impl Member {
     pub fn observe(
         &mut self,
         protocol: Protocol,
-        answer: Health,
-        (rise, fall): (u32, u32),
+        answer: Answer,
+        runs: (u32, u32),
         now: SystemTime,
     ) -> Option<Health> {
         let before = self.health();
         match protocol {
-            Protocol::Ssh => self.ssh.observe(answer, rise, fall),
+            Protocol::Ssh => self.ssh.observe(answer, runs, now),
             // A probe may outlive the hub it asks; its answer is nobody's health.
             Protocol::Jupyter if self.instance.jupyter_port.is_none() => {}
-            Protocol::Jupyter => self.jupyter.observe(answer, rise, fall),
+            Protocol::Jupyter => self.jupyter.observe(answer, runs, now),
         }
         self.note_flip(before, now)
     }
@@ -208,9 +213,9 @@ impl Member {
     }
 
     /// Takes over what the fleet lists under the same name and generation.
-    pub fn relist(&mut self, instance: Instance) {
+    pub fn relist(&mut self, instance: Instance, now: SystemTime) {
         if instance.jupyter_port.is_none() {
-            self.jupyter = ServiceHealth::new();
+            self.jupyter = Service::new(now);
         }
         if *self.instance != instance {
             self.instance = Arc::new(instance);

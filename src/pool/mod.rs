@@ -23,6 +23,7 @@ pub mod placement;
 pub mod queue;
 mod roster;
 mod servers;
+mod service;
 pub mod session;
 pub mod snapshot;
 #[cfg(test)]
@@ -30,7 +31,7 @@ mod tests;
 
 pub use decision::{Decider, Decision, Keep, Prospect};
 pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
-pub use intent::{Foreseen, Intent};
+pub use intent::{Budget, Foreseen, Held, Intent, PhaseView};
 pub use login_name::{LoginName, LoginNameError};
 pub use machine::{Machine, MachinePhase, Observed};
 pub use measured::Measured;
@@ -38,6 +39,7 @@ pub use outlook::{Outlook, Progress, Wake, WakeStage};
 pub use placement::{LoginRequest, Placement, PlacementPolicy, PlacementReason, Refusal};
 pub use queue::{Queue, QueueFull, Waiter};
 pub use servers::HubPerson;
+pub use service::{Answer, Heard};
 pub use session::{Session, SessionId, SessionIdError, Stage};
 pub use snapshot::{
     HubView, InstanceView, PoolView, ServicesView, SessionView, Snapshot, WaiterView,
@@ -149,13 +151,13 @@ impl Pool {
         &mut self,
         id: &InstanceId,
         service: Protocol,
-        answer: Health,
+        answer: impl Into<Answer>,
         now: Now,
     ) -> Option<Health> {
         let roster = self.rosters.get_mut(&id.pool)?;
         let runs = (roster.rules.rise, roster.rules.fall);
         let flip = roster.update(&id.name, |member| {
-            member.observe(service, answer, runs, now.wall)
+            member.observe(service, answer.into(), runs, now.wall)
         });
         self.debug_check();
         flip.flatten()

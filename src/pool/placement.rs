@@ -26,6 +26,17 @@ pub enum PlacementPolicy {
     Auto,
 }
 
+impl PlacementPolicy {
+    /// The word of the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spread => "spread",
+            Self::Pack => "pack",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct LoginRequest {
     /// `None`: the default pool.

@@ -140,7 +140,7 @@ impl Roster {
                     self.servers.mute(&name);
                     self.count_direct(&name);
                 }
-                self.update(&name, |member| member.relist(instance));
+                self.update(&name, |member| member.relist(instance, now));
             } else {
                 let tie = tie(seed, &self.name, &name);
                 self.insert(Member::new(instance, tie, now));

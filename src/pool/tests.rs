@@ -1,6 +1,7 @@
 //! The rules of the pool, one test each; `model` tries them all together against a naive reference.
 
 mod affinity;
+mod health;
 mod measured;
 mod memory;
 mod model;

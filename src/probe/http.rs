@@ -9,8 +9,7 @@ use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Answer;
-use crate::pool::Health;
+use crate::pool::{Answer, Health};
 
 /// Asks a connected server; the caller bounds the time. The body is not read.
 pub(super) async fn ask<S>(stream: S, authority: &str) -> Answer

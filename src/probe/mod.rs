@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::HealthConfig;
 use crate::net::client_tls::ClientTls;
 use crate::net::proxy_header;
-use crate::pool::{Health, Instance, InstanceId, Protocol};
+use crate::pool::{Answer, Health, Instance, InstanceId, Protocol};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::metrics::Metrics;
 
@@ -50,25 +50,6 @@ pub struct ProbeConfig {
     pub tls: Option<ClientTls>,
 }
 
-/// What one probe found.
-#[derive(Debug)]
-struct Answer {
-    health: Health,
-    /// For people: what was seen.
-    why: String,
-    took: Duration,
-}
-
-impl Answer {
-    fn new(health: Health, why: impl Into<String>) -> Self {
-        Self {
-            health,
-            why: why.into(),
-            took: Duration::ZERO,
-        }
-    }
-}
-
 /// Probes every instance that `listing` names, from when it is listed until it is not, and tells the pool. Runs until
 /// `shutdown` or the fleet's end.
 pub async fn watch_pool(
@@ -80,22 +61,26 @@ pub async fn watch_pool(
     shutdown: CancellationToken,
 ) {
     tracing::debug!(pool = name, "probes started");
-    let report = move |id: &InstanceId, service: Protocol, answer: &Answer| {
+    let report = move |id: &InstanceId, service: Protocol, answer: &Answer, took: Duration| {
         metrics.count_probe(service, answer.health == Health::Up);
-        metrics.time_probe(service, answer.took);
-        pool.observe(id, service, answer.health)
+        metrics.time_probe(service, took);
+        pool.observe(id, service, answer.clone())
     };
     follow(config, listing, shutdown, report).await;
 }
 
-/// Told of every answer; returns the instance's overall health if that answer flipped it.
+/// Told of every answer and how long it took; returns the instance's overall health if that answer flipped it.
 trait Report:
-    Fn(&InstanceId, Protocol, &Answer) -> Option<Health> + Clone + Send + Sync + 'static
+    Fn(&InstanceId, Protocol, &Answer, Duration) -> Option<Health> + Clone + Send + Sync + 'static
 {
 }
 
 impl<F> Report for F where
-    F: Fn(&InstanceId, Protocol, &Answer) -> Option<Health> + Clone + Send + Sync + 'static
+    F: Fn(&InstanceId, Protocol, &Answer, Duration) -> Option<Health>
+        + Clone
+        + Send
+        + Sync
+        + 'static
 {
 }
 
@@ -150,13 +135,13 @@ impl Drop for Probed {
 
 async fn probe_instance(instance: Instance, config: ProbeConfig, report: impl Report) {
     let last = std::sync::Mutex::new(Health::Unknown);
-    let tell = |service: Protocol, answer: &Answer| {
-        let Some(to) = report(&instance.id, service, answer) else {
+    let tell = |service: Protocol, answer: &Answer, took: Duration| {
+        let Some(to) = report(&instance.id, service, answer, took) else {
             return;
         };
         let mut last = last.lock().unwrap_or_else(|e| e.into_inner());
         let from = std::mem::replace(&mut *last, to);
-        let (id, why) = (&instance.id, &answer.why);
+        let (id, why) = (&instance.id, &*answer.why);
         tracing::info!(instance = %id, %from, %to, %service, why, "instance health changed");
     };
     let ssh = probe_service(&instance, Protocol::Ssh, instance.ssh_port, &config, &tell);
@@ -174,7 +159,7 @@ async fn probe_service(
     service: Protocol,
     port: u16,
     config: &ProbeConfig,
-    tell: &impl Fn(Protocol, &Answer),
+    tell: &impl Fn(Protocol, &Answer, Duration),
 ) {
     let listed = Instant::now();
     let mut good_in_a_row = 0;
@@ -195,15 +180,14 @@ async fn probe_service(
             false => config.timeout,
         };
         let deadline = started + patience;
-        let mut answer = probe_once(&instance.address, port, service, &way, deadline).await;
-        answer.took = started.elapsed();
+        let answer = probe_once(&instance.address, port, service, &way, deadline).await;
         is_failing = answer.health != Health::Up;
         good_in_a_row = match answer.health {
             Health::Up => good_in_a_row + 1,
             _ => 0,
         };
         risen |= good_in_a_row >= config.rise;
-        tell(service, &answer);
+        tell(service, &answer, started.elapsed());
         let interval = if risen || listed.elapsed() > STARTING_TIME {
             jittered(config.interval, (&instance.id, service, round))
         } else {

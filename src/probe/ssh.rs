@@ -6,8 +6,7 @@
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
-use super::Answer;
-use crate::pool::Health;
+use crate::pool::{Answer, Health};
 
 /// Lines a server may send before its identification, and the bytes of all of it: enough for any notice.
 const MAX_LINES: usize = 50;

@@ -143,7 +143,7 @@ type Seen = Arc<Mutex<Vec<(String, Protocol, Health)>>>;
 fn recorder() -> (impl Report, Seen, Arc<Notify>) {
     let (seen, told) = (Seen::default(), Arc::new(Notify::new()));
     let (kept, notify) = (Arc::clone(&seen), Arc::clone(&told));
-    let report = move |id: &InstanceId, service: Protocol, answer: &Answer| {
+    let report = move |id: &InstanceId, service: Protocol, answer: &Answer, _: Duration| {
         let entry = (id.name.to_string(), service, answer.health);
         kept.lock().unwrap().push(entry);
         notify.notify_one();

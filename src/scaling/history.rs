@@ -189,6 +189,11 @@ impl History {
         last.is_some_and(|at| now.instant.saturating_duration_since(at) < span)
     }
 
+    /// When machines were last asked for.
+    pub fn last_grown(&self) -> Option<Instant> {
+        self.last_out
+    }
+
     /// A machine that drained took the place of another.
     pub fn swapped_within(&self, span: Duration, now: Now) -> bool {
         let last = self.last_swap;

@@ -14,6 +14,7 @@ pub mod history;
 pub mod lint;
 pub mod listing;
 pub mod order;
+pub mod patience;
 pub mod plan;
 pub mod policy;
 pub mod prospect;

@@ -3,6 +3,7 @@
 //! Starts are moments, not clock readings: a phase that began in the hour a clock repeats has begun, and one whose time a
 //! clock skips begins soon after. The time zone is an argument; nothing is looked up here.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +19,17 @@ pub enum Headroom {
     Seats(u32),
     /// Of all seats.
     Percent(u32),
+}
+
+/// As the configuration writes it.
+impl fmt::Display for Headroom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seats(1) => f.write_str("1 seat"),
+            Self::Seats(seats) => write!(f, "{seats} seats"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
 }
 
 /// What a phase allows.
@@ -102,6 +114,8 @@ fn bit(day: Weekday) -> u8 {
 
 /// A phase is looked for this far back: all days of a week, and the one whose name today has.
 const DAYS_BACK: i64 = 8;
+/// Holidays may be longer than a week.
+const DAYS_AHEAD: i64 = 31;
 
 impl Schedule {
     /// The same at all times.
@@ -119,6 +133,25 @@ impl Schedule {
     pub fn at(&self, now: SystemTime) -> (&str, Bounds) {
         let found = self.phase(now);
         found.map_or(("always", self.base), |phase| (&phase.name, phase.bounds))
+    }
+
+    /// When another phase begins than the one in force, and its name; `None` if none does for as long as is looked ahead.
+    pub fn next(&self, now: SystemTime) -> Option<(SystemTime, &Arc<str>)> {
+        let current = self.phase(now).map(|phase| &phase.name);
+        let moment = Timestamp::try_from(now).ok()?;
+        let today = moment.to_zoned_datetime(self.zone.clone()).date();
+        (0..=DAYS_AHEAD).find_map(|ahead| {
+            let date = today.checked_add(ahead.days()).ok()?;
+            let day = self.day(date);
+            let others = self.phases.iter().filter(|phase| phase.days.has(day));
+            let others = others.filter(|phase| Some(&phase.name) != current);
+            let to_come = others.filter_map(|phase| {
+                let start = self.moment(date.to_datetime(phase.at))?;
+                (start > moment).then_some((start, &phase.name))
+            });
+            let (start, name) = to_come.min_by_key(|(start, _)| *start)?;
+            Some((SystemTime::try_from(start).ok()?, name))
+        })
     }
 
     /// The bookings whose seats are held, from `lead` before they begin.

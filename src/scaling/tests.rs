@@ -15,6 +15,7 @@ mod ahead;
 mod lints;
 mod orders;
 mod swaps;
+mod waits;
 mod weeks;
 
 /// Monday, 23 March 2026, 12:00 UTC.

@@ -1,8 +1,10 @@
-//! What is known of one person, where an operator sends them, and what of people outlives the process.
+//! What is known of one person, and of the health of instances they may be on; where an operator sends them, and what of people
+//! outlives the process.
 
 use super::{Audience, SharedPool};
 use crate::pool::affinity::Memory;
 use crate::pool::explain::PersonView;
+use crate::pool::explain::health::{InstanceHealth, add_people};
 use crate::pool::{InstanceId, LoginRequest, Now, Protocol, Refusal, SessionView, Waiter};
 
 impl SharedPool {
@@ -24,6 +26,13 @@ impl SharedPool {
         person.waiting =
             views.find(|view| view.pool == person.pool && view.user.as_deref() == Some(user));
         Ok(person)
+    }
+
+    /// What the probes of one instance saw, or those of all, and who is there.
+    pub fn explain_health(&self, only: Option<&InstanceId>) -> Vec<InstanceHealth> {
+        let mut stories = self.lock().explain_health(only);
+        add_people(&mut stories, &self.snapshot());
+        stories
     }
 
     /// An operator sends a person to an instance. False if there is no such instance.

@@ -22,7 +22,7 @@ use crate::config::{
 use crate::identity::grant::Offered;
 use crate::identity::{AuthorizedLine, KeyFinder, KeySources, KeysCommand};
 use crate::net::proxy_header;
-use crate::pool::{Health, Instance, InstanceId, Protocol};
+use crate::pool::{Answer, Health, Instance, InstanceId, Protocol};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::metrics::Metrics;
 
@@ -130,8 +130,9 @@ impl Gatekeeper {
     }
 
     /// A failed dial counts as a failed probe: the next login need not find out again.
-    pub fn report_unreachable(&self, id: &InstanceId) {
-        self.pool.observe(id, Protocol::Ssh, Health::Down);
+    pub fn report_unreachable(&self, id: &InstanceId, fault: &impl std::fmt::Display) {
+        let answer = Answer::new(Health::Down, format!("a login: {fault}"));
+        self.pool.observe(id, Protocol::Ssh, answer);
     }
 
     pub fn client_settings(&self, instance: &Instance) -> Arc<ClientSettings> {

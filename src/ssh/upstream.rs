@@ -189,8 +189,9 @@ impl Upstream {
         let limit = verdict_limit(deadline.saturating_duration_since(Instant::now()));
         let asked = timeout(limit, self.log_in_unbounded(gatekeeper, grant, client)).await;
         asked.unwrap_or_else(|_| {
-            gatekeeper.report_unreachable(&self.seat.instance().id);
-            Err(LogInError::Silent(limit))
+            let silence = LogInError::Silent(limit);
+            gatekeeper.report_unreachable(&self.seat.instance().id, &silence);
+            Err(silence)
         })
     }
 

@@ -83,6 +83,8 @@ pub const ROUTES: &[(Method, &str, Needs)] = &[
     (Method::GET, "/api/v1/cost", VIEWER),
     (Method::GET, "/api/v1/history", VIEWER),
     (Method::GET, "/api/v1/explain/user", VIEWER),
+    (Method::GET, "/api/v1/explain/health", VIEWER),
+    (Method::GET, "/api/v1/explain/scaling", VIEWER),
     (Method::POST, "/api/v1/reload", Needs::Role(Role::Admin)),
     (Method::POST, "/api/v1/notices", OPERATOR),
     (Method::POST, "/api/v1/scale", OPERATOR),

@@ -358,6 +358,34 @@ async fn a_person_is_sent_to_an_instance_and_their_next_login_explained() {
 }
 
 #[tokio::test]
+async fn health_and_scaling_are_explained_for_one_or_for_all() {
+    let scene = Scene::start().await;
+    let (status, all) = scene.get("/api/v1/explain/health").await;
+    let count = all.as_array().unwrap().len();
+    assert!(
+        status == 200 && count == scene.state.pool.snapshot().instances.len(),
+        "{all}"
+    );
+    let (_, one) = scene.get("/api/v1/explain/health?instance=main/vm1").await;
+    assert_eq!(one.as_array().unwrap().len(), 1);
+    assert_eq!(one[0]["services"][0]["service"], "ssh", "{one}");
+    assert!(
+        one[0]["text"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("main/vm1 is ")
+    );
+    let (_, pools) = scene.get("/api/v1/explain/scaling?pool=main").await;
+    assert_eq!(pools[0]["name"], "main");
+    let told = pools[0]["text"][0].as_str().unwrap();
+    assert!(told.starts_with("Pool main is not resized"), "{told}");
+    for path in ["health?instance=vm9", "scaling?pool=vm9"] {
+        let path = format!("/api/v1/explain/{path}");
+        assert_eq!(scene.get(&path).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_dry_run_says_what_would_be_and_changes_nothing() {
     let scene = Scene::start().await;
     let seat = scene.log_in("alice");

@@ -4,7 +4,7 @@ use super::super::PlacementPolicy::Spread;
 use super::super::PlacementReason::LiveSession;
 use super::*;
 
-fn telling(load_percent: u32, closed: Option<&str>) -> Option<Measured> {
+pub(super) fn telling(load_percent: u32, closed: Option<&str>) -> Option<Measured> {
     Some(Measured {
         taken: SystemTime::UNIX_EPOCH,
         load_percent,

@@ -1,11 +1,12 @@
 //! What the controller is about, as operators read it: told to the pool each round, looked ahead now and then.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::{Controller, Facts, Plan};
-use crate::pool::{Foreseen, Intent, Now};
+use crate::pool::{Budget, Foreseen, Intent, Now, PhaseView};
 use crate::scaling::foresight::foresee;
+use crate::scaling::patience::{self, to_the_minute};
 use crate::scaling::plan::Step;
 
 /// Some twenty plans are made to look ahead, and what comes next seldom changes.
@@ -33,8 +34,36 @@ impl Controller {
             next: self.look_ahead(plan, facts, now),
             notes: plan.notes.iter().map(|note| note.as_str().into()).collect(),
             frozen: plan.frozen.as_deref().map(Into::into),
+            refused: self
+                .told
+                .refused
+                .as_deref()
+                .filter(|_| !plan.steps.is_empty())
+                .map(Into::into),
+            phase: Some(self.phase(now)),
+            budget: self.config.policy.monthly_hours.map(|hours_max| Budget {
+                hours_used: self.history.month_seconds() / 3600,
+                hours_max,
+            }),
+            waits: patience::waits(plan, facts, &self.history, &self.config.policy, now),
+            held: patience::held(facts, now),
         };
         self.tools.pool.intend(&self.config.pool, intent);
+    }
+
+    fn phase(&self, now: Now) -> PhaseView {
+        let schedule = &self.config.policy.schedule;
+        let (name, bounds) = schedule.at(now.wall);
+        let next = schedule.next(now.wall);
+        PhaseView {
+            name: name.into(),
+            min: bounds.min,
+            max: bounds.max,
+            headroom: bounds.headroom.to_string().into(),
+            placement: bounds.placement,
+            until: next.map(|(at, _)| at),
+            then: next.map(|(_, name)| name.clone()),
+        }
     }
 
     /// Nothing while something is being done, which changes what comes after it.
@@ -62,11 +91,4 @@ impl Controller {
 
 fn words(step: &Step) -> std::sync::Arc<str> {
     step.to_string().into()
-}
-
-/// The nearest: what is said should change only when something has.
-fn to_the_minute(at: SystemTime) -> Option<SystemTime> {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    let minutes = since.as_secs().saturating_add(30) / 60;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(minutes.saturating_mul(60)))
 }

@@ -228,6 +228,14 @@ impl World {
         snapshot.pool("main").unwrap().prospect.clone().unwrap()
     }
 
+    /// As `poolgate explain scaling` says it.
+    fn explained(&self) -> String {
+        let snapshot = self.pool.snapshot();
+        let view = snapshot.pool("main").unwrap();
+        let told = view.scaling_sentences(self.now.wall, &jiff::tz::TimeZone::UTC);
+        told.join("\n")
+    }
+
     fn intent(&self) -> crate::pool::Intent {
         let snapshot = self.pool.snapshot();
         let intent = snapshot.pool("main").unwrap().intent.clone();

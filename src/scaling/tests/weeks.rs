@@ -128,3 +128,21 @@ fn a_booking_is_bought_ahead_and_filled_by_whoever_comes() {
         Vec::<String>::new()
     );
 }
+
+#[test]
+fn it_is_known_which_phase_comes_next_and_when() {
+    let next = |moment: &str| {
+        let moment: Timestamp = moment.parse().unwrap();
+        let week = week();
+        let (at, name) = week.next(SystemTime::try_from(moment).unwrap()).unwrap();
+        format!("{name} {}", Timestamp::try_from(at).unwrap())
+    };
+    assert_eq!(
+        next("2026-03-23T12:00:00Z"),
+        "off-peak 2026-03-23T19:00:00Z"
+    );
+    assert_eq!(next("2026-03-27T22:00:00Z"), "night 2026-03-29T01:30:00Z");
+    // The holidays go by Saturday, on which nothing begins.
+    assert_eq!(next("2026-12-23T20:00:00Z"), "ramp-up 2027-01-01T06:00:00Z");
+    assert!(config(0, 1).schedule.next(now().wall).is_none());
+}

@@ -35,7 +35,7 @@ impl Login<'_> {
                 }
                 Err(error) => {
                     if error.is_silence() {
-                        self.gatekeeper.report_unreachable(&instance.id);
+                        self.gatekeeper.report_unreachable(&instance.id, &error);
                     }
                     self.leave_out(&instance, &error.to_string());
                     match proved {

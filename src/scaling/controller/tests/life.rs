@@ -23,6 +23,15 @@ async fn a_pool_sleeps_wakes_grows_drains_and_sleeps_again() {
     let intent = world.intent();
     assert_eq!(intent.desired, 1);
     assert!(intent.notes[0].contains("2 people wait"), "{intent:?}");
+    let told = world.explained();
+    for part in [
+        "Pool main should have 1 machine in service, and ",
+        "Phase always is in force: at least 0 machines, at most ",
+        "Counted: phase always: 0 seats taken, 2 people wait",
+        "It waits: ",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
     let waited = world.wait_in("alice").await;
     assert!(waited < BOOT_S + 15, "{waited} s");
     assert!(world.log_in("bob"));
