@@ -24,9 +24,6 @@ mod words;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
-use axum::middleware::map_response;
-use axum::response::Response;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
@@ -62,23 +59,7 @@ impl Dashboard {
     }
 }
 
-/// Nothing runs or is shown on a page but what comes from here, and no other page frames it.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
-    form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-
-async fn harden(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    let fixed = HeaderValue::from_static;
-    headers.insert(header::CONTENT_SECURITY_POLICY, fixed(POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
-    headers.insert(header::REFERRER_POLICY, fixed("no-referrer"));
-    // Files that never change say otherwise.
-    let kept = headers.entry(header::CACHE_CONTROL);
-    kept.or_insert(fixed("no-store"));
-    response
-}
-
-/// All pages, without a guard: whoever mounts them puts one before.
+/// All pages, without a guard and without the headers of `admin::headers`: whoever mounts them adds both.
 pub(super) fn router(dashboard: Arc<Dashboard>) -> Router {
     Router::new()
         .route("/", get(show::overview))
@@ -95,6 +76,5 @@ pub(super) fn router(dashboard: Arc<Dashboard>) -> Router {
         .route("/dash/live", get(stream::follow))
         .route("/api/v1/history", get(show::history))
         .merge(assets::router())
-        .layer(map_response(harden))
         .with_state(dashboard)
 }

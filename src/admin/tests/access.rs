@@ -82,7 +82,7 @@ async fn who_is_not_in_reaches_signs_of_life_and_nothing_else() {
         let (status, head, _) = scene.send(&format!("GET {path}"), &[], "").await;
         assert_eq!(status, 200, "{path}");
         for header in [
-            "content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+            "content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
             "x-content-type-options: nosniff",
             "referrer-policy: no-referrer",
             "cache-control: no-store",
