@@ -19,8 +19,8 @@ use crate::pool::explain::health::InstanceHealth;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct AskedUser {
-    user: String,
-    pool: Option<String>,
+    pub user: String,
+    pub pool: Option<String>,
 }
 
 /// The facts, and what they mean.

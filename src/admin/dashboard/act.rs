@@ -17,6 +17,7 @@ use super::pages::act::{self, Form, Order};
 use super::pages::{self, Flash, Frame};
 use super::{Dashboard, show};
 use crate::admin::caller::Caller;
+use crate::admin::moves::MoveOrder;
 use crate::admin::notices::Notice;
 use crate::admin::problem::Problem;
 use crate::admin::scale::ScaleRequest;
@@ -91,7 +92,8 @@ pub(super) async fn give(
                 is_good: true,
                 text,
             });
-            Ok(Redirect::to(&format!("{back}?flash={number}")).into_response())
+            let joint = if back.contains('?') { '&' } else { '?' };
+            Ok(Redirect::to(&format!("{back}{joint}flash={number}")).into_response())
         }
         Err(problem) => {
             let fault = super::words::plain(&problem.detail);
@@ -214,12 +216,30 @@ async fn carry_out(
             };
             desk.evict(order).await?
         }
+        Order::Move => return moved(&desk, form, is_dry_run),
         Order::Notice => return notice(&desk, form, deadline_s),
         Order::Scale => return scale(&desk, form, is_dry_run).await,
     };
     Ok(match done.is_dry_run {
         true => Told::Steps(vec![done.text]),
         false => Told::Done(done.text),
+    })
+}
+
+fn moved(desk: &Desk<'_>, form: &Form, is_dry_run: bool) -> Result<Told, Problem> {
+    let is_session = !form.session.is_empty();
+    let order = MoveOrder {
+        session: is_session.then(|| session(&form.session)).transpose()?,
+        user: (!is_session).then(|| form.user.clone()),
+        to: form.to.clone(),
+        reason: form.reason.clone(),
+        now: !form.now.is_empty(),
+        is_dry_run,
+    };
+    let text = desk.send(order)?.text;
+    Ok(match is_dry_run {
+        true => Told::Steps(vec![text]),
+        false => Told::Done(text),
     })
 }
 

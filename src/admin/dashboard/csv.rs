@@ -68,10 +68,16 @@ fn line(text: &mut String, fields: &[&str]) {
     text.push_str("\r\n");
 }
 
-/// A spreadsheet takes a field that begins like a formula for one: such a field is given a leading apostrophe.
+/// What begins a formula, also as wide letters.
+const FORMULA: [char; 8] = [
+    '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];
+
+/// A spreadsheet takes a field that begins like a formula for one, also behind spaces: such a field is given a leading
+/// apostrophe.
 fn quoted(field: &str) -> String {
     let field = plain(field);
-    let is_formula = field.starts_with(['=', '+', '-', '@']) && field.len() > 1;
+    let is_formula = field.trim_start().starts_with(FORMULA) && field.len() > 1;
     let lead = if is_formula { "'" } else { "" };
     if is_formula || field.contains(['"', ',', '\'']) {
         return format!("\"{lead}{}\"", field.replace('"', "\"\""));
@@ -94,5 +100,11 @@ mod tests {
             text,
             "a,\"b,c\",\"d\"\"e\",\"'=cmd|'/c calc'!A1\",f⟨U+000D⟩⟨U+000A⟩g,-\r\n"
         );
+        for formula in [
+            "=1+1", "+1", "-1+1", "@SUM(A1)", " =1", "\u{a0}@x", "＝1+1", "＠x",
+        ] {
+            assert_eq!(quoted(formula), format!("\"'{formula}\""));
+        }
+        assert_eq!(quoted("\t=1"), "⟨U+0009⟩=1");
     }
 }

@@ -29,7 +29,7 @@ pub enum View {
     Machines(machines::Asked),
     Machine { pool: String, name: String },
     Sessions(sessions::Asked),
-    Queue,
+    Queue(queue::Asked),
     Events(events::Asked),
     Charts(charts::Asked),
 }
@@ -85,11 +85,11 @@ impl Tab {
 impl View {
     pub fn parts(&self, scene: &Scene, may_act: bool) -> Vec<Part> {
         match self {
-            Self::Overview => overview::parts(scene),
+            Self::Overview => overview::parts(scene, may_act),
             Self::Machines(asked) => machines::parts(scene, asked, may_act),
             Self::Machine { pool, name } => machine::parts(scene, pool, name, may_act),
             Self::Sessions(asked) => sessions::parts(scene, asked, may_act),
-            Self::Queue => queue::parts(scene),
+            Self::Queue(asked) => queue::parts(scene, asked),
             Self::Events(asked) => events::parts(scene, asked),
             Self::Charts(asked) => charts::parts(scene, asked),
         }
@@ -111,7 +111,7 @@ impl View {
             "/" => Self::Overview,
             "/machines" => Self::Machines(asked(query)?),
             "/sessions" => Self::Sessions(asked(query)?),
-            "/queue" => Self::Queue,
+            "/queue" => Self::Queue(asked(query)?),
             "/events" => Self::Events(asked(query)?),
             "/charts" => Self::Charts(asked(query)?),
             other => {
@@ -173,10 +173,24 @@ pub struct Flash {
     pub text: String,
 }
 
+/// The text of a browser's tab.
+#[derive(Template)]
+#[template(source = "{{ title }} · Poolgate", ext = "html")]
+struct Title<'a> {
+    title: &'a str,
+}
+
+impl<'a> Title<'a> {
+    fn of(title: &'a str) -> Self {
+        Self { title }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "shell.html")]
 struct Shell<'a> {
     frame: &'a Frame<'a>,
+    title: String,
     tabs: &'static [Tab],
     body: &'a str,
     zone: String,
@@ -190,6 +204,7 @@ struct Shell<'a> {
 pub fn shell(scene: &Scene, frame: &Frame<'_>, body: &str) -> String {
     markup(&Shell {
         frame,
+        title: markup(&Title::of(frame.title)),
         tabs: &Tab::ALL,
         body,
         zone: scene.house_clock().zone_name(),
@@ -210,6 +225,11 @@ fn block(id: &str, template: &impl Template) -> Part {
         id: id.to_owned(),
         html: markup(template),
     }
+}
+
+/// Where it stands why somebody is where they are.
+fn person_path(user: &str, pool: &str) -> String {
+    format!("/explain?user={}&pool={}", in_query(user), in_query(pool))
 }
 
 /// Where a machine has its own page.

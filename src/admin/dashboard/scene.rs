@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::history::History;
 use super::words::{Clock, plain};
+use crate::admin::ConfigState;
 use crate::pool::cost::CostView;
 use crate::pool::{InstanceId, Snapshot, WaiterView};
 use crate::telemetry::events::Event;
@@ -37,8 +38,8 @@ pub struct GateView {
     pub trouble: Option<String>,
     pub audit_lines_lost: u64,
     pub is_audit_failing: bool,
-    /// Where it stands with its configuration, in words; `None` where nothing is known of it.
-    pub config: Option<String>,
+    /// `None` where nothing is known of it.
+    pub config: Option<Arc<ConfigState>>,
 }
 
 /// Who looks at a page, and what they may do.

@@ -16,6 +16,7 @@ use super::words::{in_query, plain};
 use super::{Dashboard, csv, kernels};
 use crate::admin::Role;
 use crate::admin::caller::Caller;
+use crate::admin::explain::AskedUser;
 use crate::admin::idle;
 use crate::admin::problem::Problem;
 use crate::pool::idle::Idle;
@@ -86,7 +87,8 @@ pub(super) async fn overview(
 ) -> Response {
     let shown = Shown::new(&dashboard, &caller, led).await;
     let body = pages::overview::body(&shown.slots(&View::Overview));
-    shown.page(Tab::Overview, "Overview", Some("/"), &body)
+    let title = pages::overview::title(&shown.scene);
+    shown.page(Tab::Overview, &title, Some("/"), &body)
 }
 
 pub(super) async fn machines(
@@ -136,7 +138,8 @@ pub(super) async fn machine(
     let may_act = shown.viewer.may_act;
     let body = pages::machine::body(&slots, &shown.scene, found, idle.ok().as_ref(), may_act);
     let live = format!("/machines/{}/{}", in_query(&pool), in_query(&name));
-    Ok(shown.page(Tab::Machines, &plain(&name), Some(&live), &body))
+    let title = pages::machine::title(found);
+    Ok(shown.page(Tab::Machines, &title, Some(&live), &body))
 }
 
 async fn ask_idle(dashboard: &Dashboard, asked: &idle::Asked) -> Result<Idle, Problem> {
@@ -166,10 +169,17 @@ pub(super) async fn sessions(
     shown.page(Tab::Sessions, "Sessions", Some(&live), &body)
 }
 
-pub(super) async fn queue(State(dashboard): Shared, Extension(caller): Whose) -> Response {
+pub(super) async fn queue(
+    State(dashboard): Shared,
+    Extension(caller): Whose,
+    Query(asked): Query<pages::queue::Asked>,
+) -> Response {
     let shown = Shown::new(&dashboard, &caller, Led::default()).await;
-    let body = pages::queue::body(&shown.slots(&View::Queue));
-    shown.page(Tab::Queue, "Queue", Some("/queue"), &body)
+    let slots = shown.slots(&View::Queue(asked.clone()));
+    let body = pages::queue::body(&slots, &shown.scene, &asked);
+    let live = format!("/queue?pool={}&page={}", in_query(&asked.pool), asked.page);
+    let title = pages::queue::title(&shown.scene);
+    shown.page(Tab::Queue, &title, Some(&live), &body)
 }
 
 pub(super) async fn events(
@@ -210,17 +220,21 @@ pub(super) async fn explain(
     State(dashboard): Shared,
     Extension(caller): Whose,
     Query(asked): Query<pages::explain::Asked>,
+    Query(led): Query<Led>,
 ) -> Response {
-    let answer = match asked.instance.is_empty() {
-        true => None,
-        false => {
-            let instance = asked.instance.clone();
-            let answer = ask_idle(&dashboard, &idle::Asked { instance }).await;
-            Some(answer.map_err(|problem| problem.detail))
-        }
-    };
-    let shown = Shown::new(&dashboard, &caller, Led::default()).await;
-    let body = pages::explain::body(&shown.scene, &asked, answer.as_ref());
+    let mut answers = pages::explain::Answers::default();
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    if let Some(user) = given(&asked.user) {
+        let pool = given(&asked.pool);
+        let answer = AskedUser { user, pool }.answer(&dashboard.state);
+        answers.person = Some(answer.map_err(|problem| problem.detail));
+    }
+    if let Some(instance) = given(&asked.instance) {
+        let answer = ask_idle(&dashboard, &idle::Asked { instance }).await;
+        answers.idle = Some(answer.map_err(|problem| problem.detail));
+    }
+    let shown = Shown::new(&dashboard, &caller, led).await;
+    let body = pages::explain::body(&shown.scene, &asked, &answers, shown.viewer.may_act);
     shown.page(Tab::Explain, "Explain", None, &body)
 }
 

@@ -141,6 +141,30 @@ async fn people_are_told_and_made_to_leave_by_form() {
 }
 
 #[tokio::test]
+async fn a_person_is_moved_by_form_and_then_it_stands_why() {
+    let scene = Scene::start().await;
+    let form = "order=move&user=alice&pool=main&to=main%2Fvm1&reason=a+%3Cdisk%3E";
+    let (status, _, body) = scene.browse("POST /act", &format!("{form}&dry=1")).await;
+    assert_eq!(status, 200, "{body}");
+    let would = "the next login of alice, and the next page they go to, would go to main/vm1";
+    assert!(body.contains(would), "{body}");
+    let led = scene.act(form).await;
+    assert!(led.contains("they go to, goes to main/vm1"), "{led}");
+    assert!(led.contains("An operator sends alice to vm1"), "{led}");
+    assert!(led.contains("chosen</span>"), "{led}");
+    let none = scene.page("/explain?user=bob&pool=none").await;
+    assert!(none.contains("role=\"alert\""), "{none}");
+    let (status, _, body) = scene
+        .browse(
+            "POST /act",
+            "order=move&user=alice&pool=main&to=main%2Fvm9&reason=x",
+        )
+        .await;
+    assert_eq!(status, 404);
+    assert!(body.contains("Not done."), "{body}");
+}
+
+#[tokio::test]
 async fn what_is_missing_is_said_beside_the_form() {
     let scene = Scene::start().await;
     let form = "order=cordon&instance=main%2Fvm1&reason=+";

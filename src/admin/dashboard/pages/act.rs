@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::super::scene::{Scene, Viewer};
 use super::super::words::{count, counted, plain};
-use super::{machine_path, markup};
-use crate::pool::{InstanceView, SessionView};
+use super::{machine_path, machines, markup, person_path};
+use crate::pool::{AdminState, Health, InstanceView, SessionView};
 
 /// The orders that are given by form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -17,6 +17,7 @@ pub enum Order {
     Drain,
     Keep,
     Evict,
+    Move,
     Notice,
     Scale,
 }
@@ -30,6 +31,9 @@ pub struct Form {
     pub instance: String,
     #[serde(default)]
     pub session: String,
+    /// A person by name, in `pool`.
+    #[serde(default)]
+    pub user: String,
     #[serde(default)]
     pub pool: String,
     #[serde(default)]
@@ -42,6 +46,12 @@ pub struct Form {
     pub deadline_s: String,
     #[serde(default)]
     pub machines: String,
+    /// Where somebody is moved to, as `POOL/NAME`.
+    #[serde(default)]
+    pub to: String,
+    /// Not empty: what they have elsewhere is ended.
+    #[serde(default)]
+    pub now: String,
     #[serde(default)]
     pub hold_s: String,
 }
@@ -78,6 +88,8 @@ struct Body<'a> {
     fault: Option<&'a str>,
     deadlines: &'static [(&'static str, &'static str)],
     holds: &'static [(&'static str, &'static str)],
+    /// To choose from: the value, and what is said of it.
+    places: Vec<(String, String)>,
     steps: Vec<String>,
 }
 
@@ -89,6 +101,7 @@ impl Order {
             Self::Drain => "drain",
             Self::Keep => "keep",
             Self::Evict => "evict",
+            Self::Move => "move",
             Self::Notice => "notice",
             Self::Scale => "scale",
         }
@@ -101,6 +114,7 @@ impl Order {
             Self::Drain => "Drain it",
             Self::Keep => "Keep it",
             Self::Evict => "End the session",
+            Self::Move => "Move them",
             Self::Notice => "Send the notice",
             Self::Scale => "Order it",
         }
@@ -111,6 +125,7 @@ impl Order {
 enum Target<'a> {
     Machine(&'a InstanceView),
     Session(&'a SessionView),
+    Person { user: &'a str, pool: &'a str },
     Pool(&'a str),
     Everybody,
 }
@@ -131,8 +146,13 @@ impl Form {
                 .map(Target::Session)
                 .ok_or_else(|| "This session has ended already.".to_owned());
         }
-        match (self.order, scene.snapshot.pool(&self.pool)) {
+        let pool = scene.snapshot.pool(&self.pool);
+        match (self.order, pool) {
             (Order::Scale, Some(pool)) => Ok(Target::Pool(&pool.name)),
+            (Order::Move, Some(pool)) if !self.user.is_empty() => Ok(Target::Person {
+                user: &self.user,
+                pool: &pool.name,
+            }),
             (Order::Notice, _) => Ok(Target::Everybody),
             _ => Err("This says neither which machine nor which session.".to_owned()),
         }
@@ -142,6 +162,12 @@ impl Form {
     pub fn back(&self, scene: &Scene) -> String {
         match self.target(scene) {
             Ok(Target::Machine(view)) => machine_path(&view.pool, &view.name),
+            // Where they go from here on is what is asked next.
+            Ok(Target::Session(view)) if self.order == Order::Move => match &view.user {
+                Some(user) => person_path(user, &view.pool),
+                None => "/sessions".to_owned(),
+            },
+            Ok(Target::Person { user, pool }) => person_path(user, pool),
             Ok(Target::Session(_) | Target::Everybody) => "/sessions".to_owned(),
             Ok(Target::Pool(_)) => "/".to_owned(),
             Err(_) if !self.session.is_empty() => "/sessions".to_owned(),
@@ -168,6 +194,11 @@ pub fn body(
         (Order::Drain, Target::Machine(view)) => drain(view),
         (Order::Keep, Target::Machine(view)) => keep(view),
         (Order::Evict, Target::Session(view)) => evict(view),
+        (Order::Move, Target::Session(view)) => match &view.user {
+            Some(user) => moving(user),
+            None => return Err("Nobody has logged in on this session yet.".to_owned()),
+        },
+        (Order::Move, Target::Person { user, .. }) => moving(user),
         (Order::Notice, target) => notice(scene, target),
         (Order::Scale, Target::Pool(pool)) => scale(scene, pool),
         _ => return Err("This order is not for that.".to_owned()),
@@ -183,6 +214,11 @@ pub fn body(
         fault,
         deadlines: &DEADLINES,
         holds: &HOLDS,
+        places: match &target {
+            Target::Session(view) => places(scene, &view.pool, Some(&view.instance)),
+            Target::Person { pool, .. } => places(scene, pool, None),
+            _ => Vec::new(),
+        },
         steps,
     }))
 }
@@ -243,6 +279,40 @@ fn evict(view: &SessionView) -> Told {
     (format!("End the session of {user}"), effects)
 }
 
+fn moving(user: &str) -> Told {
+    let user = plain(user);
+    let effects = vec![
+        format!("The next login of {user}, and the next page they go to, land on the machine that is chosen."),
+        "What runs cannot be moved: sessions elsewhere go on, unless they are to end now. Their people are told the reason."
+            .to_owned(),
+    ];
+    (format!("Move {user}"), effects)
+}
+
+/// The machines somebody may be sent to, but for the one they are on.
+fn places(scene: &Scene, pool: &str, but: Option<&str>) -> Vec<(String, String)> {
+    let asked = machines::Asked {
+        pool: pool.to_owned(),
+        ..machines::Asked::default()
+    };
+    let found = machines::select(scene, &asked).into_iter();
+    let takes_people = |view: &&InstanceView| {
+        view.admin_state == AdminState::Ready
+            && view.health != Health::Down
+            && !view.is_sealed
+            && but != Some(&*view.name)
+    };
+    let place = |view: &InstanceView| {
+        let (name, taken) = (plain(&view.name), count(u64::from(view.load)));
+        let words = format!(
+            "{name}: {taken} of {} seats taken",
+            count(u64::from(view.capacity))
+        );
+        (format!("{}/{}", view.pool, view.name), words)
+    };
+    found.filter(takes_people).map(place).collect()
+}
+
 fn notice(scene: &Scene, target: &Target<'_>) -> Told {
     let (whom, sessions) = match target {
         Target::Machine(view) => (
@@ -253,6 +323,7 @@ fn notice(scene: &Scene, target: &Target<'_>) -> Told {
             let user = view.user.as_deref().unwrap_or("whoever logs in");
             (plain(user), 1)
         }
+        Target::Person { user, .. } => (plain(user), 0),
         Target::Pool(_) | Target::Everybody => {
             let sessions = scene.snapshot.sessions.len();
             (

@@ -4,11 +4,12 @@ use askama::Template;
 
 use super::super::parts::Part;
 use super::super::scene::Scene;
+use super::super::states::State;
 use super::super::words::{Moment, count, in_query, plain};
 use super::events::EventRow;
-use super::machines::MachineRow;
+use super::machines::{self, Action, MachineRow};
 use super::sessions::SessionRow;
-use super::{Slots, block, markup};
+use super::{Slots, Title, block, markup};
 use crate::pool::InstanceView;
 use crate::pool::idle::Idle;
 
@@ -25,8 +26,6 @@ struct Body<'a> {
     /// As of when, and what was found.
     idle: Option<(Moment, IdleView)>,
     may_act: bool,
-    keep_path: String,
-    notice_path: String,
     sessions_path: String,
 }
 
@@ -51,6 +50,11 @@ impl IdleView {
     }
 }
 
+/// What a browser's tab says.
+pub fn title(view: &InstanceView) -> String {
+    format!("{}: {}", plain(&view.name), State::of(view).name())
+}
+
 pub fn find<'a>(scene: &'a Scene, pool: &str, name: &str) -> Option<&'a InstanceView> {
     scene.snapshot.instance(pool, name)
 }
@@ -63,7 +67,6 @@ pub fn body(
     idle: Option<&Idle>,
     may_act: bool,
 ) -> String {
-    let on = format!("{}%2F{}", in_query(&view.pool), in_query(&view.name));
     markup(&Body {
         slots,
         name: plain(&view.name),
@@ -75,8 +78,6 @@ pub fn body(
             )
         }),
         may_act,
-        keep_path: format!("/act?order=keep&instance={on}"),
-        notice_path: format!("/act?order=notice&instance={on}"),
         sessions_path: format!("/sessions?q={}", in_query(&view.name)),
     })
 }
@@ -90,6 +91,7 @@ struct Facts {
     hub: Option<String>,
     measured: Vec<(&'static str, String)>,
     generation: u64,
+    actions: Vec<Action>,
 }
 
 #[derive(Template)]
@@ -119,6 +121,7 @@ pub fn parts(scene: &Scene, pool: &str, name: &str, may_act: bool) -> Vec<Part> 
         (event.id, html)
     });
     vec![
+        block("title", &Title::of(&title(view))),
         block("facts", &Facts::of(view, scene, may_act)),
         rows("rows", sessions.collect()),
         rows("story", events.collect()),
@@ -167,6 +170,10 @@ impl Facts {
             },
             hub,
             measured,
+            actions: match may_act {
+                true => machines::actions(view, true),
+                false => Vec::new(),
+            },
             generation: view.generation,
         }
     }

@@ -173,7 +173,7 @@ impl MachineRow {
             load_fill: share(percent.unwrap_or(0), 100),
             kernels: kernels.map(|kernels| count(u64::from(*kernels))),
             actions: match may_act {
-                true => actions(view),
+                true => actions(view, false),
                 false => Vec::new(),
             },
         }
@@ -221,19 +221,27 @@ fn why(view: &InstanceView, scene: &Scene) -> Vec<String> {
     lines
 }
 
-/// What makes sense in its state.
-pub fn actions(view: &InstanceView) -> Vec<Action> {
+/// What makes sense in its state; on its own page, what is seldom needed too.
+pub fn actions(view: &InstanceView, is_own_page: bool) -> Vec<Action> {
     let on = format!("{}%2F{}", in_query(&view.pool), in_query(&view.name));
     let action = |word: &'static str, order: &str| Action {
         word,
         label: format!("{word} {}", plain(&view.name)),
         path: format!("/act?order={order}&instance={on}"),
     };
-    match view.admin_state {
+    let mut actions = match view.admin_state {
         AdminState::Ready => vec![action("Cordon", "cordon"), action("Drain", "drain")],
         AdminState::Cordoned => vec![action("Uncordon", "uncordon"), action("Drain", "drain")],
         AdminState::Draining => vec![action("Uncordon", "uncordon")],
+    };
+    if is_own_page {
+        let notice = Action {
+            label: format!("Notice to the people on {}", plain(&view.name)),
+            ..action("Notice", "notice")
+        };
+        actions.extend([action("Keep", "keep"), notice]);
     }
+    actions
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use super::super::chart::Chart;
 use super::super::parts::Part;
 use super::super::scene::Scene;
 use super::super::states::{self, State};
-use super::super::words::{self, Moment, count, counted, in_query, plain};
+use super::super::words::{self, Clock, Moment, count, counted, in_query, plain};
 use super::charts::{self, Kind};
 use super::events::{EventRow, newest};
-use super::{Slots, block, markup};
+use super::{Slots, Title, block, markup};
+use crate::admin::ConfigState;
 use crate::pool::{Intent, PoolView};
 
 /// What fits beside the pools without scrolling.
@@ -26,12 +27,22 @@ pub fn body(slots: &Slots) -> String {
     markup(&Body { slots })
 }
 
-pub fn parts(scene: &Scene) -> Vec<Part> {
+/// What a browser's tab says: trouble, where there is some.
+pub fn title(scene: &Scene) -> String {
+    let status = Status::of(scene);
+    match status.sentences.first() {
+        Some(first) if !status.is_well => format!("! {} · Overview", first.trim_end_matches('.')),
+        _ => "Overview".to_owned(),
+    }
+}
+
+pub fn parts(scene: &Scene, may_act: bool) -> Vec<Part> {
     let drawn = [Kind::Sessions, Kind::Machines];
     let drawn = drawn.map(|kind| charts::chart(scene, None, kind));
     vec![
+        block("title", &Title::of(&title(scene))),
         block("status", &Status::of(scene)),
-        block("pools", &Strips::of(scene)),
+        block("pools", &Strips::of(scene, may_act)),
         block(
             "day",
             &Day {
@@ -67,6 +78,13 @@ impl Status {
                 "The audit log cannot be written; {} are lost.",
                 counted(gate.audit_lines_lost, "line")
             ));
+        }
+        let refused = gate
+            .config
+            .as_ref()
+            .is_some_and(|config| config.refused.is_some());
+        if refused {
+            troubles.push("The last reload was refused, and the configuration before it is in force: see below.".to_owned());
         }
         let instances = &scene.snapshot.instances;
         let down = instances
@@ -118,7 +136,21 @@ struct Strips {
 
 struct GateLine {
     started: Option<Moment>,
-    config: Option<String>,
+    config: Option<ConfigLine>,
+}
+
+/// The configuration in force.
+struct ConfigLine {
+    /// Empty where there is none.
+    file: String,
+    loaded: Moment,
+    refused: Option<Refused>,
+}
+
+/// A reload that was not carried out.
+struct Refused {
+    at: Moment,
+    faults: Vec<String>,
 }
 
 struct Strip {
@@ -134,6 +166,8 @@ struct Strip {
     has_waiting: bool,
     bar: Vec<Piece>,
     bar_says: String,
+    /// Where a number of machines is ordered.
+    scale_path: Option<String>,
     queue: &'static str,
     machines_path: String,
     sessions_path: String,
@@ -154,21 +188,36 @@ struct Next {
 }
 
 impl Strips {
-    fn of(scene: &Scene) -> Self {
+    fn of(scene: &Scene, may_act: bool) -> Self {
         let clock = scene.house_clock();
         let strips = scene.snapshot.pools.iter();
+        let config = scene.gate.config.as_ref();
         Self {
-            strips: strips.map(|pool| Strip::of(scene, pool)).collect(),
+            strips: strips.map(|pool| Strip::of(scene, pool, may_act)).collect(),
             gate: GateLine {
                 started: scene.gate.started.map(|at| clock.moment(at)),
-                config: scene.gate.config.as_deref().map(plain),
+                config: config.map(|config| ConfigLine::of(config, &clock)),
             },
         }
     }
 }
 
+impl ConfigLine {
+    fn of(config: &ConfigState, clock: &Clock) -> Self {
+        let refused = config.refused.as_ref();
+        Self {
+            file: plain(&config.written.file.display().to_string()),
+            loaded: clock.moment(config.loaded),
+            refused: refused.map(|refused| Refused {
+                at: clock.moment(refused.at),
+                faults: refused.why.lines().map(plain).collect(),
+            }),
+        }
+    }
+}
+
 impl Strip {
-    fn of(scene: &Scene, pool: &PoolView) -> Self {
+    fn of(scene: &Scene, pool: &PoolView, may_act: bool) -> Self {
         let views = scene.snapshot.instances_of(&pool.name);
         let states = states::count(pool, views);
         let number = |state: &State| states.get(state).copied().unwrap_or(0);
@@ -200,6 +249,8 @@ impl Strip {
             has_waiting: waiting > 0,
             bar_says: format!("{}: {said}", counted(u64::from(machines), "machine")),
             bar,
+            scale_path: (may_act && pool.intent.is_some())
+                .then(|| format!("/act?order=scale&pool={query}")),
             queue: "/queue",
             machines_path: format!("/machines?pool={query}"),
             sessions_path: format!("/sessions?pool={query}"),

@@ -8,7 +8,7 @@ use super::super::scene::Scene;
 use super::super::words::{Moment, in_query, plain};
 use super::events::Paged;
 use super::machines::Action;
-use super::{Slots, block, machine_path, markup};
+use super::{Slots, block, machine_path, markup, person_path};
 use crate::pool::{Protocol, SessionView, Stage};
 
 pub const PAGE: usize = 100;
@@ -46,6 +46,8 @@ pub struct SessionRow {
     element: String,
     pub id: String,
     pub user: Option<String>,
+    /// Where it stands why they are there.
+    pub person_path: String,
     pub protocol: &'static str,
     pub machine: String,
     pub path: String,
@@ -123,6 +125,7 @@ impl SessionRow {
         let id = view.id.to_string();
         Self {
             user: view.user.as_deref().map(plain),
+            person_path: person_path(view.user.as_deref().unwrap_or_default(), &view.pool),
             protocol: view.protocol.name(),
             machine: match scene.has_pools() {
                 true => plain(&format!("{}/{}", view.pool, view.instance)),
@@ -147,14 +150,17 @@ impl SessionRow {
 }
 
 fn actions(view: &SessionView) -> Vec<Action> {
-    let whose = view.user.as_deref().unwrap_or("nobody known");
-    let action = |word: &'static str, order: &str, of: &str| Action {
+    let whose = plain(view.user.as_deref().unwrap_or("nobody known"));
+    let action = |word: &'static str, order: &str, label: String| Action {
         word,
-        label: format!("{word} {of} {}", plain(whose)),
+        label,
         path: format!("/act?order={order}&session={}", view.id),
     };
-    vec![
-        action("Notice", "notice", "to"),
-        action("Evict", "evict", "the session of"),
-    ]
+    let mut actions = vec![action("Notice", "notice", format!("Notice to {whose}"))];
+    if view.user.is_some() {
+        actions.push(action("Move", "move", format!("Move {whose}")));
+    }
+    let evict = format!("Evict the session of {whose}");
+    actions.push(action("Evict", "evict", evict));
+    actions
 }

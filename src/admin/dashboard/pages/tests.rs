@@ -12,12 +12,17 @@ use crate::admin::dashboard::history::{History, Look};
 use crate::admin::dashboard::parts::Rendering;
 use crate::admin::dashboard::scene::GateView;
 use crate::admin::dashboard::states::State;
+use crate::admin::{ConfigState, RefusedReload, UserStory};
+use crate::config::diff::Written;
+use crate::pool::explain::{Candidate, NextLogin, PersonView};
 use crate::pool::snapshot::{PoolView, ServicesView, SessionView, Snapshot, WaiterView};
 use crate::pool::{
     AdminState, Decider, Foreseen, Health, InstanceView, Intent, PlacementPolicy, Protocol,
     SessionId, Stage,
 };
 use crate::telemetry::events::{Event, EventKind};
+
+mod told;
 
 const EVIL: &str = "<img src=x onerror=alert(1)>\"'&{{7*7}}\u{202e}";
 
@@ -82,6 +87,21 @@ fn session(id: u64, user: &str) -> SessionView {
     }
 }
 
+/// Of a gate whose last reload was refused.
+fn config() -> ConfigState {
+    ConfigState {
+        written: Written {
+            file: EVIL.into(),
+            ..Written::default()
+        },
+        loaded: now(),
+        refused: Some(RefusedReload {
+            at: now(),
+            why: format!("line 3: {EVIL}\nline 4: unknown key"),
+        }),
+    }
+}
+
 fn scene(sessions: Vec<SessionView>) -> Scene {
     let mut history = History::default();
     let look = Look {
@@ -117,7 +137,10 @@ fn scene(sessions: Vec<SessionView>) -> Scene {
         )])),
         kernels: Arc::default(),
         costs: Arc::default(),
-        gate: GateView::default(),
+        gate: GateView {
+            config: Some(Arc::new(config())),
+            ..GateView::default()
+        },
     }
 }
 
@@ -135,13 +158,49 @@ fn form(order: act::Order, instance: &str, session: &str) -> act::Form {
         order,
         instance: instance.to_owned(),
         session: session.to_owned(),
+        user: String::new(),
         pool: String::new(),
         reason: EVIL.to_owned(),
         text: EVIL.to_owned(),
         until: EVIL.to_owned(),
         deadline_s: String::new(),
         machines: String::new(),
+        to: EVIL.to_owned(),
+        now: String::new(),
         hold_s: String::new(),
+    }
+}
+
+/// Of somebody awkward on an awkward machine.
+fn story() -> UserStory {
+    let candidate = Candidate {
+        instance: EVIL.into(),
+        is_chosen: true,
+        seats: 3,
+        capacity: 8,
+        score: Some(0.375),
+        obstacle: None,
+        why: EVIL.to_owned(),
+    };
+    UserStory {
+        person: PersonView {
+            user: EVIL.into(),
+            pool: "main".into(),
+            placement: PlacementPolicy::Auto,
+            sessions: Vec::new(),
+            servers: Vec::new(),
+            memory: None,
+            waiting: None,
+            next: vec![NextLogin {
+                protocol: Protocol::Ssh,
+                instance: Some(EVIL.into()),
+                reason: None,
+                refusal: None,
+                wakes: false,
+                candidates: vec![candidate],
+            }],
+        },
+        text: vec![EVIL.to_owned()],
     }
 }
 
@@ -158,7 +217,9 @@ fn orders(scene: &Scene) -> Vec<String> {
     ];
     let on_machines = on_machines.map(|order| ask(&form(order, "main/vm2", "")));
     let mut pages = on_machines.to_vec();
-    pages.push(ask(&form(act::Order::Evict, "", &id)));
+    for order in [act::Order::Evict, act::Order::Move, act::Order::Notice] {
+        pages.push(ask(&form(order, "", &id)));
+    }
     pages
 }
 
@@ -189,7 +250,11 @@ fn all(scene: &Scene) -> Vec<String> {
             &sessions,
             true,
         ),
-        queue::body(&slots(View::Queue)),
+        queue::body(
+            &slots(View::Queue(queue::Asked::default())),
+            scene,
+            &queue::Asked::default(),
+        ),
         events::body(
             &slots(View::Events(events::Asked::default())),
             scene,
@@ -203,9 +268,15 @@ fn all(scene: &Scene) -> Vec<String> {
         explain::body(
             scene,
             &explain::Asked {
+                user: EVIL.to_owned(),
+                pool: EVIL.to_owned(),
                 instance: EVIL.to_owned(),
             },
-            Some(&Err(EVIL.to_owned())),
+            &explain::Answers {
+                person: Some(Ok(story())),
+                idle: Some(Err(EVIL.to_owned())),
+            },
+            true,
         ),
     ];
     bodies.extend(orders(scene));
@@ -316,81 +387,6 @@ fn a_search_is_made_here_and_paged() {
             .count(),
         3
     );
-}
-
-#[test]
-fn what_comes_next_is_told_with_its_reason() {
-    let mut scene = scene(Vec::new());
-    let told = |scene: &Scene| {
-        let slots = Slots::of(View::Overview.parts(scene, false));
-        slots.get("pools").to_owned()
-    };
-    assert!(told(&scene).contains("This pool is not resized"));
-    let mut intent = Intent {
-        desired: 1,
-        machines_max: 4,
-        next: Some(Foreseen {
-            at: now() + Duration::from_secs(420),
-            step: "drain vm2: nobody has been on it for the idle time".into(),
-        }),
-        ..Intent::default()
-    };
-    let mut set = |intent: &Intent| {
-        let mut snapshot = Snapshot::clone(&scene.snapshot);
-        snapshot.pools[0].intent = Some(Arc::new(intent.clone()));
-        scene.snapshot = Arc::new(snapshot);
-        told(&scene)
-    };
-    let next = set(&intent);
-    assert!(
-        next.contains("<strong>At 21:07</strong> (in 7 min)"),
-        "{next}"
-    );
-    assert!(next.contains("drain vm2: nobody has been on it for the idle time."));
-    assert!(next.contains("1 machine wanted, at most 4"));
-    intent.next = None;
-    assert!(set(&intent).contains("Nothing for the next hour"));
-    intent.frozen = Some("nothing is changed: the cloud's listing is 200 s old".into());
-    let frozen = set(&intent);
-    assert!(
-        frozen.contains("<strong>Frozen.</strong> Nothing is changed: the cloud&#39;s listing")
-    );
-    assert!(!frozen.contains("Nothing for the next hour"));
-}
-
-#[test]
-fn a_machines_state_is_a_word_and_its_reason_stands_beside_it() {
-    let scene = scene(Vec::new());
-    let slots = Slots::of(View::Machines(machines::Asked::default()).parts(&scene, true));
-    let rows = slots.get("rows");
-    assert!(rows.contains("<span class=\"pill s-ready\">ready</span>"));
-    assert!(rows.contains("<span class=\"pill s-draining\">draining</span>"));
-    assert!(rows.contains("by an operator: &#60;img"));
-    assert!(rows.contains("aria-label=\"Uncordon vm2\""));
-    assert!(rows.contains(
-        "<time datetime=\"2026-03-23T19:58:20+09:00\">19:58:20</time> <small>1 h</small>"
-    ));
-    let only = View::at("/machines", "state=draining&pool=main").unwrap();
-    assert_eq!(
-        Slots::of(only.parts(&scene, true))
-            .get("rows")
-            .matches("<tr")
-            .count(),
-        1
-    );
-    let of = |state, health| State::of(&machine("x", state, health));
-    assert_eq!(of(AdminState::Draining, Health::Down), State::Down);
-    assert_eq!(of(AdminState::Cordoned, Health::NoLogins), State::Cordoned);
-    assert_eq!(of(AdminState::Ready, Health::Unknown), State::Starting);
-}
-
-#[test]
-fn an_order_that_comes_too_late_says_so() {
-    let scene = scene(vec![session(1, "alice")]);
-    let form = form(act::Order::Evict, "", "00000000000000ff");
-    let told = act::body(&scene, &viewer(true), &form, Vec::new(), None);
-    assert_eq!(told.unwrap_err(), "This session has ended already.");
-    assert_eq!(form.back(&scene), "/sessions");
 }
 
 #[test]
