@@ -120,6 +120,9 @@ impl App {
         let (audit, metrics) = (parts.audit.clone(), parts.metrics.clone());
         let access = Access::open(&config.admin, audit, metrics).context("admin.tokens_file")?;
         admin.access = Arc::new(access);
+        admin
+            .tls
+            .change(admin.tls.prepare(config.admin.tls.as_ref())?);
         admin.events = parts.events.clone();
         admin.zones = pools.zones.clone();
         admin.history_file = Some(config.state_dir.join("history.json"));

@@ -1,7 +1,8 @@
 //! Turns away requests that name another host than this machine.
 //!
 //! A web page may point its own name at 127.0.0.1 and have the visitor's browser read the answers (DNS rebinding). Such
-//! a request carries the page's name in Host. The socket needs no such check: browsers cannot open it.
+//! a request carries the page's name in Host. The socket needs no such check: browsers cannot open it. Over TLS a name that the
+//! certificate is for is ours too.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,18 +16,25 @@ use axum::response::{IntoResponse, Response};
 use super::access::Access;
 use super::caller::Link;
 use super::problem::Problem;
+use super::tls::AdminTls;
 
-/// Answers only requests to a loopback name, to the address that was dialled, or to a name of `admin.hosts`.
-pub(super) fn guard(router: Router, access: Arc<Access>) -> Router {
-    router.layer(from_fn_with_state(access, check))
+/// Answers only requests to a loopback name, to the address that was dialled, or to a name of `admin.hosts` or the certificate.
+pub(super) fn guard(router: Router, access: Arc<Access>, tls: AdminTls) -> Router {
+    router.layer(from_fn_with_state((access, tls), check))
 }
 
-async fn check(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    let dialled = match request.extensions().get::<Link>() {
-        Some(Link::Tcp { local, .. }) => *local,
+type Names = State<(Arc<Access>, AdminTls)>;
+
+async fn check(State((access, tls)): Names, request: Request, next: Next) -> Response {
+    let (dialled, is_tls) = match request.extensions().get::<Link>() {
+        Some(Link::Tcp { local, is_tls, .. }) => (*local, *is_tls),
         _ => return next.run(request).await,
     };
-    let is_ours = |host: &str| is_ours(host, dialled, access.hosts());
+    let is_named = |name: &str| {
+        let mut listed = access.hosts().iter();
+        listed.any(|one| name.eq_ignore_ascii_case(one)) || is_tls && tls.is_for(name)
+    };
+    let is_ours = |host: &str| is_ours(host, dialled, is_named);
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());
     let ours = host.is_some_and(is_ours) && hosts.next().is_none();
@@ -37,12 +45,12 @@ async fn check(State(access): State<Arc<Access>>, request: Request, next: Next) 
     }
     let problem = Problem {
         status: StatusCode::MISDIRECTED_REQUEST,
-        detail: "this address answers only to localhost and its own IP address: use one of them in the URL, or write the name of the URL in admin.hosts".to_owned(),
+        detail: "this address answers only to localhost, its own IP address and the names of its certificate: use one of them in the URL, or write the name of the URL in admin.hosts".to_owned(),
     };
     problem.into_response()
 }
 
-fn is_ours(host: &str, dialled: Option<SocketAddr>, names: &[String]) -> bool {
+fn is_ours(host: &str, dialled: Option<SocketAddr>, is_named: impl Fn(&str) -> bool) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };
@@ -50,10 +58,7 @@ fn is_ours(host: &str, dialled: Option<SocketAddr>, names: &[String]) -> bool {
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback() || dialled.is_some_and(|dialled| dialled.ip() == ip),
-        Err(_) => {
-            name.eq_ignore_ascii_case("localhost")
-                || names.iter().any(|one| name.eq_ignore_ascii_case(one))
-        }
+        Err(_) => name.eq_ignore_ascii_case("localhost") || is_named(name),
     }
 }
 
@@ -64,8 +69,8 @@ mod tests {
     #[test]
     fn only_this_machine_is_ours() {
         let dialled = Some("127.0.0.1:9180".parse().unwrap());
-        let names = ["admin.pool.example".to_owned()];
-        let is_ours = |host: &str| is_ours(host, dialled, &names);
+        let is_named = |name: &str| name.eq_ignore_ascii_case("admin.pool.example");
+        let is_ours = |host: &str| is_ours(host, dialled, is_named);
         for host in [
             "localhost",
             "LocalHost:9180",
@@ -89,6 +94,6 @@ mod tests {
             assert!(!is_ours(host), "{host}");
         }
         let dialled = Some("10.0.0.4:9180".parse().unwrap());
-        assert!(super::is_ours("10.0.0.4:80", dialled, &[]));
+        assert!(super::is_ours("10.0.0.4:80", dialled, is_named));
     }
 }

@@ -1,4 +1,4 @@
-//! The operators' side: answers over HTTP what the pools look like and takes orders, on a loopback address and on a socket file.
+//! The operators' side: answers over HTTP what the pools look like and takes orders, on an address and on a socket file.
 //!
 //! It reads published snapshots, passes orders on, and knows neither the front doors nor the fleets. The socket is its owner's
 //! and asks for nothing; at the address `access` wants a token or a session, and a browser lured here is turned away by its Host.
@@ -11,6 +11,7 @@ mod explain;
 mod headers;
 mod host;
 mod idle;
+mod listener;
 mod moves;
 mod named;
 mod notices;
@@ -22,27 +23,22 @@ mod routes;
 mod scale;
 mod socket;
 mod story;
+mod tls;
 mod verbs;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::{Extension, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,10 +50,10 @@ use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
 pub use access::{Access, NewToken, Role, TokensFault, new_token};
-use caller::Link;
 pub use cost::{AskCost, CostView};
 use dashboard::Dashboard;
 pub use explain::{HealthStory, ScalingStory, UserStory};
+use listener::Answerer;
 pub use moves::{MoveOrder, Moved};
 pub use notices::{Given, Notice};
 pub use readiness::Readiness;
@@ -66,6 +62,7 @@ pub use routes::Status;
 pub use scale::{AskScale, ScaleAnswer, ScaleRequest, ScaleWish};
 pub use socket::{AdminSocket, bind_socket, inherit_socket};
 pub use story::RUN_HEADER;
+pub use tls::{AdminTls, NextTls};
 pub use verbs::{CordonOrder, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
 
 /// What the admin side may see.
@@ -88,6 +85,8 @@ pub struct AdminState {
     pub started: Timestamp,
     /// Who may ask at the address.
     pub access: Arc<Access>,
+    /// What the address proves itself with.
+    pub tls: AdminTls,
 }
 
 impl AdminState {
@@ -95,6 +94,7 @@ impl AdminState {
     pub fn new(pool: SharedPool, metrics: Metrics, audit: AuditLog) -> Self {
         Self {
             access: Arc::new(Access::closed(audit.clone(), metrics.clone())),
+            tls: AdminTls::none(metrics.clone()),
             pool,
             metrics,
             events: Events::new(audit.clone()),
@@ -119,13 +119,14 @@ impl AdminState {
 #[derive(Clone)]
 pub struct AdminSide {
     router: Router,
+    tls: AdminTls,
     ending: CancellationToken,
 }
 
 impl AdminSide {
-    /// Keeps what charts are drawn from and who has logged in, as two of `tasks`, until `ending`.
+    /// Keeps what charts are drawn from, who has logged in and its certificate, as some of `tasks`, until `ending`.
     pub fn begin(state: AdminState, tasks: &TaskTracker, ending: CancellationToken) -> Self {
-        let access = state.access.clone();
+        let (access, tls) = (state.access.clone(), state.tls.clone());
         let dashboard = Dashboard::new(state.clone(), ending.clone());
         let router = routes::router(state.clone(), ending.clone())
             .merge(orders::router(state))
@@ -134,20 +135,34 @@ impl AdminSide {
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
         // Whatever stands above is behind the guard, and out of reach unless the table of roles names it.
         let router = access::guard(router, access.clone());
-        let router = headers::harden(host::guard(router, access.clone()));
+        let router = headers::harden(host::guard(router, access.clone(), tls.clone()));
         tasks.spawn(dashboard::record(dashboard));
         tasks.spawn(access.keep(ending.clone()));
-        Self { router, ending }
+        tasks.spawn(tls.clone().keep(ending.clone()));
+        Self {
+            router,
+            tls,
+            ending,
+        }
     }
 
     /// Answers here until `until`, then ends open connections after their current answer.
     pub async fn serve_tcp(self, listener: TcpListener, until: CancellationToken) {
-        serve(listener, self.router, until).await;
+        listener::serve(listener, self.answerer(until)).await;
     }
 
     /// The same on the socket.
     pub async fn serve_socket(self, socket: AdminSocket) {
-        serve(socket, self.router, self.ending).await;
+        let until = self.ending.clone();
+        listener::serve(socket, self.answerer(until)).await;
+    }
+
+    fn answerer(self, until: CancellationToken) -> Answerer {
+        Answerer {
+            router: self.router,
+            tls: self.tls,
+            until,
+        }
     }
 }
 
@@ -171,114 +186,5 @@ pub async fn serve_both(
     tasks.wait().await;
 }
 
-async fn serve<A: Accept>(listener: A, router: Router, until: CancellationToken) {
-    let tasks = TaskTracker::new();
-    accept_all(listener, router, tasks.clone(), until).await;
-    tasks.close();
-    tasks.wait().await;
-}
-
-/// Where connections come from.
-trait Accept: Send + Sync + 'static {
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
-
-    /// Who is at the other end, as far as the connection tells; `None` where it is gone already.
-    fn link(stream: &Self::Stream) -> Option<Link>;
-}
-
-impl Accept for TcpListener {
-    type Stream = TcpStream;
-
-    async fn accept(&self) -> io::Result<TcpStream> {
-        self.accept().await.map(|(stream, _)| stream)
-    }
-
-    fn link(stream: &TcpStream) -> Option<Link> {
-        Some(Link::Tcp {
-            peer: stream.peer_addr().ok()?,
-            local: stream.local_addr().ok(),
-            is_tls: false,
-        })
-    }
-}
-
-impl Accept for AdminSocket {
-    type Stream = UnixStream;
-
-    async fn accept(&self) -> io::Result<UnixStream> {
-        self.accept_one().await
-    }
-
-    fn link(stream: &UnixStream) -> Option<Link> {
-        let uid = stream.peer_cred().ok().map(|account| account.uid());
-        Some(Link::Socket { uid })
-    }
-}
-
 /// A reason and a name; a notice is longer than that, and still far below.
 const BODY_BYTES_MAX: usize = 16 * 1024;
-/// Operators and their scrapers are few; more than this is a mistake somewhere.
-const CONNECTIONS_MAX: usize = 64;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an accept failed for want of descriptors, trying again at once would only burn the processor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-async fn accept_all<A: Accept>(
-    listener: A,
-    router: Router,
-    tasks: TaskTracker,
-    shutdown: CancellationToken,
-) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let next = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            (listener.accept().await, permit)
-        };
-        let Some((accepted, permit)) = shutdown.run_until_cancelled(next).await else {
-            return;
-        };
-        match accepted {
-            Ok(stream) => {
-                let Some(link) = A::link(&stream) else {
-                    continue;
-                };
-                let router = router.clone().layer(Extension(link));
-                let answering = answer(stream, router, shutdown.clone());
-                tasks.spawn(async move {
-                    answering.await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the admin side cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
-    router: Router,
-    shutdown: CancellationToken,
-) {
-    let service = TowerToHyperService::new(router);
-    let mut builder = http1::Builder::new();
-    let builder = builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an admin connection ended badly");
-    }
-}

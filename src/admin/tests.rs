@@ -5,9 +5,11 @@ mod dashboard;
 mod orders;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::*;
 use crate::pool::{Health, Instance, InstanceId, PlacementPolicy, PoolRules, Protocol};

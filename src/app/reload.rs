@@ -94,10 +94,12 @@ impl Inside {
         let tasks = app.tasks();
         let doors = self.doors.prepare(&next, &app.parts, &app.shutdown)?;
         let pools = self.pools.prepare(&next)?;
+        let admin_tls = self.admin.tls.prepare(next.admin.tls.as_ref())?;
         // From here on nothing fails.
         log::change(&next.log);
         app.reopen_audit();
         let opened = self.doors.change(doors, &app.parts, &tasks);
+        self.admin.tls.change(admin_tls);
         self.pools.change(pools).await;
         if let Err(error) = self.serve(opened, &tasks) {
             tracing::error!(%error, "a new listener of the admin side cannot be served");

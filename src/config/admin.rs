@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::doors::Listening;
+use super::CertificateFiles;
+use super::certificates;
+use super::doors::{Faulty, Listening};
 use super::raw::Section;
 use super::values::{host, listen_address_or_off, path_or_off, word};
 
@@ -14,6 +16,8 @@ const SOCKET_BYTES_MAX: usize = 107;
 pub struct AdminConfig {
     pub socket: Option<PathBuf>,
     pub listen: Option<SocketAddr>,
+    /// What the address proves itself with; without it plain HTTP is spoken, and that on loopback alone.
+    pub tls: Option<CertificateFiles>,
     /// Who may log in at the address; nobody without it.
     pub tokens_file: Option<PathBuf>,
     /// Whether metrics are read without a token.
@@ -22,13 +26,18 @@ pub struct AdminConfig {
     pub hosts: Vec<String>,
 }
 
-pub(super) fn admin(mut section: Section<'_>, listening: &mut Listening) -> AdminConfig {
+pub(super) fn admin(
+    mut section: Section<'_>,
+    listening: &mut Listening,
+) -> Result<AdminConfig, Faulty> {
     let socket = Some(PathBuf::from(super::DEFAULT_SOCKET));
     let listen = Some(SocketAddr::from(([127, 0, 0, 1], 9180)));
     let folder = section.folder();
+    let tls = tls(section.section("tls"));
     let config = AdminConfig {
         socket: section.get_or("socket", socket, path_or_off(folder)),
         listen: section.get_or("listen", listen, listen_address_or_off),
+        tls: None,
         tokens_file: section.get_or("tokens_file", None, path_or_off(folder)),
         has_open_metrics: section.get_or(
             "metrics",
@@ -52,14 +61,27 @@ pub(super) fn admin(mut section: Section<'_>, listening: &mut Listening) -> Admi
         section.fault("socket", message);
     }
     if let Some(address) = config.listen {
-        if !address.ip().is_loopback() {
+        let speaks_plainly = matches!(&tls, Ok(None));
+        if speaks_plainly && !address.ip().is_loopback() {
             let message = format!(
-                "is {address}, which others can reach, and it speaks no TLS; put a proxy with TLS before it (see hosts) and write \"127.0.0.1:9180\""
+                "is {address}, which others can reach, and it speaks no TLS; write [admin.tls] with certificate = \"/etc/poolgate/tls/fullchain.pem\" and private_key = \"/etc/poolgate/tls/privkey.pem\", or put a proxy with TLS before it (see hosts) and write \"127.0.0.1:9180\""
             );
             section.fault("listen", message);
         }
         listening.take(&section, "listen", address);
     }
     section.finish();
-    config
+    Ok(AdminConfig {
+        tls: tls?,
+        ..config
+    })
+}
+
+fn tls(mut section: Section<'_>) -> Result<Option<CertificateFiles>, Faulty> {
+    if !section.is_present() {
+        return Ok(None);
+    }
+    let pair = certificates::pair(&mut section, false);
+    section.finish();
+    pair
 }

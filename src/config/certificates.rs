@@ -44,7 +44,11 @@ pub(super) fn certificates(
     Ok(all)
 }
 
-fn pair(section: &mut Section<'_>, may_miss: bool) -> Result<Option<CertificateFiles>, Faulty> {
+/// Both files of a certificate, which may be missing together if `may_miss`.
+pub(super) fn pair(
+    section: &mut Section<'_>,
+    may_miss: bool,
+) -> Result<Option<CertificateFiles>, Faulty> {
     let folder = section.folder();
     let certificate: Option<PathBuf> = section.get("certificate", path(folder));
     let private_key: Option<PathBuf> = section.get("private_key", path(folder));

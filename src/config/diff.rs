@@ -84,7 +84,9 @@ impl Written {
                 Effect::Restart
             }
             ["ssh" | "https" | "admin", "listen" | "redirect_listen"] => Effect::Listeners,
-            ["ssh" | "https", ..] | ["pools", _, "ssh" | "recording", ..] => Effect::NewConnections,
+            ["ssh" | "https", ..]
+            | ["admin", "tls", ..]
+            | ["pools", _, "ssh" | "recording", ..] => Effect::NewConnections,
             _ => Effect::AtOnce,
         }
     }

@@ -106,6 +106,8 @@ fn the_documented_file_is_valid_and_its_defaults_are_true() {
         .unwrap_or_else(|faults| panic!("{faults}"));
     let process = full.pools.remove("local").unwrap();
     let clouds = ["west", "east", "lab"].map(|pool| full.pools.remove(pool).unwrap().fleet);
+    let tls = full.admin.tls.take().unwrap();
+    assert_eq!((&*tls.key, tls.ocsp_response), ("admin.tls", None));
     let acme = full.https.as_mut().unwrap().acme.take().unwrap();
     full.written.clone_from(&short.written);
     assert_eq!(format!("{short:?}"), format!("{full:?}"));

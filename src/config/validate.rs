@@ -52,7 +52,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
         state_dir,
         ssh: ssh.ok()?,
         https,
-        admin,
+        admin: admin.ok()?,
         audit,
         log,
         pools,

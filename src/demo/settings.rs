@@ -40,6 +40,7 @@ pub fn config(folder: &Folder, choices: Choices) -> Config {
         admin: AdminConfig {
             socket: Some(admin_socket(folder)),
             listen: None,
+            tls: None,
             tokens_file: None,
             has_open_metrics: true,
             hosts: Vec::new(),

@@ -20,9 +20,9 @@ use rustls::sign::CertifiedKey;
 
 use self::client::Client;
 use self::folder::Folder;
-use super::tls::pair::Pair;
-use super::tls::store::Certificates;
 use crate::config::{AcmeChallenge, AcmeConfig};
+use crate::net::server_tls::pair::Pair;
+use crate::net::server_tls::store::Certificates;
 use crate::telemetry::metrics::Metrics;
 
 pub use folder::FolderError;

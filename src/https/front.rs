@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use rustls::ServerConfig;
@@ -18,18 +18,18 @@ use super::instance_pool::InstancePool;
 use super::pin::PinKey;
 use super::presence::Presence;
 use super::route::DownList;
-use super::tls::store::{Certificates, Reread};
-use super::tls::{self, TlsError};
 use super::waiting::Waiting;
 use crate::config::{HttpsConfig, PoolConfig};
 use crate::net::client_tls::{self, ClientTls};
 use crate::net::current::Current;
+use crate::net::server_tls::store::{Certificates, Reread};
+use crate::net::server_tls::{self, TlsError, watch};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 
-/// How often certificate files are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// Whose certificates they are, for metrics.
+const DOOR: &str = "https";
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 const SECOND: Duration = Duration::from_secs(1);
 const REFUSALS_PER_SECOND: u32 = 20;
@@ -90,8 +90,8 @@ impl Front {
         metrics: Metrics,
     ) -> Result<Arc<Self>, BuildError> {
         let identity = Identity::read(config, &metrics)?;
-        let answers_acme = identity.acme.is_some();
-        let tls = tls::server_config(identity.certificates.clone(), answers_acme);
+        let protocols = server_tls::browsers_protocols(identity.acme.is_some());
+        let tls = server_tls::server_config(identity.certificates.clone(), protocols);
         let tls = tls.map_err(TlsError::from)?;
         let instances = InstancePool::new(
             config.connect_timeout,
@@ -142,8 +142,9 @@ impl Front {
             }
             false => (Identity::read(config, &self.metrics)?, None),
         };
-        let answers_acme = identity.acme.is_some();
-        let tls = tls::renewed_config(&self.tls, identity.certificates.clone(), answers_acme);
+        let protocols = server_tls::browsers_protocols(identity.acme.is_some());
+        let certificates = identity.certificates.clone();
+        let tls = server_tls::renewed_config(&self.tls, certificates, protocols);
         let (times, trust) = (
             (config.connect_timeout, config.stall_timeout),
             instance_tls(pools)?,
@@ -187,21 +188,7 @@ impl Front {
     /// Takes new certificate files as they come, warns of ends, and asks an authority where one is named; runs until
     /// `shutdown`.
     pub async fn keep_certificates(self: Arc<Self>, shutdown: CancellationToken) {
-        let watching = async {
-            loop {
-                let certificates = self.certificates.clone();
-                let look = move || {
-                    certificates.reload_changed();
-                    certificates.watch_ends(SystemTime::now());
-                };
-                // Files may be on a share that hangs.
-                if let Err(failed) = tokio::task::spawn_blocking(look).await {
-                    tracing::error!(%failed, "certificate files are not watched any more");
-                    return;
-                }
-                tokio::time::sleep(LOOK_INTERVAL).await;
-            }
-        };
+        let watching = watch::follow(|| Some(self.certificates.clone()));
         let asking = async {
             if let Some(acme) = &self.acme {
                 acme.keep(&self.certificates).await;
@@ -267,7 +254,7 @@ impl Identity {
         let acme = acme.transpose().map_err(OrderError::from)?.map(Arc::new);
         let issued = acme.as_ref().map(|acme| acme.first_pair()).transpose()?;
         let issued = issued.map(Arc::new);
-        let certificates = Certificates::read(&config.certificates, issued, metrics.clone())?;
+        let certificates = Certificates::read(DOOR, &config.certificates, issued, metrics.clone())?;
         Ok(Self {
             certificates: Arc::new(certificates),
             acme,

@@ -27,9 +27,9 @@ use super::front::Front;
 use super::instance_pool::keep_alive;
 use super::pin::LastPin;
 use super::stream::Guarded;
-use super::tls::ALPN_H2;
-use super::tls::challenges::ACME_ALPN;
 use crate::net::current::Current;
+use crate::net::server_tls::ALPN_H2;
+use crate::net::server_tls::challenges::ACME_ALPN;
 use crate::pool::Protocol;
 
 const MAX_HEAD: u32 = 64 * 1024;

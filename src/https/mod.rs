@@ -39,11 +39,9 @@ mod sign_in;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod tunnel;
 mod upgrade;
 mod visit;
 mod waiting;
 
 pub use front::{BuildError, Front, Renewed, sweep};
-pub use tls::TlsError;

@@ -10,5 +10,6 @@ pub mod lanes;
 pub mod penalties;
 pub mod proxy_header;
 pub mod proxy_protocol;
+pub mod server_tls;
 pub mod shutdown;
 pub mod source;

@@ -9,8 +9,9 @@ mod seen;
 mod text;
 mod timing;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -214,18 +215,26 @@ impl Metrics {
         self.inner.counted.config_loaded.set(seconds);
     }
 
-    /// Takes over when each certificate ends; those of before are forgotten.
+    /// Takes over when each certificate of a door ends; those it had before are forgotten.
     pub fn set_certificate_ends<'a>(
         &self,
+        door: &'static str,
         certificates: impl Iterator<Item = (&'a str, SystemTime)>,
     ) {
-        let ends = &self.inner.counted.certificate_ends;
-        ends.clear();
-        for (name, end) in certificates {
+        let counted = &self.inner.counted;
+        let certificates = certificates.map(|(name, end)| (name.to_owned(), end));
+        let doors = counted.doors_certificates.lock();
+        let mut doors = doors.unwrap_or_else(PoisonError::into_inner);
+        doors.insert(door, certificates.collect());
+        counted.certificate_ends.clear();
+        for (name, end) in doors.values().flatten() {
             let end = end.duration_since(UNIX_EPOCH).unwrap_or_default();
             let end = i64::try_from(end.as_secs()).unwrap_or(i64::MAX);
-            let labels = [("certificate", name.to_owned())];
-            ends.get_or_create_owned(&labels).set(end);
+            let labels = [("certificate", name.clone())];
+            counted
+                .certificate_ends
+                .get_or_create_owned(&labels)
+                .set(end);
         }
     }
 
@@ -330,6 +339,7 @@ struct Counted {
     config_loaded: Gauge,
     certificate_reloads: Counters<1>,
     certificate_ends: Gauges<1>,
+    doors_certificates: Mutex<BTreeMap<&'static str, Vec<(String, SystemTime)>>>,
     acme_orders: Counters<1>,
     handshakes: Counters<2>,
     fleet_looks: OwnedCounters<2>,

@@ -22,6 +22,7 @@ fn of_roles(folder: &Path, roles: &[Role]) -> (Arc<Access>, Vec<String>) {
     let config = AdminConfig {
         socket: None,
         listen: None,
+        tls: None,
         tokens_file: Some(file),
         has_open_metrics: true,
         hosts: Vec::new(),

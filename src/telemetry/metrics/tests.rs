@@ -112,8 +112,9 @@ fn counted() -> Metrics {
     metrics.set_audit_lost(3);
     metrics.count_certificate("refused");
     let end = std::time::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
-    metrics.set_certificate_ends([("old.example", end)].into_iter());
-    metrics.set_certificate_ends([("pool.example", end)].into_iter());
+    metrics.set_certificate_ends("https", [("old.example", end)].into_iter());
+    metrics.set_certificate_ends("admin", [("admin.example", end)].into_iter());
+    metrics.set_certificate_ends("https", [("pool.example", end)].into_iter());
     metrics.count_acme_order("failed");
     metrics.count_handshake("1.3", "resumed");
     metrics
@@ -142,6 +143,7 @@ fn a_scrape_reads_what_was_counted_and_what_is_seen() {
         r#"poolgate_open_connections{protocol="ssh"} 1"#,
         "poolgate_audit_lines_lost_total 3",
         r#"poolgate_tls_certificate_not_after_seconds{certificate="pool.example"} 1900000000"#,
+        r#"poolgate_tls_certificate_not_after_seconds{certificate="admin.example"} 1900000000"#,
         r#"poolgate_tls_handshakes_total{version="1.3",outcome="resumed"} 1"#,
         r#"poolgate_machine_seconds_total{pool="main",use="idle"} 61.5"#,
         r#"poolgate_scaling_desired{pool="main"} 3"#,

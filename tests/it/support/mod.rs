@@ -9,6 +9,7 @@ pub mod hub;
 pub mod hub_scene;
 pub mod light;
 pub mod machine;
+pub mod operators;
 pub mod people;
 pub mod proc;
 pub mod raw_hub;

@@ -1,4 +1,4 @@
-//! What TLS the gate speaks: 1.3 and 1.2, tickets on, no early data. Certificates are `store`'s.
+//! What TLS the gate speaks to those who come: 1.3 and 1.2, tickets on, no early data. Certificates are `store`'s.
 //!
 //! Early data is off because it can be replayed, and a replayed request may be a login.
 
@@ -6,6 +6,7 @@ pub mod challenges;
 mod expiry;
 pub mod pair;
 pub mod store;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -19,21 +20,22 @@ pub use pair::TlsError;
 use store::Certificates;
 
 pub const ALPN_H2: &[u8] = b"h2";
-const ALPN_H1: &[u8] = b"http/1.1";
+pub const ALPN_H1: &[u8] = b"http/1.1";
 
 /// The same for other certificates: who holds a ticket of before still need not shake hands in full.
 pub fn renewed_config(
     before: &ServerConfig,
     certificates: Arc<Certificates>,
-    answers_acme: bool,
+    protocols: Vec<Vec<u8>>,
 ) -> ServerConfig {
     let mut tls = before.clone();
     tls.cert_resolver = certificates;
-    tls.alpn_protocols = protocols(answers_acme);
+    tls.alpn_protocols = protocols;
     tls
 }
 
-fn protocols(answers_acme: bool) -> Vec<Vec<u8>> {
+/// Of the browsers' door. `answers_acme`: an authority may connect to check that a name is ours.
+pub fn browsers_protocols(answers_acme: bool) -> Vec<Vec<u8>> {
     let mut protocols = vec![ALPN_H2.to_vec(), ALPN_H1.to_vec()];
     if answers_acme {
         protocols.push(ACME_ALPN.to_vec());
@@ -41,16 +43,19 @@ fn protocols(answers_acme: bool) -> Vec<Vec<u8>> {
     protocols
 }
 
-/// `answers_acme`: an authority may connect to check that a name is ours.
+/// `protocols` are those to agree on by ALPN, the best first.
+///
+/// # Errors
+/// Where the system has no randomness.
 pub fn server_config(
     certificates: Arc<Certificates>,
-    answers_acme: bool,
+    protocols: Vec<Vec<u8>>,
 ) -> Result<ServerConfig, rustls::Error> {
     let mut tls = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    tls.alpn_protocols = protocols(answers_acme);
+    tls.alpn_protocols = protocols;
     tls.ticketer = Ticketer::new()?;
     // Libraries ask for AES-256 with SHA-384 first, which makes a handshake a tenth dearer and no connection safer.
     tls.ignore_client_order = true;

@@ -22,6 +22,8 @@ use crate::telemetry::metrics::Metrics;
 
 /// Every certificate of the door.
 pub struct Certificates {
+    /// Whose they are, for metrics.
+    door: &'static str,
     shown: RwLock<Shown>,
     kept: Mutex<Kept>,
     pub challenges: Challenges,
@@ -62,6 +64,7 @@ impl Certificates {
     /// # Errors
     /// The first pair that is not sound.
     pub fn read(
+        door: &'static str,
         files: &[CertificateFiles],
         issued: Option<Arc<Pair>>,
         metrics: Metrics,
@@ -81,6 +84,7 @@ impl Certificates {
             expiry: Expiry::default(),
         };
         let certificates = Self {
+            door,
             shown: RwLock::default(),
             challenges: Challenges::default(),
             kept: Mutex::new(kept),
@@ -119,6 +123,12 @@ impl Certificates {
     /// Others have been shown since this was made.
     pub fn show_again(&self) {
         self.show(&mut self.kept());
+    }
+
+    /// Whether one of them is for this host name or address.
+    pub fn is_for(&self, name: &str) -> bool {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        shown.for_name(name).is_some()
     }
 
     /// Reads files again that have changed and then stood still since the last look.
@@ -188,7 +198,7 @@ impl Certificates {
             }
         }
         let ends = pairs.iter().map(|pair| (pair.name(), pair.not_after));
-        self.metrics.set_certificate_ends(ends);
+        self.metrics.set_certificate_ends(self.door, ends);
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
