@@ -17,6 +17,7 @@ mod support;
 
 mod acme;
 mod admin;
+mod admin_login;
 mod admin_tls;
 mod audit_tool;
 mod azure_faults;

@@ -1,73 +1,19 @@
 //! The gate's own pages in a real browser: what people see while they wait, and that each page goes on where it should.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
-use crate::support::client::{client_script, venv_python};
+use crate::support::browser::Browser;
 use crate::support::gate::poolgate;
-use crate::support::{Gate, GateSetup, Logins, Running, Sshd, World, free_port, tool, wait_until};
+use crate::support::{Gate, GateSetup, Logins, Running, Sshd, World, free_port};
 
-const LONG: Duration = Duration::from_secs(240);
-
-/// A script of tests/clients with Chromium, at work.
-struct Browser {
-    process: Running,
-    log: PathBuf,
-}
-
-impl Browser {
-    fn start(world: &World, gate: &Gate, script: &str, words: &[&str]) -> Self {
-        drop(tool("chromium"));
-        let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join(".test/pages");
-        fs::create_dir_all(&pictures).unwrap();
-        let log = world.path("browser.log");
-        let mut python = venv_python();
-        python
-            .arg(client_script(script))
-            .arg(format!("https://127.0.0.1:{}", gate.https_port))
-            .args(words)
-            .arg(&pictures)
-            // The browser keeps its profile and caches below its home.
-            .env("HOME", world.folder("browser-home"))
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        let process = Running::start_logged(&mut python, File::create(&log).unwrap());
-        Self { process, log }
-    }
-
-    fn told(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// Waits until it asks for something; what stands behind that.
-    fn wait_asks(&mut self, what: &str) -> String {
-        let line = format!("asks {what}");
-        wait_until(&format!("the browser: {line}"), LONG, || {
-            let told = self.told();
-            assert!(self.process.is_running(), "it ended: {told}");
-            let rest = told.lines().find_map(|told| told.strip_prefix(&line))?;
-            Some(rest.trim().to_owned())
-        })
-    }
-
-    /// Waits for its end, and checks these facts among those it has told.
-    fn finish(mut self, expected: &[(&str, &str)]) -> BTreeMap<String, String> {
-        wait_until("the browser's end", LONG, || {
-            (!self.process.is_running()).then_some(())
-        });
-        let text = self.told();
-        let facts = text.lines().filter_map(|line| line.split_once(' '));
-        let facts: BTreeMap<String, String> = facts
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        for (name, value) in expected {
-            let told = facts.get(*name).map(String::as_str);
-            assert_eq!(told, Some(*value), "{name} in {text}");
-        }
-        facts
-    }
+/// A browser at the gate's door.
+fn browser(world: &World, gate: &Gate, script: &str, words: &[&str]) -> Browser {
+    let base = format!("https://127.0.0.1:{}", gate.https_port);
+    let words: Vec<_> = std::iter::once(&*base)
+        .chain(words.iter().copied())
+        .collect();
+    Browser::start(world, script, &words, "pages")
 }
 
 /// An instance as `poolgate demo` starts them, with a page in the shape of a hub.
@@ -92,7 +38,7 @@ fn a_browser_waits_for_its_machine_and_goes_on_by_itself() {
         .absent("late", ssh, jupyter);
     let gate = setup.start(&world);
     let path = "/hub/login?next=%2Fhub%2Fspawn";
-    let mut browser = Browser::start(&world, &gate, "chromium_waits.py", &[path]);
+    let mut browser = browser(&world, &gate, "chromium_waits.py", &[path]);
     browser.wait_asks("instance");
     let late = instance(&world, "late", ssh, jupyter);
     let facts = browser.finish(&[
@@ -129,7 +75,7 @@ fn every_page_of_the_gates_own_can_be_read_and_leads_on() {
         running.insert(name, instance(&world, name, ssh, jupyter));
     }
     let gate = setup.start(&world);
-    let mut browser = Browser::start(&world, &gate, "chromium_pages.py", &[]);
+    let mut browser = browser(&world, &gate, "chromium_pages.py", &[]);
     browser.wait_asks("notice");
     let text = "the machines restart <soon>";
     let given = gate.cli(&["notify", "--deadline", "2h", text]).ok();

@@ -53,7 +53,8 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refusal
     };
     let caller = caller.map_err(|denied| Refusal::Denied {
         denied,
-        path: request.uri().path().to_owned(),
+        next: goes_on_at(&request),
+        is_lost: !request.method().is_safe(),
     })?;
     match rule {
         Rule::Needs(Needs::Role(needed)) if caller.role < needed => {
@@ -90,6 +91,13 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refusal
     }
     request.extensions_mut().insert(caller);
     Ok(request)
+}
+
+/// Where whoever logs in first finds what they wanted: what was sent by a form cannot be had by going there.
+fn goes_on_at(request: &Request) -> String {
+    let whole = request.uri().path_and_query().map(ToString::to_string);
+    let is_kept = request.method().is_safe();
+    whole.filter(|_| is_kept).unwrap_or_else(|| "/".to_owned())
 }
 
 /// The request, if it comes of a page of this session. A form is read for that, and handed on whole.
@@ -141,7 +149,9 @@ async fn form_field(request: Request) -> Result<(String, Request), Refusal> {
 enum Refusal {
     Denied {
         denied: Denied,
-        path: String,
+        next: String,
+        /// Something was sent, and nothing came of it.
+        is_lost: bool,
     },
     Method {
         method: Method,
@@ -158,8 +168,12 @@ fn refuse(status: StatusCode, detail: String) -> Refusal {
 impl Refusal {
     fn answer(self, wants_page: bool) -> Response {
         match self {
-            Self::Denied { denied, path } => denied.answer(wants_page, &path),
-            Self::Other(problem) if wants_page => page::of_problem(&problem),
+            Self::Denied {
+                denied,
+                next,
+                is_lost,
+            } => denied.answer(wants_page, &next, is_lost),
+            Self::Other(problem) if wants_page => page::of_problem(&problem, true),
             Self::Other(problem) => problem.into_response(),
             Self::Method {
                 method,
@@ -187,9 +201,13 @@ impl Denied {
                 "log in first: send Authorization: Bearer TOKEN, or log in at /login with a browser"
                     .to_owned(),
             ),
+            Self::Over => (
+                StatusCode::UNAUTHORIZED,
+                "your session is over: log in again to go on".to_owned(),
+            ),
             Self::Wrong => (
                 StatusCode::UNAUTHORIZED,
-                "that is no token of this gate: `poolgate token NAME --role viewer` makes one"
+                "that is no token of this gate: was all of it copied? An admin makes another with poolgate token NAME --role viewer"
                     .to_owned(),
             ),
             Self::Wait(wait) => (
@@ -200,11 +218,17 @@ impl Denied {
         Problem { status, detail }
     }
 
-    fn answer(&self, wants_page: bool, path: &str) -> Response {
-        let problem = self.problem();
+    fn answer(&self, wants_page: bool, next: &str, is_lost: bool) -> Response {
+        let mut problem = self.problem();
+        if *self == Self::Over && is_lost {
+            problem.detail += ". What you sent was not carried out";
+        }
+        let fault = (*self != Self::Nobody).then_some(&*problem.detail);
         let mut response = match self {
-            Self::Nobody | Self::Wrong if wants_page => page::login(problem.status, None, path),
-            _ if wants_page => page::of_problem(&problem),
+            Self::Nobody | Self::Over | Self::Wrong if wants_page => {
+                page::login(problem.status, fault, next)
+            }
+            _ if wants_page => page::of_problem(&problem, false),
             _ => problem.into_response(),
         };
         self.mark(&mut response);
@@ -215,7 +239,7 @@ impl Denied {
     pub(super) fn mark(&self, response: &mut Response) {
         let headers = response.headers_mut();
         match self {
-            Self::Nobody => {
+            Self::Nobody | Self::Over => {
                 let realm = HeaderValue::from_static("Bearer realm=\"poolgate\"");
                 headers.insert(header::WWW_AUTHENTICATE, realm);
             }

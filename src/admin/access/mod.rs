@@ -55,8 +55,9 @@ pub struct Access {
 enum Denied {
     /// Nobody can log in over TCP.
     Closed,
-    /// They showed nothing, or a session that is over.
     Nobody,
+    /// Their session has ended.
+    Over,
     Wrong,
     /// They have tried too often.
     Wait(Duration),
@@ -139,9 +140,14 @@ impl Access {
             return Ok(Caller::named(holder.name, holder.role, Via::Bearer, peer));
         }
         let now = Instant::now();
-        let mut values = cookies::session_values(headers, is_tls);
-        let caller = values.find_map(|value| self.caller_of(value, peer, now));
-        caller.ok_or(Denied::Nobody)
+        let mut denied = Denied::Nobody;
+        for value in cookies::session_values(headers, is_tls) {
+            if let Some(caller) = self.caller_of(value, peer, now) {
+                return Ok(caller);
+            }
+            denied = Denied::Over;
+        }
+        Err(denied)
     }
 
     /// Whose token it is, at the price of a wrong one.

@@ -1,11 +1,12 @@
-//! The login page, and refusals as pages, for people with browsers: plain, and without a script.
+//! The login page, and refusals as pages, for people with browsers: in the dashboard's looks, and without a script.
 
+use askama::Template;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::login::local;
+use crate::admin::dashboard::{icon_path, style_path};
 use crate::admin::problem::Problem;
-use crate::net::html::escape;
 
 /// Whether a page serves whoever asks better than JSON.
 pub fn is_wanted(path: &str, headers: &HeaderMap) -> bool {
@@ -16,29 +17,69 @@ pub fn is_wanted(path: &str, headers: &HeaderMap) -> bool {
 
 /// `next` is where they go from here.
 pub fn login(status: StatusCode, fault: Option<&str>, next: &str) -> Response {
-    let fault = fault.map(|fault| format!("<p role=\"alert\">{}</p>", escape(fault)));
-    let body = format!(
-        "<h1>Poolgate</h1>{fault}\
-         <form method=\"post\" action=\"/login\">\
-         <label>Token <input type=\"password\" name=\"token\" autocomplete=\"current-password\" required autofocus></label>\
-         <input type=\"hidden\" name=\"next\" value=\"{next}\">\
-         <button>Log in</button></form>",
-        fault = fault.unwrap_or_default(),
-        next = escape(local(next)),
-    );
-    page(status, "Log in", &body)
+    let page = Login {
+        looks: Looks::now(),
+        fault: fault.map(sentence),
+        next: local(next),
+    };
+    answer(status, &page)
 }
 
-pub fn of_problem(problem: &Problem) -> Response {
-    let title = problem.status.canonical_reason().unwrap_or("Refused");
-    let body = format!("<h1>{title}</h1><p>{}</p>", escape(&problem.detail));
-    page(problem.status, title, &body)
+/// `may_go_on`: there are other pages for whoever is refused this.
+pub fn of_problem(problem: &Problem, may_go_on: bool) -> Response {
+    let page = Refusal {
+        looks: Looks::now(),
+        title: problem.status.canonical_reason().unwrap_or("Refused"),
+        detail: sentence(&problem.detail),
+        may_go_on,
+    };
+    answer(problem.status, &page)
 }
 
-fn page(status: StatusCode, title: &str, body: &str) -> Response {
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title} - Poolgate</title>{body}"
-    );
-    (status, Html(html)).into_response()
+/// Details of problems begin in the middle of a line elsewhere; here they stand for themselves.
+fn sentence(detail: &str) -> String {
+    let mut chars = detail.chars();
+    let first = chars.next().map(|first| first.to_uppercase().to_string());
+    let end = if detail.ends_with(['.', '?', '!']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{}{}{end}", first.unwrap_or_default(), chars.as_str())
+}
+
+struct Looks {
+    style: &'static str,
+    icon: &'static str,
+}
+
+impl Looks {
+    fn now() -> Self {
+        Self {
+            style: style_path(),
+            icon: icon_path(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct Login<'a> {
+    looks: Looks,
+    fault: Option<String>,
+    next: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct Refusal<'a> {
+    looks: Looks,
+    title: &'a str,
+    detail: String,
+    may_go_on: bool,
+}
+
+/// Templates render from memory into memory, which does not fail.
+fn answer(status: StatusCode, page: &impl Template) -> Response {
+    (status, Html(page.render().unwrap_or_default())).into_response()
 }

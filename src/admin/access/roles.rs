@@ -70,8 +70,8 @@ pub const ROUTES: &[(Method, &str, Needs)] = &[
     (Method::GET, "/act", OPERATOR),
     (Method::POST, "/act", OPERATOR),
     (Method::GET, "/dash/live", VIEWER),
-    // The login page's looks.
-    (Method::GET, "/dash/{file}", WayIn),
+    // The looks of all pages, those before a login among them.
+    (Method::GET, "/dash/{file}", Nothing),
     (Method::GET, "/api/v1/config", VIEWER),
     (Method::GET, "/api/v1/status", VIEWER),
     (Method::GET, "/api/v1/pools", VIEWER),
@@ -154,7 +154,7 @@ mod tests {
         }
         let open = ROUTES.iter().filter(|(_, _, needs)| *needs == Nothing);
         let open: Vec<_> = open.map(|(_, path, _)| *path).collect();
-        assert_eq!(open, ["/livez", "/readyz"]);
+        assert_eq!(open, ["/livez", "/readyz", "/dash/{file}"]);
     }
 
     #[test]

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::AdminState;
 use act::Flashes;
+pub(super) use assets::{icon_path, style_path};
 use gather::Gathered;
 use kernels::Kernels;
 use live::Live;

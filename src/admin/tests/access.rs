@@ -217,3 +217,27 @@ async fn without_tokens_the_address_says_how_to_have_some() {
     assert_eq!(scene.send("GET /livez", &[], "").await.0, 200);
     assert_eq!(scene.send("GET /metrics", &[], "").await.0, 200);
 }
+
+#[tokio::test]
+async fn a_session_that_is_over_is_called_so_and_its_form_came_to_nothing() {
+    let (scene, _, _folder) = scene().await;
+    let stale = "Cookie: poolgate_admin=of-a-gate-that-was-restarted";
+    let page = ["Accept: text/html", stale];
+    let asked = "GET /machines?q=vm1&page=2";
+    let (status, _, body) = scene.send(asked, &page, "").await;
+    assert_eq!(status, 401);
+    assert!(
+        body.contains("Your session is over: log in again to go on.<"),
+        "{body}"
+    );
+    assert!(
+        body.contains("value=\"/machines?q=vm1&#38;page=2\""),
+        "{body}"
+    );
+    let form = [&page[..], &[FORM]].concat();
+    let (status, _, body) = scene.send("POST /act", &form, "order=cordon").await;
+    assert_eq!(status, 401);
+    assert!(body.contains("was not carried out."), "{body}");
+    assert!(body.contains("name=\"next\" value=\"/\""), "{body}");
+    assert!(scene.is_untouched());
+}

@@ -2,6 +2,7 @@
 
 pub mod arm;
 pub mod azure;
+pub mod browser;
 pub mod client;
 pub mod gate;
 pub mod http;
