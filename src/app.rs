@@ -31,7 +31,7 @@ use crate::net::inherited::{Inherited, SocketName};
 use crate::net::shutdown::Shutdown;
 use crate::pool::Snapshot;
 use crate::shared_pool::{Audience, SharedPool};
-use crate::state::Lock;
+use crate::state::{Folder, Lock};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
@@ -60,6 +60,7 @@ struct Parts {
     audit: AuditLog,
     events: Events,
     metrics: Metrics,
+    state: Folder,
 }
 
 /// Where the gate listens: as configured, with port 0 replaced by the port that was found.
@@ -91,11 +92,13 @@ impl App {
         state_dir::make(&config.state_dir)?;
         let lock = Lock::take(&config.state_dir)?;
         let audit = AuditLog::of_config(&config.audit)?;
+        let (events, metrics) = (Events::new(audit.clone()), Metrics::new());
         let parts = Parts {
             pool: SharedPool::new(u64::from_ne_bytes(state_dir::random()?)),
-            events: Events::new(audit.clone()),
+            state: state_dir::told(&config, &events, &metrics),
+            events,
             audit,
-            metrics: Metrics::new(),
+            metrics,
         };
         let (shutdown, services) = (Shutdown::default(), TaskTracker::new());
         let mut doors = Doors::new(inherited.clone());
@@ -125,7 +128,7 @@ impl App {
             .change(admin.tls.prepare(config.admin.tls.as_ref())?);
         admin.events = parts.events.clone();
         admin.zones = pools.zones.clone();
-        admin.history_file = Some(config.state_dir.join("history.json"));
+        admin.folder = Some(parts.state.clone());
         admin.ask_idle = pools.ask_idle();
         admin.ask_scale = resize::ask_scale(pools.asked.clone());
         admin.ask_cost = resize::ask_cost(pools.asked.clone());
@@ -166,7 +169,7 @@ impl App {
         }
         inside.side = Some(side);
         inside.pools.begin(first);
-        let remembering = memories::take_back(&inside.config.state_dir, self.parts.pool.clone());
+        let remembering = memories::take_back(&self.parts.state, self.parts.pool.clone());
         self.services.spawn(remembering.keep(self.shutdown.clone()));
         let publishing = self.parts.pool.clone();
         self.services

@@ -15,11 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use dashmap::DashMap;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::board::Board;
-pub use self::board::{Reader, Standing};
+pub use self::board::{NoticeMemory, Reader, Standing};
 pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
 use crate::pool::idle::Idle;
@@ -62,7 +63,8 @@ pub type AskIdle =
     Arc<dyn Fn(InstanceId) -> Pin<Box<dyn Future<Output = Option<Idle>> + Send>> + Send + Sync>;
 
 /// Whose sessions a notice is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Audience {
     Everybody,
     Session(SessionId),

@@ -30,7 +30,6 @@ mod verbs;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -45,6 +44,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::diff::Written;
 use crate::net::current::Current;
 use crate::shared_pool::{AskIdle, SharedPool};
+use crate::state::Folder;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
@@ -79,7 +79,7 @@ pub struct AdminState {
     /// Whose clocks the times of a pool's people are, by pool; UTC where one is not named.
     pub zones: Arc<Current<BTreeMap<String, TimeZone>>>,
     /// Where what the charts are drawn from outlives the process.
-    pub history_file: Option<PathBuf>,
+    pub folder: Option<Folder>,
     pub config: Arc<Current<ConfigState>>,
     pub ask_reload: AskReload,
     pub started: Timestamp,
@@ -104,7 +104,7 @@ impl AdminState {
             ask_scale: scale::none_resized(),
             ask_cost: cost::none_asked(),
             zones: Current::new(Arc::default()),
-            history_file: None,
+            folder: None,
             config: Current::new(Arc::new(ConfigState::loaded(
                 &Written::default(),
                 SystemTime::now(),

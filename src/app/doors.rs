@@ -26,6 +26,9 @@ use crate::net::shutdown::Shutdown;
 use crate::pool::Protocol;
 use crate::ssh::front::SshFront;
 
+const WITHOUT_PINS: &str =
+    "browsers are placed anew, and people there may have to log in once more";
+
 #[derive(Default)]
 pub(super) struct Doors {
     ssh: Option<Door<SshFront>>,
@@ -144,7 +147,7 @@ impl Doors {
                 https,
                 &config.pools,
                 parts.pool.clone(),
-                &state_dir::persisted_secret(&config.state_dir.join("pin.key"))?,
+                &state_dir::persisted_secret(&parts.state, "pin.key", WITHOUT_PINS)?,
                 parts.audit.clone(),
                 parts.metrics.clone(),
             )?),

@@ -4,7 +4,6 @@
 //! A fleet is begun anew only where what it is made of has changed. What the new config leaves out goes when nobody is on it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -72,7 +71,6 @@ pub(super) struct NextPools {
     pools: BTreeMap<String, Next>,
     idle: IdleProbe,
     zones: BTreeMap<String, TimeZone>,
-    state_dir: PathBuf,
 }
 
 struct Next {
@@ -139,7 +137,6 @@ impl Pools {
                 watched,
             },
             zones,
-            state_dir: config.state_dir.clone(),
         })
     }
 
@@ -178,7 +175,7 @@ impl Pools {
     pub fn begin(&mut self, next: NextPools) {
         self.hand_out(next.idle, next.zones);
         for (name, one) in next.pools {
-            self.put(&name, one, &next.state_dir, None);
+            self.put(&name, one, None);
         }
         self.tell_asked();
     }
@@ -203,7 +200,7 @@ impl Pools {
             {
                 controller.end().await;
             }
-            self.put(&name, one, &next.state_dir, before);
+            self.put(&name, one, before);
         }
         self.tell_asked();
     }
@@ -222,7 +219,7 @@ impl Pools {
     }
 
     /// `before` is what ran under this name; its controller has ended where another one is wanted.
-    fn put(&mut self, name: &str, next: Next, state_dir: &Path, before: Option<Running>) {
+    fn put(&mut self, name: &str, next: Next, before: Option<Running>) {
         let Next {
             config,
             fleet,
@@ -246,6 +243,14 @@ impl Pools {
             Some(before) => (Some(before.fleet), Some(before.watching), before.controller),
             None => (None, None, None),
         };
+        let commands = match (&fleet, &before_fleet) {
+            (Some(fleet), _) => fleet.control(),
+            (None, Some(before)) => before.control.clone(),
+            // A pool that did not run has a fleet to begin with.
+            (None, None) => return,
+        };
+        // Before the fleet is listed: what was decided about its instances holds when the first of them is.
+        let controller = controller.unwrap_or_else(|| self.control(name, &config, commands));
         let fleet = match (fleet, before_fleet) {
             (Some(fleet), before) => {
                 if let Some(before) = before {
@@ -254,17 +259,14 @@ impl Pools {
                 self.begin_fleet(name, &config, fleet)
             }
             (None, Some(before)) => before,
-            // A pool that did not run has a fleet to begin with.
             (None, None) => return,
         };
         let watching = watching.unwrap_or_else(|| self.watch(name, probes, &fleet.believed));
-        let controller =
-            controller.or_else(|| Some(self.control(name, &config, &fleet, state_dir)));
         let running = Running {
             config,
             fleet,
             watching,
-            controller,
+            controller: Some(controller),
         };
         self.running.insert(name.to_owned(), running);
     }
@@ -342,17 +344,17 @@ impl Pools {
         &self,
         name: &str,
         config: &PoolConfig,
-        fleet: &RunningFleet,
-        state_dir: &Path,
+        commands: Arc<dyn FleetControl>,
     ) -> RunningController {
-        let settings = ControllerConfig::of_pool(name, config, state_dir.join("controller"));
+        let folder = self.ground.parts.state.below("controller");
+        let settings = ControllerConfig::of_pool(name, config, folder);
         let tools = Tools {
             pool: self.ground.parts.pool.clone(),
             events: self.ground.parts.events.clone(),
             metrics: self.ground.parts.metrics.clone(),
             ask_idle: self.ask_idle(),
         };
-        let (controller, asks) = Controller::new(settings, tools, fleet.control.clone());
+        let (controller, asks) = Controller::new(settings, tools, commands);
         let until = self.ground.shutdown.ending.child_token();
         let task = self.ground.services.spawn(controller.run(until.clone()));
         RunningController { until, task, asks }

@@ -71,6 +71,8 @@ fn wants_json(words: impl Iterator<Item = std::ffi::OsString>) -> bool {
 pub enum Failure {
     /// Exit code 78.
     Config(Faults),
+    /// Something that only a person can set right, so that starting again helps nothing: exit code 78 as well.
+    Lasting(anyhow::Error),
     /// Exit code 1.
     Other(anyhow::Error),
 }
@@ -79,12 +81,13 @@ impl Failure {
     fn tell(&self, is_json: bool) -> ExitCode {
         let (text, code) = match self {
             Self::Config(faults) => (faults.to_string(), BAD_CONFIG),
+            Self::Lasting(error) => (in_one_line(error), BAD_CONFIG),
             Self::Other(error) => (in_one_line(error), FAILED),
         };
         let line = match (is_json, self) {
             (true, _) => serde_json::json!({ "error": text, "exit_code": code }).to_string(),
             (false, Self::Config(_)) => text,
-            (false, Self::Other(_)) => format!("poolgate: {text}"),
+            (false, Self::Lasting(_) | Self::Other(_)) => format!("poolgate: {text}"),
         };
         print::complain(&line);
         ExitCode::from(code)

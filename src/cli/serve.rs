@@ -14,6 +14,7 @@ use super::Failure;
 use super::args::ConfigArgs;
 use crate::app::App;
 use crate::net::inherited::Inherited;
+use crate::ssh::host_keys::HostKeyError;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -27,7 +28,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     raise_file_limit();
     let inherited = Inherited::from_systemd().map_err(anyhow::Error::from)?;
-    let app = App::start(config, inherited)?;
+    let app = App::start(config, inherited).map_err(why_not)?;
     let addresses = &app.addresses;
     tracing::info!(
         ssh = listed(&addresses.ssh),
@@ -42,6 +43,18 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     app.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A manager that starts what ended again and again must not where a person has to look first.
+fn why_not(error: anyhow::Error) -> Failure {
+    let is_of_pins = |cause: &(dyn std::error::Error + 'static)| {
+        let cause = cause.downcast_ref::<HostKeyError>();
+        matches!(cause, Some(HostKeyError::Pins { .. }))
+    };
+    match error.chain().any(is_of_pins) {
+        true => Failure::Lasting(error),
+        false => Failure::Other(error),
+    }
 }
 
 /// Each session holds two sockets; the soft limit of old, 1024 files, is for programs that use select(2).

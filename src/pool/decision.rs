@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Pool;
 use super::instance::{AdminState, Instance, InstanceId};
+use super::member::Member;
 use super::placement::PlacementPolicy;
 use super::roster::Roster;
 use super::snapshot::rfc3339;
@@ -81,6 +82,31 @@ pub struct Keep {
     pub until: SystemTime,
 }
 
+/// What was decided, before a restart, about an instance that no listing has shown since.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    pub name: Arc<str>,
+    pub generation: u64,
+    pub decision: Option<Decision>,
+    pub keep: Option<Keep>,
+    /// It was about to be removed.
+    pub is_sealed: bool,
+}
+
+impl Expected {
+    /// Another machine under its name is not meant.
+    pub(super) fn apply(self, member: &mut Member) {
+        if member.instance.generation != self.generation {
+            return;
+        }
+        if let Some(decision) = self.decision {
+            member.decide(decision);
+        }
+        member.keep = self.keep;
+        member.is_sealed = self.is_sealed && member.is_drained_by_policy();
+    }
+}
+
 /// What is under way for people who wait in a pool that is resized.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prospect {
@@ -105,6 +131,19 @@ impl Pool {
         decided.unwrap_or(false)
     }
 
+    /// What was decided about instances that are not listed yet holds from the moment they are: nobody gets in before it is
+    /// known.
+    pub fn expect(&mut self, pool: &str, expected: impl IntoIterator<Item = Expected>) {
+        let Some(roster) = self.rosters.get_mut(pool) else {
+            return;
+        };
+        let expected = expected.into_iter();
+        let unlisted = expected.filter(|one| roster.member(&one.name).is_none());
+        let unlisted: Vec<_> = unlisted.map(|one| (one.name.clone(), one)).collect();
+        roster.expected = unlisted.into_iter().collect();
+        self.debug_check();
+    }
+
     /// The policy lets people on again, where it had closed the instance. False if it had not.
     pub fn reopen(&mut self, id: &InstanceId) -> bool {
         let Some(roster) = self.rosters.get_mut(&id.pool) else {
@@ -125,9 +164,7 @@ impl Pool {
             return false;
         };
         let sealed = roster.update(&id.name, |member| {
-            let is_drained = member.decision.state == AdminState::Draining
-                && member.decision.by == Decider::Policy;
-            member.is_sealed = is_drained && member.sessions() == 0;
+            member.is_sealed = member.is_drained_by_policy() && member.sessions() == 0;
             member.is_sealed
         });
         self.debug_check();

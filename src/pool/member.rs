@@ -91,6 +91,10 @@ impl Member {
         true
     }
 
+    pub fn is_drained_by_policy(&self) -> bool {
+        self.decision.state == AdminState::Draining && self.decision.by == Decider::Policy
+    }
+
     /// Ready, its service up, and below capacity: the meaning of routable. Seats of people who proved nothing yet keep
     /// no proven person out.
     pub fn is_routable(&self, protocol: Protocol, is_proven: bool) -> bool {

@@ -29,7 +29,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use decision::{Decider, Decision, Keep, Prospect};
+pub use decision::{Decider, Decision, Expected, Keep, Prospect};
 pub use instance::{AdminState, Health, Instance, InstanceId, Protocol};
 pub use intent::{Budget, Foreseen, Held, Intent, PhaseView};
 pub use login_name::{LoginName, LoginNameError};
@@ -425,6 +425,11 @@ impl Pool {
     pub fn services(&self, id: &InstanceId) -> Option<ServicesView> {
         let member = self.rosters.get(&id.pool)?.member(&id.name)?;
         Some(member.services())
+    }
+
+    /// Whether a pool of this name is configured.
+    pub fn has_pool(&self, pool: &str) -> bool {
+        self.rosters.contains_key(pool)
     }
 
     pub fn session(&self, id: SessionId) -> Option<&Session> {

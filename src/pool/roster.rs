@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::PoolRules;
 use super::affinity::People;
-use super::decision::Prospect;
+use super::decision::{Expected, Prospect};
 use super::instance::{Instance, Protocol};
 use super::intent::Intent;
 use super::member::Member;
@@ -23,6 +23,8 @@ pub(super) struct Roster {
     pub prospect: Option<Prospect>,
     /// Shared with every snapshot: it is words, and changes seldom.
     pub intent: Option<Arc<Intent>>,
+    /// What was decided about instances that are not listed yet.
+    pub expected: BTreeMap<Arc<str>, Expected>,
     servers: Servers,
     name: Arc<str>,
     members: BTreeMap<Arc<str>, Member>,
@@ -45,6 +47,7 @@ impl Roster {
             people: People::default(),
             prospect: None,
             intent: None,
+            expected: BTreeMap::new(),
             servers: Servers::default(),
             name,
             members: BTreeMap::new(),
@@ -143,7 +146,12 @@ impl Roster {
                 self.update(&name, |member| member.relist(instance, now));
             } else {
                 let tie = tie(seed, &self.name, &name);
-                self.insert(Member::new(instance, tie, now));
+                let expected = self.expected.remove(&name);
+                let mut member = Member::new(instance, tie, now);
+                if let Some(expected) = expected {
+                    expected.apply(&mut member);
+                }
+                self.insert(member);
             }
         }
         self.greet();

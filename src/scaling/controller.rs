@@ -15,7 +15,6 @@ mod notes;
 mod sight;
 mod story;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -36,7 +35,7 @@ use crate::shared_pool::{AskIdle, SharedPool};
 use crate::telemetry::events::{EventKind, Events};
 use crate::telemetry::metrics::Metrics;
 
-use crate::state::StateFile;
+use crate::state::{Folder, StateFile};
 pub use asks::{Asks, Scaled, Wish};
 use commands::{Outcome, UnderWay};
 use costs::Costs;
@@ -48,6 +47,9 @@ use story::Told;
 
 /// Whoever waits for a wake waits this much longer at most.
 const ROUND: Duration = Duration::from_secs(1);
+
+const WITHOUT_NOTES: &str = "what operators decided about the machines of this pool (cordon, drain, keep, scale) is forgotten: \
+                             look at poolgate instances and decide it again";
 
 /// What the controller works with.
 #[derive(Clone)]
@@ -68,12 +70,12 @@ pub struct ControllerConfig {
     /// Without, it keeps what people decided, and the ledger.
     is_resized: bool,
     /// Where what outlives the process is kept.
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl ControllerConfig {
     /// `folder`: where what outlives the process is kept.
-    pub fn of_pool(name: &str, pool: &PoolConfig, folder: PathBuf) -> Self {
+    pub fn of_pool(name: &str, pool: &PoolConfig, folder: Folder) -> Self {
         let policy = PolicyConfig::of_pool(pool);
         Self {
             pool: name.into(),
@@ -107,16 +109,18 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// The controller, and how it is asked. It does nothing before `run`.
+    /// The controller, and how it is asked. Before `run` it does nothing but tell the pool what it noted about machines, which
+    /// should be before they are listed.
     pub fn new(
         config: ControllerConfig,
         tools: Tools,
         fleet: Arc<dyn FleetControl>,
     ) -> (Self, Asks) {
         let (asks, asked) = Asks::new(&config);
-        let file = |kind: &str| config.folder.join(format!("{}.{kind}.json", config.pool));
-        let (notebook, notes): (_, Notes) = StateFile::open(&file("notes"));
-        let costs = Costs::open(&file("ledger"));
+        let name = |kind: &str| format!("{}.{kind}.json", config.pool);
+        let folder = &config.folder;
+        let (notebook, notes): (_, Notes) = StateFile::open(folder, &name("notes"), WITHOUT_NOTES);
+        let costs = Costs::open(folder, &name("ledger"));
         let mut history = History::default();
         history.resume_boots(notes.boots());
         history.resume_month(costs.ledger.month(SystemTime::now()).billed);
@@ -137,6 +141,7 @@ impl Controller {
             tools,
             fleet,
         };
+        controller.expect_noted();
         (controller, asks)
     }
 
@@ -156,7 +161,7 @@ impl Controller {
                 _ = rounds.tick() => {}
             }
             self.round(read_clocks());
-            self.notebook.write(&self.notes).await;
+            self.write_down().await;
             self.costs.write_if_due(Instant::now()).await;
         }
         // What was decided since the last round.
@@ -200,6 +205,14 @@ impl Controller {
         self.carry_out(&plan, &facts, now);
         self.publish_intent(&plan, &facts, now);
         self.foretell(&facts, now);
+    }
+
+    /// What a command is about is on the disk before it goes out: whoever comes after a crash does not give it again.
+    async fn write_down(&mut self) {
+        self.notebook.write(&self.notes).await;
+        if let Some(command) = self.under_way.to_send.take() {
+            self.running.spawn(command);
+        }
     }
 
     /// Every plan is looked at right before it is carried out, whatever made it.

@@ -9,8 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 use super::Audience;
-use crate::pool::{InstanceId, SessionId};
+use crate::pool::snapshot::rfc3339;
+use crate::pool::{InstanceId, Now, SessionId};
 
 const NOTICES_MAX: usize = 16;
 /// A notice without a deadline is for those who are there.
@@ -52,6 +55,19 @@ struct Notice {
     standing: Standing,
     audience: Audience,
     ends: Instant,
+    stands_until: SystemTime,
+}
+
+/// A notice of an operator's, to be written down. Those of drains follow from what is decided about instances.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeMemory {
+    id: u64,
+    audience: Audience,
+    text: Arc<str>,
+    #[serde(with = "rfc3339::option")]
+    deadline: Option<SystemTime>,
+    #[serde(with = "rfc3339")]
+    ends: SystemTime,
 }
 
 impl Board {
@@ -62,14 +78,60 @@ impl Board {
         if posted.notices.len() == NOTICES_MAX {
             posted.notices.pop_front();
         }
-        let at = deadline.and_then(|after| SystemTime::now().checked_add(after));
+        let wall = SystemTime::now();
+        let at = deadline.and_then(|after| wall.checked_add(after));
+        let stands = deadline.unwrap_or(WITHOUT_DEADLINE);
         let notice = Notice {
             standing: posted.stand(text, at),
             audience: audience.clone(),
-            ends: now + deadline.unwrap_or(WITHOUT_DEADLINE),
+            ends: now + stands,
+            stands_until: wall.checked_add(stands).unwrap_or(wall),
         };
         posted.notices.push_back(notice);
         self.is_used.store(true, Ordering::Relaxed);
+    }
+
+    /// What stands there by an operator's wish, but for sessions, which end with the gate.
+    pub fn memories(&self, now: Now) -> Vec<NoticeMemory> {
+        if !self.is_used() {
+            return Vec::new();
+        }
+        let posted = self.lock();
+        let standing = posted.notices.iter().filter(|notice| {
+            notice.ends > now.instant && !matches!(notice.audience, Audience::Session(_))
+        });
+        let memory = |notice: &Notice| NoticeMemory {
+            id: notice.standing.id,
+            audience: notice.audience.clone(),
+            text: notice.standing.text.clone(),
+            deadline: notice.standing.deadline,
+            ends: notice.stands_until,
+        };
+        standing.map(memory).collect()
+    }
+
+    /// Puts up again what stood there before a restart, under the same number: who has seen it does not see it again.
+    pub fn take_back(&self, memories: Vec<NoticeMemory>, now: Now) {
+        let mut posted = self.lock();
+        for memory in memories.into_iter().take(NOTICES_MAX) {
+            let left = memory.ends.duration_since(now.wall).unwrap_or_default();
+            let Some(ends) = now.instant.checked_add(left) else {
+                continue;
+            };
+            posted.last_id = posted.last_id.max(memory.id);
+            posted.notices.push_back(Notice {
+                standing: Standing {
+                    id: memory.id,
+                    text: memory.text,
+                    deadline: memory.deadline,
+                },
+                audience: memory.audience,
+                ends,
+                stands_until: memory.ends,
+            });
+        }
+        posted.forget(now.instant);
+        self.note_use(&posted);
     }
 
     /// For all who are on this instance or come there. False if the very same stands there already.
@@ -249,6 +311,41 @@ mod tests {
         assert!(board.post_drain(&vm2, &"drains".into(), None));
         board.keep_drains(|id| *id != vm2);
         assert!(board.drain(&vm2).is_none());
+    }
+
+    #[test]
+    fn what_operators_posted_stands_again_after_a_restart() {
+        let now = || Now {
+            instant: Instant::now(),
+            wall: SystemTime::now(),
+        };
+        let before = Board::default();
+        let hour = Some(Duration::from_secs(3600));
+        before.post(&Audience::User("alice".into()), &"alice".into(), hour);
+        before.post(&Audience::Everybody, &"all".into(), None);
+        before.post(&Audience::Everybody, &"past".into(), Some(Duration::ZERO));
+        let session = Audience::Session("0000000000000001".parse().unwrap());
+        before.post(&session, &"session".into(), hour);
+        before.post_drain(&id("vm1"), &"drains".into(), None);
+        let told = before.memories(now());
+        let text = serde_json::to_string(&told).unwrap();
+        let after = Board::default();
+        after.take_back(serde_json::from_str(&text).unwrap(), now());
+        let vm1 = id("vm1");
+        let stood = before.standing(alice(&vm1));
+        let stands = after.standing(alice(&vm1));
+        assert_eq!(texts(&after, alice(&vm1)), ["alice", "all"]);
+        assert_eq!(stands[0].id, stood[0].id, "who has seen it has seen it");
+        assert!(stands[0].deadline.is_some());
+        let later = Now {
+            instant: Instant::now(),
+            wall: SystemTime::now() + WITHOUT_DEADLINE,
+        };
+        let later_still = Board::default();
+        later_still.take_back(told, later);
+        assert_eq!(texts(&later_still, alice(&vm1)), ["alice"]);
+        after.post(&Audience::Everybody, &"new".into(), None);
+        assert!(after.standing(alice(&vm1))[2].id > stands[1].id);
     }
 
     #[test]

@@ -9,17 +9,26 @@ use std::time::SystemTime;
 use super::SharedPool;
 use super::board::Standing;
 use crate::pool::decision::CLOUD_TAKES;
-use crate::pool::{AdminState, Decider, Decision, InstanceId, Pool};
+use crate::pool::{AdminState, Decider, Decision, Expected, InstanceId, Pool};
 
 impl SharedPool {
     /// Whether people are sent to an instance from here on; those on one that is drained are told. False if there is no
     /// such instance, or if the policy would overrule a person's decision.
     pub fn decide(&self, id: &InstanceId, decision: Decision) -> bool {
-        let is_done = self.change(|pool, _| pool.decide(id, decision.clone()));
-        if is_done {
+        let (is_done, stands) = self.change(|pool, _| {
+            let is_done = pool.decide(id, decision.clone());
+            (is_done, pool.decision(id) == Some(&decision))
+        });
+        // Also where it stood before: nobody may have been told yet.
+        if stands {
             self.tell_of(id, &decision);
         }
         is_done
+    }
+
+    /// What was decided about instances that are not listed yet.
+    pub fn expect(&self, pool: &str, expected: impl IntoIterator<Item = Expected>) {
+        self.change(|state, _| state.expect(pool, expected));
     }
 
     /// The policy lets people on again, where it had closed the instance. False if it had not.

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::pool::{Outlook, Protocol, Queue, QueueFull, Snapshot, Waiter, WaiterView, Wake};
+use crate::pool::queue::TicketMemory;
+use crate::pool::{Now, Outlook, Protocol, Queue, QueueFull, Snapshot, Waiter, WaiterView, Wake};
 
 #[derive(Default)]
 pub struct Lines {
@@ -193,6 +194,33 @@ impl Lines {
             }));
         }
         views
+    }
+
+    /// Everybody, by pool and in order, to be written down.
+    pub fn memories(&self) -> Vec<TicketMemory> {
+        let now = Now::read();
+        let lines = self.lock();
+        let told = lines.iter();
+        told.flat_map(|(pool, line)| line.queue.memories(pool, now))
+            .collect()
+    }
+
+    /// Changes whenever somebody comes or goes.
+    pub fn version(&self) -> u64 {
+        let lines = self.lock();
+        let versions = lines.values().map(|line| line.queue.version());
+        versions.fold(0, u64::wrapping_add)
+    }
+
+    /// Puts everybody in line again who stood there before a restart and may still come back.
+    pub(super) fn take_back(&self, memories: &[TicketMemory]) {
+        let now = Now::read();
+        let mut lines = self.lock();
+        for memory in memories {
+            let line = lines.entry(memory.pool.clone()).or_default();
+            line.queue.take_back(memory, now);
+        }
+        self.recount(&lines);
     }
 
     fn recount(&self, lines: &BTreeMap<Arc<str>, Line>) {

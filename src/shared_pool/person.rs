@@ -1,10 +1,11 @@
 //! What is known of one person, and of the health of instances they may be on; where an operator sends them, and what of people
 //! outlives the process.
 
-use super::{Audience, SharedPool};
+use super::{Audience, NoticeMemory, SharedPool};
 use crate::pool::affinity::Memory;
 use crate::pool::explain::PersonView;
 use crate::pool::explain::health::{InstanceHealth, add_people};
+use crate::pool::queue::TicketMemory;
 use crate::pool::{InstanceId, LoginRequest, Now, Protocol, Refusal, SessionView, Waiter};
 
 impl SharedPool {
@@ -56,6 +57,25 @@ impl SharedPool {
     /// Takes back what a gate of before remembered of the pools that are configured.
     pub fn take_back(&self, memories: Vec<Memory>) {
         self.change(|state, now| state.take_back(memories, now));
+    }
+
+    /// Notices of operators that stand, to be written down.
+    pub fn notice_memories(&self) -> Vec<NoticeMemory> {
+        self.shared.board.memories(Now::read())
+    }
+
+    /// Puts up again what stood before a restart.
+    pub fn take_back_notices(&self, memories: Vec<NoticeMemory>) {
+        self.shared.board.take_back(memories, Now::read());
+    }
+
+    /// Puts people in line again before the pools that are configured.
+    pub fn take_back_lines(&self, mut memories: Vec<TicketMemory>) {
+        {
+            let state = self.lock();
+            memories.retain(|memory| state.has_pool(&memory.pool));
+        }
+        self.lines().take_back(&memories);
     }
 }
 

@@ -1,29 +1,30 @@
 //! What a part of the gate knows, as a JSON file that is replaced as a whole.
 //!
-//! A file that cannot be understood, or that a newer gate wrote, is set aside, and said so: nothing is lost, and the part
+//! A file that cannot be understood, or that a newer gate wrote, is put aside, and said so: nothing is lost, and the part
 //! begins anew. Deliberately absent: secrets and host keys, without which nobody may be let in; those have files of their own.
 
-use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use super::folder::{Folder, Trouble, replace};
 
 /// Raised when a gate of before would misread what this one writes.
 const FORMAT: u32 = 1;
 /// Above what the most people and instances take; more is no file of ours.
 const BYTES_MAX: u64 = 128 << 20;
-/// Files set aside that are kept of each.
-const ASIDE_MAX: usize = 3;
 
 /// A file, and what was last written there.
 pub struct StateFile {
+    folder: Folder,
     path: PathBuf,
     written: Option<u64>,
     is_failing: bool,
+    /// Something stands there that must not be written over.
+    is_closed: bool,
 }
 
 #[derive(Serialize)]
@@ -42,47 +43,58 @@ struct Version {
 
 #[derive(Debug, thiserror::Error)]
 enum Spoilt {
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read ({0})")]
     Unreadable(#[from] io::Error),
     #[error("it has {0} bytes, more than any gate writes")]
     TooLong(u64),
-    #[error("it is no JSON of ours: {0}")]
+    #[error("it is no JSON of ours ({0})")]
     Unclear(#[from] serde_json::Error),
-    #[error("it has format {0}, of a newer gate; this one reads up to {FORMAT}")]
+    #[error("it has format {0}, of a newer gate, and this one reads up to {FORMAT}")]
     Newer(u32),
 }
 
 impl StateFile {
-    /// What stands in the file; the default where there is none, or none that can be understood.
-    pub fn open<T: DeserializeOwned + Default>(path: &Path) -> (Self, T) {
-        let (written, content) = match read(path) {
-            Ok(Some((text, content))) => (Some(digest(&text)), content),
-            Ok(None) => (None, T::default()),
-            Err(spoilt) => {
-                set_aside(path, &spoilt);
-                (None, T::default())
-            }
-        };
-        let file = Self {
-            path: path.to_owned(),
-            written,
+    /// What stands in the file; the default where there is none, or none that can be understood. `loss` says what it means
+    /// for people to be without.
+    pub fn open<T: DeserializeOwned + Default>(
+        folder: &Folder,
+        name: &str,
+        loss: &'static str,
+    ) -> (Self, T) {
+        let path = folder.path().join(name);
+        let mut file = Self {
+            folder: folder.clone(),
+            path,
+            written: None,
             is_failing: false,
+            is_closed: false,
+        };
+        let content = match read(&file.path) {
+            Ok(Some((text, content))) => {
+                file.written = Some(digest(&text));
+                content
+            }
+            Ok(None) => T::default(),
+            Err(spoilt) => {
+                file.is_closed = !file.put_aside(&spoilt, loss);
+                T::default()
+            }
         };
         (file, content)
     }
 
-    /// Writes what has changed. A disk that fails is told once, and tried again with each change.
-    pub async fn write<T: Serialize>(&mut self, content: &T) {
+    /// Writes what has changed; false if it could not be. A disk that fails is told once, and tried again each time.
+    pub async fn write<T: Serialize>(&mut self, content: &T) -> bool {
         let page = Page {
             version: FORMAT,
             content,
         };
         let Ok(text) = serde_json::to_string(&page) else {
-            return;
+            return false;
         };
         let digest = digest(&text);
-        if self.written == Some(digest) {
-            return;
+        if self.written == Some(digest) || self.is_closed {
+            return true;
         }
         let path = self.path.clone();
         let replacing = move || replace(&path, text.as_bytes());
@@ -90,20 +102,31 @@ impl StateFile {
         match written.map_err(io::Error::other).flatten() {
             Ok(()) => {
                 self.written = Some(digest);
-                self.is_failing = false;
+                if std::mem::take(&mut self.is_failing) {
+                    tracing::info!(file = %self.path.display(), "the file can be written again");
+                }
+                true
             }
-            Err(error) if !self.is_failing => {
-                let file = self.path.display();
-                tracing::error!(%file, %error, "what should outlive this process cannot be written down: free the disk, or correct the folder's owner and mode");
+            Err(error) => {
+                self.folder.tell(&Trouble::NotWritten {
+                    file: self.path.clone(),
+                    error,
+                    is_first: !self.is_failing,
+                });
                 self.is_failing = true;
+                false
             }
-            Err(_) => {}
         }
     }
 
-    #[cfg(test)]
-    fn is_failing(&self) -> bool {
-        self.is_failing
+    fn put_aside(&self, spoilt: &Spoilt, loss: &'static str) -> bool {
+        let (folder, fault) = (&self.folder, spoilt.to_string());
+        match spoilt {
+            Spoilt::Newer(_) => folder.put_aside_newer(&self.path, &fault, loss),
+            Spoilt::Unreadable(_) | Spoilt::TooLong(_) | Spoilt::Unclear(_) => {
+                folder.put_aside(&self.path, &fault, loss)
+            }
+        }
     }
 }
 
@@ -125,67 +148,16 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<(String, T)>, Spoilt>
     Ok(Some((text, content)))
 }
 
-fn set_aside(path: &Path, spoilt: &Spoilt) {
-    let when = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let aside = with_suffix(path, &format!(".broken-{when}"));
-    let (file, kept) = (path.display(), aside.display());
-    tracing::error!(%file, %kept, error = %spoilt, "a state file is not understood; it is set aside, and the gate starts without it");
-    if let Err(error) = std::fs::rename(path, &aside) {
-        tracing::error!(%file, %error, "the file cannot be set aside");
-    }
-    forget_old(path);
-}
-
-/// Whoever writes rubbish again and again must not fill the disk.
-fn forget_old(path: &Path) {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return;
-    };
-    let mut prefix = name.to_owned();
-    prefix.push(".broken-");
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
-    let is_ours = |name: &OsString| {
-        let prefix = prefix.as_encoded_bytes();
-        name.as_encoded_bytes().starts_with(prefix)
-    };
-    let mut old: Vec<OsString> = names.filter(is_ours).collect();
-    old.sort_unstable();
-    let surplus = old.len().saturating_sub(ASIDE_MAX);
-    for name in old.into_iter().take(surplus) {
-        // The next one tries again.
-        drop(std::fs::remove_file(folder.join(name)));
-    }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 fn digest(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Either the old content or the new is there after a crash.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    // A named temporary file has mode 0600 from the start.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    io::Write::write_all(&mut file, content)?;
-    file.as_file().sync_data()?;
-    file.persist(path).map_err(|error| error.error)?;
-    std::fs::File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -198,72 +170,76 @@ mod tests {
         Notes { numbers }
     }
 
-    fn aside(path: &Path) -> Vec<String> {
-        let entries = std::fs::read_dir(path.parent().unwrap()).unwrap();
+    fn open(folder: &Folder) -> (StateFile, Notes) {
+        StateFile::open(folder, "main.json", "numbers begin anew")
+    }
+
+    fn aside(folder: &Folder) -> Vec<String> {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.contains(".broken-")).collect()
+        names.filter(|name| name != "main.json").collect()
     }
 
     #[tokio::test]
-    async fn what_is_written_is_read_and_what_is_spoilt_is_set_aside() {
+    async fn what_is_written_is_read_and_what_is_spoilt_is_put_aside() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("deep/main.json");
-        let (mut file, nothing) = StateFile::open::<Notes>(&path);
+        let folder = Folder::new(dir.path()).below("deep");
+        let path = folder.path().join("main.json");
+        let (mut file, nothing) = open(&folder);
         assert_eq!(nothing, Notes::default());
-        file.write(&notes(&[1, 2])).await;
-        assert_eq!(StateFile::open::<Notes>(&path).1, notes(&[1, 2]));
+        assert!(file.write(&notes(&[1, 2])).await);
+        assert_eq!(open(&folder).1, notes(&[1, 2]));
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        for spoilt in [
-            "{\"numbers\": [1",
-            "",
-            "[]",
-            "{\"version\":2,\"numbers\":[1]}",
+        for (spoilt, suffix) in [
+            ("{\"numbers\": [1", "broken"),
+            ("", "broken"),
+            ("[]", "broken"),
+            ("{\"version\":2,\"numbers\":[1]}", "newer"),
         ] {
             std::fs::write(&path, spoilt).unwrap();
-            assert_eq!(StateFile::open::<Notes>(&path).1, Notes::default());
+            assert_eq!(open(&folder).1, Notes::default());
             assert!(!path.exists(), "{spoilt}");
-            let kept = aside(&path);
+            let kept = aside(&folder);
             assert_eq!(kept.len(), 1, "{kept:?}");
+            assert!(kept[0].starts_with(&format!("main.json.{suffix}-")));
             let kept = path.with_file_name(&kept[0]);
             assert_eq!(std::fs::read_to_string(&kept).unwrap(), spoilt);
             std::fs::remove_file(kept).unwrap();
         }
         std::fs::write(&path, "{\"numbers\":[3]}").unwrap();
-        assert_eq!(
-            StateFile::open::<Notes>(&path).1,
-            notes(&[3]),
-            "of before versions"
-        );
-    }
-
-    #[test]
-    fn few_spoilt_files_are_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("main.json");
-        for number in 0..6 {
-            let old = with_suffix(&path, &format!(".broken-2026010{number}T000000Z"));
-            std::fs::write(old, "").unwrap();
-        }
-        forget_old(&path);
-        let mut kept = aside(&path);
-        kept.sort_unstable();
-        assert_eq!(kept.len(), ASIDE_MAX);
-        assert!(kept[0].ends_with("20260103T000000Z"), "{kept:?}");
+        assert_eq!(open(&folder).1, notes(&[3]), "of before versions");
     }
 
     #[tokio::test]
-    async fn a_disk_that_fails_is_tried_again() {
+    async fn a_disk_that_fails_is_told_once_and_tried_again() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("file-and-no-folder");
-        let path = folder.join("main.json");
-        let (mut file, _) = StateFile::open::<Notes>(&path);
-        std::fs::write(&folder, "").unwrap();
-        file.write(&notes(&[1])).await;
-        assert!(file.is_failing());
-        std::fs::remove_file(&folder).unwrap();
-        file.write(&notes(&[1])).await;
-        assert!(!file.is_failing() && path.exists());
+        let told = Arc::new(Mutex::new((0, 0)));
+        let telling = told.clone();
+        let folder = Folder::new(dir.path().join("file-and-no-folder")).telling(move |trouble| {
+            let mut told = telling.lock().unwrap();
+            told.0 += 1;
+            told.1 += u32::from(trouble.is_news());
+        });
+        let (mut file, _) = open(&folder);
+        std::fs::write(folder.path(), "").unwrap();
+        assert!(!file.write(&notes(&[1])).await);
+        assert!(!file.write(&notes(&[1])).await);
+        assert_eq!(*told.lock().unwrap(), (2, 1));
+        std::fs::remove_file(folder.path()).unwrap();
+        assert!(file.write(&notes(&[1])).await);
+        assert_eq!(open(&folder).1, notes(&[1]));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_put_aside_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path());
+        // Nothing can be put in place of a folder's own way up.
+        let (mut file, _): (_, Notes) = StateFile::open(&folder, "..", "numbers begin anew");
+        assert!(file.is_closed);
+        assert!(file.write(&notes(&[1])).await);
+        assert_eq!(aside(&folder), [""; 0]);
     }
 }

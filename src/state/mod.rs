@@ -1,9 +1,11 @@
 //! What outlives the process, in files of the state folder: written whole, read back at the next start.
 //!
-//! Who keeps what is each part's own business; here is only how a file is replaced, and who may write.
+//! Who keeps what is each part's own business; here is only how a file is replaced or put aside, and who may write.
 
 mod file;
+mod folder;
 mod lock;
 
 pub use file::StateFile;
+pub use folder::{Folder, Trouble};
 pub use lock::{Lock, LockError};

@@ -184,6 +184,11 @@ impl Metrics {
         lost.fetch_max(lines, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// A file of the state folder could not be written.
+    pub fn count_state_write_failure(&self) {
+        self.inner.counted.state_write_failures.inc();
+    }
+
     /// A terminal's recording was closed: `complete`, `truncated`, or `failed` before it began.
     pub fn count_recording(&self, outcome: &'static str) {
         let recordings = &self.inner.counted.recordings;
@@ -333,6 +338,7 @@ struct Counted {
     load_probes: Counters<1>,
     audit_lost: Counter,
     access_log_lost: Counter,
+    state_write_failures: Counter,
     recordings: Counters<1>,
     recorded_bytes: Counter,
     config_reloads: Counters<1>,
@@ -382,6 +388,9 @@ impl Counted {
         to.register("audit_lines_lost", help, self.audit_lost.clone());
         let help = "Lines of the access log that could not be written";
         to.register("access_log_lines_lost", help, self.access_log_lost.clone());
+        let help = "Times a file of the state folder could not be written";
+        let failures = self.state_write_failures.clone();
+        to.register("state_write_failures", help, failures);
         let help = "Recordings of terminals by outcome";
         to.register("recordings", help, self.recordings.clone());
         let help = "Bytes of recordings written";

@@ -8,6 +8,7 @@ use poolgate::config::load;
 use poolgate::pool::{Health, LoginRequest, PlacementPolicy, PoolRules, Protocol, Waiter};
 use poolgate::scaling::controller::{Controller, ControllerConfig, Tools};
 use poolgate::shared_pool::{Seat, SharedPool};
+use poolgate::state::Folder;
 use poolgate::telemetry::audit::AuditLog;
 use poolgate::telemetry::events::{EventKind, Events};
 use poolgate::telemetry::metrics::Metrics;
@@ -46,7 +47,7 @@ impl Scene {
             ask_idle: Arc::new(|_| Box::pin(std::future::ready(None))),
         };
         let settings =
-            ControllerConfig::of_pool("main", &config.pools["main"], folder.path().into());
+            ControllerConfig::of_pool("main", &config.pools["main"], Folder::new(folder.path()));
         let (controller, _) = Controller::new(settings, tools, set.control.clone());
         let ending = CancellationToken::new();
         tokio::spawn(shared.clone().publish_changes(ending.clone()));

@@ -48,7 +48,7 @@ fn spoilt_is_set_aside(world: &World, gate: &mut Gate) {
         .lines()
         .find(|line| line.contains("affinity.json.broken-"));
     let told = told.unwrap_or_else(|| panic!("nothing is said of the file: {log}"));
-    assert!(told.contains("set aside"), "{told}");
+    assert!(told.contains("put aside"), "{told}");
 }
 
 fn wishing(door: &Door, person: &Person, instance: &str) -> std::process::Command {

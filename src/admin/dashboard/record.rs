@@ -14,6 +14,7 @@ use crate::pool::snapshot::PoolView;
 use crate::pool::{Snapshot, WaiterView};
 use crate::state::StateFile;
 
+const FILE_NAME: &str = "history.json";
 /// People who wait shorter than this are not seen to wait.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
 /// All machines are counted so many looks apart.
@@ -26,7 +27,8 @@ const WRITTEN_EVERY: u32 = 300;
 
 /// Until the gate ends.
 pub(in crate::admin) async fn record(dashboard: Arc<Dashboard>) {
-    let file = dashboard.state.history_file.as_deref().map(StateFile::open);
+    let folder = dashboard.state.folder.as_ref();
+    let file = folder.map(|folder| StateFile::open(folder, FILE_NAME, "the charts begin anew"));
     let (mut file, mut history): (_, History) = match file {
         Some((file, history)) => (Some(file), history),
         None => (None, History::default()),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::pool::{AdminState as State, LoginRequest};
 use crate::shared_pool::Seat;
+use crate::state::Folder;
 
 impl Scene {
     /// Status, head and body.
@@ -320,7 +321,7 @@ async fn a_viewer_is_offered_no_orders_and_gives_none() {
 async fn charts_outlive_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("history.json");
-    let keep = |state: &mut AdminState| state.history_file = Some(file.clone());
+    let keep = |state: &mut AdminState| state.folder = Some(Folder::new(folder.path()));
     let first = Scene::start_with(keep).await;
     first.history_of(1).await;
     first.shutdown.cancel();

@@ -4,6 +4,7 @@
 //! one that is to be deleted is gone. When the fleet refuses, it is left alone for as long as it asks, or longer each time.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 #[derive(Default)]
 pub(super) struct UnderWay {
     command: Option<Command>,
+    /// That command, until it is written down.
+    pub to_send: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     blocked: Option<Blocked>,
     /// What the next command would be based on is not so any more.
     awaits_look: bool,
@@ -156,8 +159,8 @@ impl Controller {
         let from = wanted.fold(observed.capacity, u32::max);
         let capacity = from.saturating_add(by);
         let (fleet, version) = (self.fleet.clone(), observed.version.clone());
-        self.running
-            .spawn(async move { Outcome::Commanded(fleet.grow_to(capacity, &version).await) });
+        let command = async move { Outcome::Commanded(fleet.grow_to(capacity, &version).await) };
+        self.under_way.to_send = Some(Box::pin(command));
         self.note_command(OpKind::Grow, by, BTreeSet::new(), observed);
         true
     }
@@ -188,12 +191,16 @@ impl Controller {
         };
         let machines = chosen.keys().cloned().collect();
         let fleet = self.fleet.clone();
-        self.running.spawn(async move {
+        if kind == OpKind::Remove {
+            let op = Op::on(kind, &chosen, Vec::new());
+            self.notes.ops.push(OpNote::unanswered(op, now.instant));
+        }
+        self.under_way.to_send = Some(Box::pin(async move {
             Outcome::Commanded(match kind {
                 OpKind::Start => fleet.start(&chosen).await,
                 _ => fleet.remove(&chosen).await,
             })
-        });
+        }));
         self.note_command(kind, 0, machines, observed);
         true
     }
@@ -265,6 +272,7 @@ impl Controller {
         let Some(command) = self.under_way.command.take() else {
             return;
         };
+        self.notes.ops.retain(|note| !note.is_unanswered);
         match answer {
             Ok(op) => {
                 self.under_way.blocked = None;

@@ -6,7 +6,7 @@ use super::{Controller, Facts};
 use crate::pool::cost::CostView;
 use crate::pool::{MachinePhase, Now, Snapshot};
 use crate::scaling::cost::{Ledger, MachineTime};
-use crate::state::StateFile;
+use crate::state::{Folder, StateFile};
 
 /// What a crash may lose of the ledger.
 const WRITTEN_EVERY: Duration = Duration::from_secs(60);
@@ -21,8 +21,9 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    pub fn open(path: &std::path::Path) -> Self {
-        let (notebook, ledger) = StateFile::open(path);
+    pub fn open(folder: &Folder, name: &str) -> Self {
+        let loss = "what the pool cost is counted from here on";
+        let (notebook, ledger) = StateFile::open(folder, name, loss);
         Self {
             ledger,
             notebook,

@@ -11,7 +11,8 @@ use super::notes::InstanceNote;
 use super::{Controller, Facts};
 use crate::fleet::{MachineKey, OpKind};
 use crate::pool::{
-    Decider, Health, InstanceId, InstanceView, Machine, MachinePhase, Now, Observed, Snapshot,
+    Decider, Expected, Health, InstanceId, InstanceView, Machine, MachinePhase, Now, Observed,
+    Snapshot,
 };
 use crate::scaling::facts::{InstanceFacts, Occupancy, Remarks, views};
 
@@ -205,6 +206,18 @@ impl Controller {
         }
         self.told.known = known;
         self.notes.replace_instances(notes, &all, now.wall);
+    }
+
+    /// What the notes say of machines holds before the first of them is listed.
+    pub(super) fn expect_noted(&self) {
+        let expected = self.notes.instances.iter().map(|note| Expected {
+            name: note.machine.name.as_str().into(),
+            generation: note.machine.generation,
+            decision: note.decision.clone(),
+            keep: note.keep.clone(),
+            is_sealed: self.notes.names(OpKind::Remove, &note.machine),
+        });
+        self.tools.pool.expect(&self.config.pool, expected);
     }
 
     fn restore(&self, id: &InstanceId, note: &InstanceNote) {

@@ -32,7 +32,7 @@ pub(super) struct Notes {
     pub boots_s: Vec<u64>,
 }
 
-/// A command that the fleet took.
+/// A command that the fleet took, or is about to be given.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct OpNote {
     pub op: Op,
@@ -41,6 +41,10 @@ pub(super) struct OpNote {
     pub by: u32,
     #[serde(default)]
     pub before: BTreeSet<MachineKey>,
+    /// This process has yet to hear whether the fleet takes it. Where a process ends before that, nobody will ever know, and
+    /// it counts as taken until the machines are gone or it takes too long.
+    #[serde(skip)]
+    pub is_unanswered: bool,
     /// When this process first knew of it: its age by a clock that does not jump.
     #[serde(skip)]
     pub noted: Option<Instant>,
@@ -80,8 +84,21 @@ impl OpNote {
             op,
             by,
             before,
+            is_unanswered: false,
             noted: Some(now),
             ask_at: Some(now),
+        }
+    }
+
+    /// Of what goes out next.
+    pub fn unanswered(op: Op, now: Instant) -> Self {
+        Self {
+            op,
+            by: 0,
+            before: BTreeSet::new(),
+            is_unanswered: true,
+            noted: Some(now),
+            ask_at: None,
         }
     }
 
@@ -195,6 +212,7 @@ impl Notes {
             };
             let is_late = now.instant.saturating_duration_since(noted) > policy.boot_timeout;
             match (is_under_way, is_late) {
+                _ if note.is_unanswered => under_way.push(note),
                 (true, true) => late.push(note),
                 (true, false) => under_way.push(note),
                 (false, _) => {}

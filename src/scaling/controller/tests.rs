@@ -72,7 +72,7 @@ impl World {
 
     /// The same pool and cloud under a new process's controller.
     async fn restart(&mut self) {
-        self.controller.notebook.write(&self.controller.notes).await;
+        self.controller.write_down().await;
         self.controller.costs.write().await;
         let (min, max) = {
             let bounds = self.controller.config.policy.schedule.base;
@@ -113,6 +113,7 @@ impl World {
         self.list_and_probe();
         self.pool.publish_now();
         self.controller.round(self.now);
+        self.controller.write_down().await;
         // So that whatever hangs at least gets there.
         tokio::task::yield_now().await;
         while !self.controller.running.is_empty() && !self.cloud.hangs() {
@@ -266,7 +267,7 @@ fn config(min: u32, max: u32, folder: &std::path::Path) -> ControllerConfig {
         placement: PlacementPolicy::Auto,
         eviction: None,
         is_resized: true,
-        folder: folder.to_owned(),
+        folder: Folder::new(folder),
     }
 }
 

@@ -58,6 +58,11 @@ pub enum HostKeyError {
     },
     #[error("pools.{pool}.ssh.instance_host_keys: {source}")]
     Setting { pool: String, source: Box<Self> },
+    #[error(
+        "{source}. Until that is set right, nobody gets on to the instances whose host keys are pinned at first use; without \
+         the file each instance's next key is pinned, whoever shows it"
+    )]
+    Pins { source: Box<Self> },
     #[error("cannot use {path}: {source}")]
     File { path: PathBuf, source: io::Error },
     #[error("{path}:{line}: {reason}")]

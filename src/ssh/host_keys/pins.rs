@@ -20,8 +20,15 @@ use crate::ssh::wire::keys::key_type;
 pub const FILE_NAME: &str = "instance_host_keys";
 /// Far above any pool; the limit keeps an endless sequence of names from filling the disk.
 const PINS_MAX: usize = 20_000;
+/// Raised when a gate of before would misread what this one writes.
+const FORMAT: u32 = 1;
+const FORMAT_LINE: &str = "# Format ";
 const HEADER: &str = "# Host keys of instances, pinned at first use: POOL/INSTANCE GENERATION TYPE KEY\n\
                       # Delete an instance's line to accept its next key.\n";
+
+const NO_PIN: &str = "expected POOL/INSTANCE GENERATION TYPE KEY; correct the line, or delete it and the next key of its instance \
+                      is pinned";
+const NEWER: &str = "a newer Poolgate wrote this file, and this one cannot tell what it says: install that version again";
 
 pub struct Pins {
     path: PathBuf,
@@ -91,7 +98,15 @@ impl Pins {
         (pin.generation == instance.generation).then_some(pin.key_blob.as_slice())
     }
 
+    /// A file that cannot be understood trusts nothing, and is left as it is: what it says may be all that tells a machine
+    /// from one that pretends to be it.
     fn refresh(&mut self) -> Result<(), HostKeyError> {
+        self.read_if_changed().map_err(|source| HostKeyError::Pins {
+            source: Box::new(source),
+        })
+    }
+
+    fn read_if_changed(&mut self) -> Result<(), HostKeyError> {
         let stamp = match std::fs::metadata(&self.path) {
             Ok(found) => Some(Stamp::of(&found)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -138,7 +153,7 @@ impl Pins {
 }
 
 fn print(pins: &BTreeMap<String, Pin>) -> String {
-    let mut text = String::from(HEADER);
+    let mut text = format!("{HEADER}{FORMAT_LINE}{FORMAT}\n");
     for (name, pin) in pins {
         let kind = key_type(&pin.key_blob).unwrap_or_default();
         let key = STANDARD.encode(&pin.key_blob);
@@ -152,11 +167,13 @@ fn parse(text: &str) -> Result<BTreeMap<String, Pin>, (usize, &'static str)> {
     let mut pins = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
+        if is_newer(line) {
+            return Err((index + 1, NEWER));
+        }
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let reason = "expected POOL/INSTANCE GENERATION TYPE KEY; correct the line or delete it";
-        let fault = (index + 1, reason);
+        let fault = (index + 1, NO_PIN);
         let words: Vec<&str> = line.split_whitespace().collect();
         let [name, generation, kind, key] = words[..] else {
             return Err(fault);
@@ -172,6 +189,11 @@ fn parse(text: &str) -> Result<BTreeMap<String, Pin>, (usize, &'static str)> {
         );
     }
     Ok(pins)
+}
+
+fn is_newer(line: &str) -> bool {
+    let format = line.strip_prefix(FORMAT_LINE);
+    format.is_some_and(|format| !format.parse().is_ok_and(|format: u32| format <= FORMAT))
 }
 
 #[cfg(test)]

@@ -110,6 +110,7 @@ fn counted() -> Metrics {
     metrics.count_moved_login("moved");
     metrics.count_probe(Protocol::Ssh, false);
     metrics.set_audit_lost(3);
+    metrics.count_state_write_failure();
     metrics.count_certificate("refused");
     let end = std::time::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
     metrics.set_certificate_ends("https", [("old.example", end)].into_iter());
@@ -142,6 +143,7 @@ fn a_scrape_reads_what_was_counted_and_what_is_seen() {
         r#"poolgate_probes_total{service="ssh",outcome="failed"} 1"#,
         r#"poolgate_open_connections{protocol="ssh"} 1"#,
         "poolgate_audit_lines_lost_total 3",
+        "poolgate_state_write_failures_total 1",
         r#"poolgate_tls_certificate_not_after_seconds{certificate="pool.example"} 1900000000"#,
         r#"poolgate_tls_certificate_not_after_seconds{certificate="admin.example"} 1900000000"#,
         r#"poolgate_tls_handshakes_total{version="1.3",outcome="resumed"} 1"#,

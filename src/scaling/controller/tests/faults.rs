@@ -292,6 +292,61 @@ async fn a_restart_before_a_command_was_noted_repeats_nothing() {
     );
 }
 
+/// Killed after the fleet was asked to remove a machine, before its answer came: it may be at it for a while yet.
+#[tokio::test]
+async fn a_removal_without_an_answer_is_not_repeated_after_a_crash() {
+    let mut world = with_people(3).await;
+    world.log_out("c");
+    world.cloud.state().is_hanging = true;
+    world
+        .until("it is to be removed", |world| {
+            world.cloud.commands().len() == 1
+        })
+        .await;
+    let command = world.cloud.commands();
+    drop(std::mem::take(&mut world.controller.running));
+    world.restart().await;
+    world.pass(250).await;
+    assert_eq!(world.cloud.commands(), command, "{}", world.story());
+    let machine = command[0].strip_prefix("remove ").unwrap().to_owned();
+    let snapshot = world.pool.snapshot();
+    let view = snapshot.instance("main", &machine).unwrap();
+    assert!(view.is_sealed && view.admin_state == AdminState::Draining);
+    // It never came through: once it must be clear, the same machine is removed and no other.
+    world.cloud.release();
+    world
+        .until("it is gone", |world| world.cloud.names().len() == 1)
+        .await;
+    assert_eq!(
+        world.cloud.commands(),
+        [command[0].clone(), command[0].clone()]
+    );
+    assert!(world.has_event(EventKind::Fault, "tried again"));
+}
+
+#[tokio::test]
+async fn what_was_decided_holds_before_the_first_login_after_a_restart() {
+    let mut world = with_people(3).await;
+    let ids: Vec<_> = world
+        .pool
+        .snapshot()
+        .instances
+        .iter()
+        .map(gather::id_of)
+        .collect();
+    let disk = Decision::by_admin(AdminState::Cordoned, "a new disk");
+    ids.iter()
+        .for_each(|id| assert!(world.pool.decide(id, disk.clone())));
+    world.pass(2).await;
+    world.seats.clear();
+    world.pool.sync_instances("main", Vec::new());
+    world.restart().await;
+    world.list_and_probe();
+    assert!(!world.log_in("new"), "before the first round");
+    let view = world.pool.explain("new", None).unwrap();
+    assert!(view.waiting.is_some());
+}
+
 #[tokio::test]
 async fn a_machine_that_falls_ill_is_replaced_and_its_people_stay() {
     let mut world = with_people(4).await;

@@ -64,10 +64,11 @@ fn a_spoilt_or_unwritable_file_pins_nothing() {
     let fault = pins
         .check(&instance("vm1", 22), &keys.blob("a"))
         .unwrap_err();
-    assert!(
-        matches!(fault, HostKeyError::Line { line: 1, .. }),
-        "{fault}"
-    );
+    let text = fault.to_string();
+    assert!(matches!(fault, HostKeyError::Pins { .. }), "{text}");
+    for part in [":1: expected POOL/INSTANCE", "nobody gets on"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     assert!(Pins::open(keys.0.path()).is_err());
     let mut pins = Pins::open(&keys.path("no-such-folder")).unwrap();
     let fault = pins
@@ -75,6 +76,23 @@ fn a_spoilt_or_unwritable_file_pins_nothing() {
         .unwrap_err();
     assert!(matches!(fault, HostKeyError::File { .. }), "{fault}");
     assert_eq!(pins.key_of(&instance("vm1", 22)), None);
+}
+
+#[test]
+fn a_file_of_a_newer_version_trusts_nothing_and_stays_as_it_is() {
+    let (keys, mut pins) = setup();
+    pins.check(&instance("vm1", 22), &keys.blob("a")).unwrap();
+    let ours = std::fs::read_to_string(keys.path(FILE_NAME)).unwrap();
+    assert!(ours.contains("# Format 1\n"), "{ours}");
+    let newer = ours.replace("# Format 1", "# Format 2");
+    keys.write(FILE_NAME, &newer);
+    for key in ["a", "b"] {
+        let refusal = pins.check(&instance("vm2", 22), &keys.blob(key));
+        let text = refusal.unwrap_err().to_string();
+        assert!(text.contains("install that version again"), "{text}");
+    }
+    let left = std::fs::read_to_string(keys.path(FILE_NAME)).unwrap();
+    assert_eq!(left, newer);
 }
 
 proptest::proptest! {
