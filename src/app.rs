@@ -3,6 +3,7 @@
 //! Whatever can be wrong with files and addresses is found here, before the first instance is started or a login taken.
 
 mod doors;
+mod drain;
 mod errands;
 mod listeners;
 mod listings;
@@ -11,6 +12,7 @@ mod pools;
 mod reload;
 mod resize;
 mod state_dir;
+pub mod systemd;
 mod watch_file;
 
 use std::net::SocketAddr;
@@ -174,6 +176,8 @@ impl App {
         let publishing = self.parts.pool.clone();
         self.services
             .spawn(publishing.publish_changes(self.shutdown.ending.clone()));
+        let living = systemd::live(self.parts.pool.clone(), self.shutdown.ending.clone());
+        self.services.spawn(living);
         inside.serve(opened, &self.tasks())?;
         self.services.close();
         Ok(())
@@ -186,18 +190,21 @@ impl App {
         }
     }
 
-    /// From here on no new logins; returns when every session has ended by itself.
+    /// From here on no new logins; returns when every session has ended by itself, or was told that its time is over.
     pub async fn drain(&self) {
         self.shutdown.close();
         self.readiness.set_open(false);
         let sessions = self.shutdown.connections.len();
+        systemd::stopping(sessions);
         tracing::info!(
             sessions,
             "no new logins; the gate ends with the last session"
         );
         let text = "this gate is being stopped: no new logins; your session goes on until you end it or the gate must";
         self.parts.pool.notify(&Audience::Everybody, text);
-        self.shutdown.connections.wait().await;
+        let limit = self.inside.lock().await.config.drain_limit;
+        let why = "this gate is being stopped";
+        drain::run(&self.parts.pool, &self.shutdown.connections, limit, why).await;
     }
 
     /// Ends every session and every part.

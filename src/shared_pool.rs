@@ -8,9 +8,9 @@ mod drains;
 mod lines;
 mod mailbox;
 mod person;
+mod seat;
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,6 +23,7 @@ use self::board::Board;
 pub use self::board::{NoticeMemory, Reader, Standing};
 pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
+pub use self::seat::{Meter, Seat};
 use crate::pool::idle::Idle;
 use crate::pool::{
     Answer, Health, HubPerson, Instance, InstanceId, Intent, Keep, LoginRequest, Measured, Now,
@@ -306,6 +307,14 @@ impl SharedPool {
         self.end_session(session, Some(reason))
     }
 
+    /// Every session, each with this text; to how many it came.
+    pub fn evict_all_because(&self, reason: &str) -> usize {
+        let switches = self.shared.switches.iter();
+        let all: Vec<SessionId> = switches.map(|switch| *switch.key()).collect();
+        let ended = all.iter().filter(|id| self.evict_because(**id, reason));
+        ended.count()
+    }
+
     fn end_session(&self, session: SessionId, reason: Option<&str>) -> bool {
         let switch = self
             .shared
@@ -382,6 +391,15 @@ impl SharedPool {
         }
     }
 
+    /// Whether a change still becomes a snapshot: takes the lock, and waits for who publishes. Does not come back while either
+    /// hangs.
+    pub async fn is_alive(&self) -> bool {
+        let mut snapshots = self.subscribe();
+        snapshots.mark_unchanged();
+        self.change(|_, _| ());
+        snapshots.changed().await.is_ok()
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Pool, Now) -> T) -> T {
         let now = Now::read();
         let answer = change(&mut self.lock(), now);
@@ -402,85 +420,6 @@ impl Now {
             instant: Instant::now(),
             wall: SystemTime::now(),
         }
-    }
-}
-
-/// A reserved seat; dropping it ends the session, so that no error path leaks a count.
-pub struct Seat {
-    /// Shared with whoever moves the session's bytes.
-    pub meter: Arc<Meter>,
-    pool: SharedPool,
-    placement: Placement,
-    switch: Switch,
-}
-
-impl Seat {
-    pub fn session(&self) -> SessionId {
-        self.placement.session
-    }
-
-    pub fn instance(&self) -> &Arc<Instance> {
-        &self.placement.instance
-    }
-
-    pub fn reason(&self) -> PlacementReason {
-        self.placement.reason
-    }
-
-    /// The person has proved this name: affinity is learned, and a provisional seat becomes a reserved one.
-    pub fn prove(&self, user: &str) {
-        let session = self.session();
-        self.pool
-            .change(|state, now| state.prove(session, user, now));
-    }
-
-    /// Bytes flow; of a session that is not proven, this counts once it is.
-    pub fn set_live(&self) {
-        let session = self.session();
-        self.pool.change(|state, _| state.set_live(session));
-    }
-
-    /// The instance does not let its proven person in, who is not sent there again for having been there.
-    pub fn turn_away(&self) {
-        let session = self.session();
-        self.pool.change(|state, _| state.turn_away(session));
-    }
-
-    /// Fires when the session must end from outside: evicted, or its instance is gone.
-    pub fn ended(&self) -> CancellationToken {
-        self.switch.ended.clone()
-    }
-
-    /// What the session is told from outside.
-    pub fn mailbox(&self) -> Arc<Mailbox> {
-        self.switch.mailbox.clone()
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let session = self.session();
-        self.pool.change(|state, now| {
-            state.end_session(session, now);
-            self.pool.shared.switches.remove(&session);
-        });
-    }
-}
-
-/// Bytes of one session, as the person sees them.
-#[derive(Default)]
-pub struct Meter {
-    pub bytes_in: AtomicU64,
-    pub bytes_out: AtomicU64,
-}
-
-impl Meter {
-    /// Bytes from the person and to the person so far.
-    pub fn totals(&self) -> (u64, u64) {
-        (
-            self.bytes_in.load(Ordering::Relaxed),
-            self.bytes_out.load(Ordering::Relaxed),
-        )
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::doors::{Doors, Tasks};
 use super::listeners::Opened;
 use super::pools::Pools;
-use super::{App, watch_file};
+use super::{App, systemd, watch_file};
 use crate::admin::{AdminSide, AdminState, AskReload, ConfigState, Reloaded};
 use crate::config::diff::Effect;
 use crate::config::{self, Config};
@@ -146,7 +146,9 @@ impl Shared {
             inside.doors.reopen_logs();
             return Err("the gate is being stopped".to_owned());
         }
+        let told = systemd::reloading();
         let outcome = inside.reload(self).await;
+        drop(told);
         let now = SystemTime::now();
         let metrics = &self.parts.metrics;
         match &outcome {

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use super::args::ConfigArgs;
-use crate::app::App;
+use crate::app::{App, systemd};
 use crate::net::inherited::Inherited;
 use crate::ssh::host_keys::HostKeyError;
 
@@ -36,6 +36,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         admin = listed(addresses.admin.as_slice()),
         "the gate is open"
     );
+    systemd::ready();
     signals.until_stop(&app).await;
     tokio::select! {
         () = app.drain() => {}

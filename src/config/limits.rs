@@ -11,7 +11,7 @@ pub type Limit = (String, String);
 impl Config {
     /// Each limit with its value, in the order of the file.
     pub fn limits(&self) -> Vec<Limit> {
-        let mut limits = Vec::new();
+        let mut limits = vec![("drain_limit".to_owned(), show_duration(self.drain_limit))];
         if let Some(ssh) = &self.ssh {
             limits.extend(of_ssh(ssh));
         }

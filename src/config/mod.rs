@@ -104,6 +104,8 @@ pub struct Config {
     pub written: diff::Written,
     /// Whether the file is read again when it changes.
     pub reload_on_change: bool,
+    /// How long a gate that takes no new logins keeps its sessions.
+    pub drain_limit: Duration,
     /// Host-key pins, affinity, cookie key: what must survive a restart.
     pub state_dir: PathBuf,
     pub ssh: Option<SshConfig>,

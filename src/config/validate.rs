@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::diff::Written;
 use super::doors::{self, Listening};
 use super::raw::{Raw, Section};
+use super::units::duration;
 use super::values::{boolean, log_filter, path, word};
 use super::{
     Config, FleetConfig, LoadSource, LogConfig, LogFormat, PoolConfig, admin, audit, pools,
@@ -20,6 +21,12 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
     let folder = root.folder();
     let state_dir = root.get_or("state_dir", "/var/lib/poolgate".into(), path(folder));
     let reload_on_change = root.get_or("reload_on_change", true, boolean);
+    let longest = seconds(30 * 86_400);
+    let drain_limit = root.get_or(
+        "drain_limit",
+        seconds(86_400),
+        duration(seconds(1)..=longest),
+    );
     let mut listening = Listening::default();
     let ssh = doors::ssh(root.section("ssh"), &mut listening);
     let https = doors::https(root.section("https"), &mut listening, &state_dir);
@@ -49,6 +56,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
     Some(Config {
         written: Written::default(),
         reload_on_change,
+        drain_limit,
         state_dir,
         ssh: ssh.ok()?,
         https,

@@ -34,6 +34,7 @@ pub fn config(folder: &Folder, choices: Choices) -> Config {
     Config {
         written: Written::default(),
         reload_on_change: false,
+        drain_limit: Duration::from_secs(86_400),
         state_dir: folder.path("state"),
         ssh: Some(ssh(folder, choices.ssh)),
         https: Some(https(folder, choices.https)),

@@ -4,8 +4,8 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::support::certificate::certificate_files;
 use crate::support::client::PATIENCE;
-use crate::support::gate::certificate_files;
 use crate::support::{
     Finished, Gate, GateSetup, Logins, Sshd, World, finish, free_port, operators, tool, wait_until,
 };

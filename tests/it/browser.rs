@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::support::certificate::certificate_files;
 use crate::support::client::{client_script, venv_python};
-use crate::support::gate::certificate_files;
 use crate::support::hub::HUB_PASSWORD;
 use crate::support::{Finished, HubScene, finish, tool, wait_until};
 

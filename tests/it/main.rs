@@ -78,6 +78,7 @@ mod scanners;
 mod smuggling;
 mod spread;
 mod start_faults;
+mod systemd;
 mod terminal;
 mod tls_files;
 mod waiting;

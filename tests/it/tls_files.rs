@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::support::certificate::certificate_files;
 use crate::support::client::PATIENCE;
-use crate::support::gate::certificate_files;
 use crate::support::{Finished, Gate, GateSetup, Logins, Sshd, World, finish, tool, wait_until};
 
 /// Asks by a client that trusts the certificate in this file alone.

@@ -1,159 +1,27 @@
 //! The gate as a real process: configured, started, asked what it sees, stopped.
 
-use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::certificate::certificate_files;
 use super::client::PATIENCE;
 use super::http;
 use super::proc::{Running, descendants, finish, wait_gone};
-use super::{Door, Finished, Sshd, World, free_port, wait_until};
+use super::{Door, Finished, World, free_port, wait_until};
+pub use setup::GateSetup;
 
-/// What a test's gate is configured with, beyond what every one has.
-#[derive(Default)]
-pub struct GateSetup {
-    instances: String,
-    count: usize,
-    host_keys: Vec<PathBuf>,
-    ssh: String,
-    penalties: Option<String>,
-    auth: String,
-    pool: String,
-    pool_ssh: String,
-    pool_jupyter: String,
-    health: String,
-    scaling: Option<String>,
-    fleet: Option<String>,
-    https: Option<String>,
-    https_port: Option<u16>,
-}
-
-impl GateSetup {
-    /// A gate over these instances, which run no hub.
-    pub fn over(instances: &[Sshd]) -> Self {
-        let mut setup = Self::default();
-        for sshd in instances {
-            setup = setup.instance(&sshd.name, sshd.port, None);
-        }
-        setup
-    }
-
-    pub fn instance(mut self, name: &str, ssh_port: u16, jupyter_port: Option<u16>) -> Self {
-        let jupyter_port = jupyter_port.map_or("\"off\"".to_owned(), |port| port.to_string());
-        writeln!(
-            self.instances,
-            "  {{ name = \"{name}\", address = \"127.0.0.1\", ssh_port = {ssh_port}, jupyter_port = {jupyter_port} }},"
-        )
-        .unwrap();
-        self.count += 1;
-        self
-    }
-
-    /// An instance that is not up when the gate starts.
-    pub fn absent(mut self, name: &str, ssh_port: u16, jupyter_port: u16) -> Self {
-        self = self.instance(name, ssh_port, Some(jupyter_port));
-        self.count -= 1;
-        self
-    }
-
-    /// The gate's own keys, where they are not just the world's one.
-    pub fn host_keys(mut self, paths: &[&Path]) -> Self {
-        self.host_keys = paths.iter().map(|path| (*path).to_owned()).collect();
-        self
-    }
-
-    /// A line for `[ssh]`.
-    pub fn ssh(mut self, line: &str) -> Self {
-        writeln!(self.ssh, "{line}").unwrap();
-        self
-    }
-
-    /// A line for `[ssh.penalties]`; without one the loopback is exempt, for tests fail logins on purpose.
-    pub fn penalties(mut self, line: &str) -> Self {
-        writeln!(self.penalties.get_or_insert_default(), "{line}").unwrap();
-        self
-    }
-
-    /// A line for `[ssh.auth]`.
-    pub fn auth(mut self, line: &str) -> Self {
-        writeln!(self.auth, "{line}").unwrap();
-        self
-    }
-
-    /// A line for `[pools.main]`.
-    pub fn pool(mut self, line: &str) -> Self {
-        writeln!(self.pool, "{line}").unwrap();
-        self
-    }
-
-    /// A line for `[pools.main.ssh]`.
-    pub fn pool_ssh(mut self, line: &str) -> Self {
-        writeln!(self.pool_ssh, "{line}").unwrap();
-        self
-    }
-
-    /// A line for `[pools.main.jupyter]`.
-    pub fn pool_jupyter(mut self, line: &str) -> Self {
-        writeln!(self.pool_jupyter, "{line}").unwrap();
-        self
-    }
-
-    /// A line for `[pools.main.health]`.
-    pub fn health(mut self, line: &str) -> Self {
-        writeln!(self.health, "{line}").unwrap();
-        self
-    }
-
-    /// A line for `[pools.main.scaling]`, with which the pool is resized.
-    pub fn scaling(mut self, line: &str) -> Self {
-        writeln!(self.scaling.get_or_insert_default(), "{line}").unwrap();
-        self
-    }
-
-    /// The lines of `[pools.main.fleet]`, where it is not a list of instances.
-    pub fn fleet(mut self, lines: &str) -> Self {
-        self.fleet = Some(lines.to_owned());
-        self
-    }
-
-    /// The browsers' door's port, where somebody must know it beforehand.
-    pub fn https_port(mut self, port: u16) -> Self {
-        self.https_port = Some(port);
-        self
-    }
-
-    /// Opens the browsers' door too, with lines for `[https]`; it has certificate files unless an authority is asked.
-    pub fn https(mut self, lines: &str) -> Self {
-        self.https = Some(lines.to_owned());
-        self
-    }
-
-    fn scaling_text(&self) -> String {
-        let lines = self.scaling.as_ref();
-        lines.map_or(String::new(), |lines| {
-            format!("[pools.main.scaling]\n{lines}")
-        })
-    }
-
-    fn fleet_text(&self) -> String {
-        let listed = format!("provider = \"static\"\ninstances = [\n{}]", self.instances);
-        self.fleet.clone().unwrap_or(listed)
-    }
-
-    pub fn start(self, world: &World) -> Gate {
-        Gate::start(world, &self)
-    }
-}
+mod setup;
 
 /// A running gate.
 pub struct Gate {
     process: Option<Running>,
+    environment: Vec<(&'static str, String)>,
     folder: PathBuf,
     pub config: PathBuf,
     pub ssh_port: u16,
@@ -165,6 +33,7 @@ impl Gate {
     fn start(world: &World, setup: &GateSetup) -> Self {
         let mut gate = Self {
             process: None,
+            environment: setup.environment.clone(),
             folder: world.folder("gate"),
             config: world.path("gate/poolgate.toml"),
             ssh_port: free_port(),
@@ -198,6 +67,7 @@ impl Gate {
         };
         format!(
             "state_dir = \"{folder}/state\"
+{root}
 [ssh]
 listen = [\"127.0.0.1:{ssh_port}\"]
 host_keys = {host_keys:?}
@@ -230,6 +100,7 @@ default = true
 [pools.main.fleet]
 {fleet}
 ",
+            root = setup.root,
             ssh_port = self.ssh_port,
             host_keys = host_keys,
             user_ca = world.path("user_ca"),
@@ -259,6 +130,7 @@ default = true
         let mut command = poolgate();
         command.args(["serve", "-c"]).arg(&self.config);
         command.env_remove("SSH_AUTH_SOCK");
+        command.envs(self.environment.iter().cloned());
         self.process = Some(Running::start_logged(&mut command, log));
     }
 
@@ -407,7 +279,17 @@ default = true
 
     /// Asks it to read files again.
     pub fn hang_up(&self) {
-        self.process.as_ref().unwrap().signal(Signal::SIGHUP);
+        self.signal(Signal::SIGHUP);
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.as_ref().unwrap().signal(signal);
+    }
+
+    /// Waits until it ends by itself, and well.
+    pub fn wait_end(mut self) {
+        let process = self.process.take().unwrap();
+        process.finish_within(PATIENCE).ok();
     }
 
     /// Stops it as an operator would, and checks that it ends well and leaves no process.
@@ -454,24 +336,6 @@ impl Drop for Gate {
 /// The program under test.
 pub fn poolgate() -> Command {
     Command::new(env!("CARGO_BIN_EXE_poolgate"))
-}
-
-/// A self-signed certificate for 127.0.0.1 and its key, as files.
-pub fn certificate_files(world: &World) -> (PathBuf, PathBuf) {
-    let (certificate, key) = (world.path("tls.pem"), world.path("tls.key"));
-    if !certificate.exists() {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
-        fs::write(&certificate, made.cert.pem()).unwrap();
-        write_private(&key, &made.signing_key.serialize_pem());
-    }
-    (certificate, key)
-}
-
-fn write_private(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// The objects that an API address lists, bare or under a name.

@@ -3,6 +3,7 @@
 pub mod arm;
 pub mod azure;
 pub mod browser;
+pub mod certificate;
 pub mod client;
 pub mod gate;
 pub mod http;

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::gate::certificate_files;
+use super::certificate::certificate_files;
 use super::{Gate, GateSetup, Logins, Sshd, World, free_port};
 
 /// One request as it came.
