@@ -12,6 +12,8 @@
 
 #[path = "tidy/imports.rs"]
 mod imports;
+#[path = "tidy/logs.rs"]
+mod logs;
 #[path = "tidy/papers.rs"]
 mod papers;
 #[path = "tidy/reference.rs"]
@@ -88,6 +90,7 @@ fn nothing_is_left_over() {
 fn papers_keep_up() {
     let mut faults = papers::faults(&papers::read());
     faults.extend(reference::faults());
+    faults.extend(logs::faults());
     assert!(
         faults.is_empty(),
         "{} faults:\n{}\n",

@@ -21,6 +21,7 @@ use super::{AdminState, story};
 use crate::pool::Snapshot;
 use crate::pool::idle::Idle;
 use crate::pool::snapshot::PoolView;
+use crate::telemetry::log;
 use crate::telemetry::metrics::Format;
 
 /// The whole gate at a glance: the body of `/api/v1/status`.
@@ -109,6 +110,7 @@ async fn readyz(State(shared): Shares) -> Response {
 async fn metrics(State(shared): Shares, headers: HeaderMap) -> Response {
     let metrics = &shared.state.metrics;
     metrics.set_audit_lost(shared.state.audit.lost());
+    metrics.set_log_lost(log::lost());
     for (pool, people) in shared.state.pool.lines().lengths() {
         metrics.set_queue(&pool, people);
     }

@@ -239,7 +239,9 @@ impl<F: Send + Sync + 'static> Door<F> {
             // Events of a socket come to the thread it is registered with.
             match TcpListener::from_std(opened.socket) {
                 Ok(listener) => accept::serve(listener, limits, until, connect).await,
-                Err(failed) => tracing::error!(%failed, "a listener was lost between threads"),
+                Err(failed) => {
+                    tracing::error!(error = %failed, "a listener was lost between threads")
+                }
             }
         };
         tasks.services.spawn_on(accepting, runtime);

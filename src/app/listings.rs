@@ -116,7 +116,11 @@ impl Listings {
         let verdict = absences.judge(&lacks);
         if *told != verdict.contradiction {
             match &verdict.contradiction {
-                Some(what) => tracing::warn!(pool = self.name, what, "the listing is not believed"),
+                Some(what) => tracing::warn!(
+                    pool = self.name,
+                    reason = what,
+                    "the listing is not believed"
+                ),
                 None => tracing::info!(pool = self.name, "the listing is believed again"),
             }
             told.clone_from(&verdict.contradiction);

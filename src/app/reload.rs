@@ -97,7 +97,7 @@ impl Inside {
         let admin_tls = self.admin.tls.prepare(next.admin.tls.as_ref())?;
         // From here on nothing fails.
         log::change(&next.log);
-        app.reopen_audit();
+        app.reopen_logs();
         let opened = self.doors.change(doors, &app.parts, &tasks);
         self.admin.tls.change(admin_tls);
         self.pools.change(pools).await;
@@ -129,7 +129,8 @@ impl Shared {
         }
     }
 
-    fn reopen_audit(&self) {
+    fn reopen_logs(&self) {
+        log::reopen();
         if let Err(error) = self.parts.audit.reopen() {
             tracing::error!(%error, "the audit log could not be opened again; the old file is kept");
         }
@@ -142,7 +143,7 @@ impl Shared {
         };
         let mut inside = inside.lock().await;
         if self.shutdown.closing.is_cancelled() {
-            self.reopen_audit();
+            self.reopen_logs();
             inside.doors.reopen_logs();
             return Err("the gate is being stopped".to_owned());
         }
@@ -172,7 +173,7 @@ impl Shared {
             }
             Err(error) => {
                 // Nobody who only rotates logs should find them unrotated for a fault of the file.
-                self.reopen_audit();
+                self.reopen_logs();
                 inside.doors.reopen_logs();
                 metrics.count_config_reload("refused");
                 let why = format!("{error:#}");

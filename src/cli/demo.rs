@@ -172,10 +172,7 @@ pub(super) async fn run_instance(args: InstanceArgs) -> Result<ExitCode, Failure
 }
 
 async fn be_instance(args: InstanceArgs) -> anyhow::Result<ExitCode> {
-    crate::telemetry::log::init(&crate::config::LogConfig {
-        filter: "info".into(),
-        format: crate::config::LogFormat::Text,
-    })?;
+    crate::telemetry::log::init(&crate::config::LogConfig::default())?;
     write_file(
         &args.state_dir.join("pid"),
         &format!("{}\n", std::process::id()),

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -15,6 +16,10 @@ use super::args::ConfigArgs;
 use crate::app::{App, systemd};
 use crate::net::inherited::Inherited;
 use crate::ssh::host_keys::HostKeyError;
+use crate::telemetry::log;
+
+/// How long the end waits for a daemon that takes the log.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -24,7 +29,7 @@ pub struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let config = crate::config::load(args.config.config.as_deref())?;
-    crate::telemetry::log::init(&config.log).map_err(anyhow::Error::from)?;
+    log::init(&config.log).map_err(anyhow::Error::from)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     raise_file_limit();
     let inherited = Inherited::from_systemd().map_err(anyhow::Error::from)?;
@@ -43,6 +48,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         () = signals.until_stop(&app) => tracing::info!("ending the sessions that are left"),
     }
     app.stop().await;
+    log::flush(LAST_LINES);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -74,7 +74,10 @@ impl Written {
         match parts.as_slice() {
             ["state_dir"]
             | ["https", "threads"]
-            | ["log", "format"]
+            | [
+                "log",
+                "format" | "to" | "file" | "rotate_size" | "rotate_age" | "keep" | "keep_age",
+            ]
             | ["audit", ..]
             | ["admin", "socket" | "tokens_file" | "metrics" | "hosts"] => Effect::Restart,
             ["pools", pool, "fleet", ..]

@@ -4,7 +4,6 @@
 //! Nobody else reads settings or the environment.
 
 mod admin;
-mod audit;
 mod certificates;
 mod clouds;
 pub mod diff;
@@ -14,6 +13,7 @@ mod fleets;
 mod guards;
 mod limits;
 mod load;
+mod logs;
 mod policy;
 mod pools;
 mod raw;
@@ -38,10 +38,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use admin::AdminConfig;
-pub use audit::AuditConfig;
 pub use clouds::{AzureCloud, AzureCredential, AzureFleet, CommandFleet};
 pub use faults::{Fault, Faults, Place};
 pub use load::{LoadConfig, LoadSource};
+pub use logs::{AuditConfig, LogConfig, LogFile, LogFormat, LogPlace, SyslogPlace};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
 pub use scaling::{ExceptionConfig, PhaseConfig, ReservationConfig, ReservedAt, ScalingConfig};
 pub use text::socket_of;
@@ -349,19 +349,6 @@ pub enum InstanceTls {
     Ca(PathBuf),
     /// By one of these certificates (SHA-256 of the whole).
     Pins(Vec<[u8; 32]>),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogConfig {
-    /// `tracing` filter, such as `info` or `poolgate=debug`.
-    pub filter: String,
-    pub format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -10,10 +10,8 @@ use super::diff::Written;
 use super::doors::{self, Listening};
 use super::raw::{Raw, Section};
 use super::units::duration;
-use super::values::{boolean, log_filter, path, word};
-use super::{
-    Config, FleetConfig, LoadSource, LogConfig, LogFormat, PoolConfig, admin, audit, pools,
-};
+use super::values::{boolean, path};
+use super::{Config, FleetConfig, LoadSource, PoolConfig, admin, logs, pools};
 
 /// `None` where something needed is missing or at fault; `raw` knows what.
 pub(super) fn validate(raw: &Raw) -> Option<Config> {
@@ -38,8 +36,8 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
             format!("no door has an address to listen on; write {write}"),
         );
     }
-    let audit = audit::audit(root.section("audit"));
-    let log = log(root.section("log"));
+    let audit = logs::audit(root.section("audit"));
+    let log = logs::log(root.section("log"));
     let pools = pools::pools(&mut root, &state_dir);
     if let (Ok(None), Some(pools)) = (&ssh, &pools) {
         check_load_sources(&root, pools);
@@ -93,17 +91,4 @@ fn forget_hubs(pool: &mut PoolConfig) {
 
 pub(super) const fn seconds(s: u64) -> Duration {
     Duration::from_secs(s)
-}
-
-fn log(mut section: Section<'_>) -> LogConfig {
-    let config = LogConfig {
-        filter: section.get_or("filter", "info".to_owned(), log_filter),
-        format: section.get_or(
-            "format",
-            LogFormat::Text,
-            word(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-        ),
-    };
-    section.finish();
-    config
 }

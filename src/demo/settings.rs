@@ -9,7 +9,7 @@ use super::folder::Folder;
 use crate::config::diff::Written;
 use crate::config::{
     AdminConfig, AuditConfig, CertificateFiles, Config, EmptyPrincipals, FleetConfig, Headroom,
-    HealthConfig, HttpsConfig, InstanceHostKeys, LogConfig, LogFormat, PasswordSource,
+    HealthConfig, HttpsConfig, InstanceHostKeys, LogConfig, LogFile, PasswordSource,
     PenaltiesConfig, Placement, PolicyConfig, PoolConfig, PoolHosts, ProcessFleet, RedirectConfig,
     ScalingConfig, SshAuthConfig, SshConfig,
 };
@@ -47,12 +47,15 @@ pub fn config(folder: &Folder, choices: Choices) -> Config {
             hosts: Vec::new(),
         },
         audit: AuditConfig {
-            file: Some(folder.path("audit.jsonl")),
+            file: LogFile {
+                path: Some(folder.path("audit.jsonl")),
+                ..LogFile::default()
+            },
             ..AuditConfig::default()
         },
         log: LogConfig {
             filter: choices.log_filter.clone(),
-            format: LogFormat::Text,
+            ..LogConfig::default()
         },
         pools: [(POOL.to_string(), pool(folder, choices))].into(),
     }

@@ -144,7 +144,7 @@ impl Connection {
                 Auth::Accept
             }
             Err(denied) => {
-                tracing::warn!(user, %denied, "login refused");
+                tracing::warn!(user, error = %denied, "login refused");
                 Auth::reject()
             }
         }

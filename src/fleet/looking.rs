@@ -93,7 +93,7 @@ impl Published {
             Ok(op) => {
                 metrics.count_fleet_command(pool, command, "ok");
                 let machines: Vec<_> = op.machines.iter().map(|key| key.name.as_str()).collect();
-                tracing::info!(%pool, command, capacity = op.capacity, ?machines, "the fleet has taken a command");
+                tracing::info!(%pool, command, capacity = op.capacity, instances = ?machines, "the fleet has taken a command");
                 self.expect_change();
             }
             Err(fault) => metrics.count_fleet_command(pool, command, fault.kind()),
@@ -184,7 +184,7 @@ impl<L: Look> Looking<L> {
         for hindrance in &observed.hindrances {
             let is_new = |seen: &Arc<Observed>| !seen.hindrances.contains(hindrance);
             if before.as_ref().is_none_or(is_new) {
-                tracing::warn!(pool = %self.shape.pool, hindrance, "the fleet is not resized");
+                tracing::warn!(pool = %self.shape.pool, reason = hindrance, "the fleet is not resized");
             }
         }
         listing.send_if_modified(|listed| {

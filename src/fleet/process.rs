@@ -183,7 +183,7 @@ async fn supervise(machine: Machine, shutdown: CancellationToken) {
                 };
                 let status = ended.map_or_else(|e| e.to_string(), |status| status.to_string());
                 let log = machine.folder.join("log");
-                tracing::warn!(%instance, status, log = %log.display(), "instance died and is started again");
+                tracing::warn!(%instance, status, file = %log.display(), "instance died and is started again");
             }
             Err(error) => {
                 let program = machine.command.first().map_or("", String::as_str);

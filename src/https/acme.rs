@@ -109,7 +109,7 @@ impl Acme {
                     Err(error) => {
                         self.metrics.count_acme_order("failed");
                         let directory = &self.config.directory;
-                        tracing::error!(%error, directory, ?pause, "no certificate was issued; the old one stays, and the authority is asked again");
+                        tracing::error!(%error, directory, wait = ?pause, "no certificate was issued; the old one stays, and the authority is asked again");
                         let wait = pause;
                         pause = pause.saturating_mul(2).min(PAUSE_MAX);
                         wait

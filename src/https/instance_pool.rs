@@ -148,7 +148,7 @@ impl InstancePool {
         let (sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
         tokio::spawn(async move {
             if let Err(failed) = connection.with_upgrades().await {
-                tracing::debug!(%failed, "a connection to an instance ended");
+                tracing::debug!(error = %failed, "a connection to an instance ended");
             }
         });
         Ok(sender)

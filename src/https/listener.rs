@@ -186,7 +186,7 @@ impl Front {
     ) {
         let _counted = self.metrics.connection(Protocol::Jupyter);
         if let Err(failed) = stream.set_nodelay(true).and_then(|()| keep_alive(&stream)) {
-            tracing::debug!(%peer, %failed, "a connection ended before its handshake");
+            tracing::debug!(%peer, error = %failed, "a connection ended before its handshake");
             return;
         }
         let handshake = TlsAcceptor::from(self.tls()).accept(stream);
@@ -194,7 +194,7 @@ impl Front {
             Ok(Ok(tls)) => tls,
             Ok(Err(failed)) => {
                 self.metrics.count_handshake("none", "failed");
-                return tracing::debug!(%peer, %failed, "a TLS handshake failed");
+                return tracing::debug!(%peer, error = %failed, "a TLS handshake failed");
             }
             Err(_) => return self.metrics.count_limit("https.handshake_timeout"),
         };
@@ -224,7 +224,7 @@ impl Front {
             Box::pin(self.serve_h1(stream, &connection, shutdown)).await
         };
         if let Err(failed) = ended {
-            tracing::debug!(%peer, %failed, "a connection ended");
+            tracing::debug!(%peer, error = %failed, "a connection ended");
         }
         connection.tunnels.close();
         connection.tunnels.wait().await;

@@ -50,7 +50,7 @@ impl Front {
         let limit = self.config.handshake_timeout.saturating_mul(2);
         let serving = shutdown.run_until_cancelled(tokio::time::timeout(limit, serving));
         if let Some(Ok(Err(failed))) = serving.await {
-            tracing::debug!(%peer, %failed, "a connection without TLS ended");
+            tracing::debug!(%peer, error = %failed, "a connection without TLS ended");
         }
     }
 

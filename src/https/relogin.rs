@@ -118,7 +118,7 @@ impl Front {
 
     fn give_up(&self, errand: &Errand, request: Request<Upload>, why: &str) -> Carried {
         let instance = &errand.instance.id;
-        tracing::info!(%instance, why, "a login form stays where its browser is");
+        tracing::info!(%instance, reason = why, "a login form stays where its browser is");
         self.metrics.count_moved_login("failed");
         Carried::Untouched(request)
     }

@@ -277,7 +277,7 @@ impl Front {
             let patience = call.patience(&route, self.config.answer_timeout);
             let Some(sent) = within(patience, pin!(sending)).await else {
                 let instance = &route.instance.id;
-                tracing::info!(%instance, ?patience, "an instance took too long to answer");
+                tracing::info!(%instance, wait = ?patience, "an instance took too long to answer");
                 return self.after_silence(&call, &route);
             };
             let failed = match sent {

@@ -82,7 +82,9 @@ impl Front {
         tunnels.spawn(async move {
             let (client, instance) = match tokio::try_join!(client, instance) {
                 Ok(both) => both,
-                Err(failed) => return tracing::debug!(%failed, "a tunnel could not be opened"),
+                Err(failed) => {
+                    return tracing::debug!(error = %failed, "a tunnel could not be opened");
+                }
             };
             let _counted = metrics.websocket();
             let ended = visit.as_ref().map(Visit::ended).unwrap_or_default();

@@ -115,7 +115,7 @@ impl KeyFinder {
         let Some(revoked) = file.read().await else {
             tracing::error!(
                 user = %offered.user,
-                path = %file.path().display(),
+                file = %file.path().display(),
                 "ssh.auth.revoked_keys cannot be read, so every key is refused"
             );
             return true;
@@ -180,7 +180,7 @@ impl Asker<'_> {
             Ok(found) => found,
             Err(reason) => {
                 let (user, path, line) = (&self.offered.user, file.path.display(), line.number);
-                tracing::info!(user = %user, %path, line, %reason, "listed key refused");
+                tracing::info!(user = %user, file = %path, line, %reason, "listed key refused");
                 None
             }
         })

@@ -126,7 +126,7 @@ impl KeysCommand {
     pub(super) async fn ask(&self, offered: &Offered) -> Option<Vec<u8>> {
         let failed = |outcome, why: String| {
             self.metrics.count_keys_command(outcome);
-            tracing::warn!(user = %offered.user, program = %self.program.display(), why, "authorized_keys_command gave no keys");
+            tracing::warn!(user = %offered.user, program = %self.program.display(), reason = why, "authorized_keys_command gave no keys");
         };
         let place = tokio::time::timeout(QUEUE_TIMEOUT, self.running.acquire()).await;
         let Ok(Ok(_place)) = place else {

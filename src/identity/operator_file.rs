@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static> OperatorFile<T> {
     pub async fn read(&self) -> Option<Arc<T>> {
         let read = tokio::time::timeout(TIMEOUT, self.read_unbounded()).await;
         if read.is_err() {
-            tracing::warn!(path = %self.path.display(), "not read within {TIMEOUT:?}: is the storage reachable?");
+            tracing::warn!(file = %self.path.display(), "not read within {TIMEOUT:?}: is the storage reachable?");
         }
         read.ok()?
     }

@@ -161,7 +161,7 @@ fn read_files<T: Line>(patterns: &[Pattern], user: &str) -> Arc<[Listing<T>]> {
         };
         match strict_modes::read(&path, &owner) {
             Ok(Some(text)) => listings.push(Listing::parse(path, user, &text)),
-            Ok(None) => tracing::debug!(user, path = %path.display(), "no such file"),
+            Ok(None) => tracing::debug!(user, file = %path.display(), "no such file"),
             Err(refusal) => tracing::warn!(user, reason = %refusal, "a person's file ignored"),
         }
     }
@@ -178,6 +178,6 @@ impl<T: Line> Listing<T> {
 
 fn log_skipped(user: &str, path: &Path, skipped: &[(usize, String)]) {
     for (line, reason) in skipped.iter().take(FAULTS_LOGGED_MAX) {
-        tracing::warn!(user, path = %path.display(), line, %reason, "line of a person's file ignored");
+        tracing::warn!(user, file = %path.display(), line, %reason, "line of a person's file ignored");
     }
 }

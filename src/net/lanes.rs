@@ -71,7 +71,9 @@ impl Lanes {
         let served = async move {
             match moved.and_then(TcpStream::from_std) {
                 Ok(stream) => serve(stream).await,
-                Err(failed) => tracing::warn!(%failed, "a connection was lost between threads"),
+                Err(failed) => {
+                    tracing::warn!(error = %failed, "a connection was lost between threads")
+                }
             }
             drop(place);
         };

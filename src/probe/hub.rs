@@ -109,7 +109,7 @@ async fn poll(pool: SharedPool, id: InstanceId, api: Api, config: HubConfig, met
         if fault != told {
             match &fault {
                 Some(fault) => {
-                    tracing::warn!(instance = %id, fault, "the hub does not say who has a server");
+                    tracing::warn!(instance = %id, error = fault, "the hub does not say who has a server");
                 }
                 None => tracing::info!(instance = %id, "the hub says who has a server"),
             }

@@ -123,9 +123,11 @@ fn tell(id: &InstanceId, now: &Result<Option<Arc<str>>, String>) {
     match now {
         Ok(None) => tracing::info!(instance = %id, "the instance tells its load"),
         Ok(Some(why)) => {
-            tracing::warn!(instance = %id, %why, "the instance tells that it takes nobody new");
+            tracing::warn!(instance = %id, reason = %why, "the instance tells that it takes nobody new");
         }
-        Err(why) => tracing::warn!(instance = %id, why, "the instance does not tell its load"),
+        Err(why) => {
+            tracing::warn!(instance = %id, reason = why, "the instance does not tell its load")
+        }
     }
 }
 

@@ -142,7 +142,7 @@ async fn probe_instance(instance: Instance, config: ProbeConfig, report: impl Re
         let mut last = last.lock().unwrap_or_else(|e| e.into_inner());
         let from = std::mem::replace(&mut *last, to);
         let (id, why) = (&instance.id, &*answer.why);
-        tracing::info!(instance = %id, %from, %to, %service, why, "instance health changed");
+        tracing::info!(instance = %id, %from, %to, %service, reason = why, "instance health changed");
     };
     let ssh = probe_service(&instance, Protocol::Ssh, instance.ssh_port, &config, &tell);
     match instance.jupyter_port {

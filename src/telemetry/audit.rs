@@ -1,20 +1,25 @@
 //! The audit log: one JSON line for every login that was admitted or refused, one for every session's end, and one for
-//! each kind of thing that was refused within a session.
+//! each kind of thing that was refused within a session. They go to a file, to journald and to syslog, as configured.
 //!
-//! A login never waits for the disk: see `lines`. What may never be in a line: passwords, keys, cookies.
+//! A login never waits for any of them: see `lines`. What may never be in a line: passwords, keys, cookies.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::events::EventKind;
+use super::journald::Entry;
 use super::lines::{Kind, LineLog};
 use super::rotation::Rotation;
-use crate::config::AuditConfig;
+use super::syslog::{Facility, Syslog};
+use crate::config::{AuditConfig, LogFile, LogPlace};
 
 /// What happened; becomes one line of JSON with a time stamp.
 #[derive(Debug, Serialize)]
@@ -125,14 +130,32 @@ pub struct RecordingNote {
 /// Where audit lines go; cheap to clone. The file is closed when the last clone is gone.
 #[derive(Clone)]
 pub struct AuditLog {
-    lines: LineLog,
+    places: Arc<Places>,
 }
 
-const KIND: Kind = Kind {
+struct Places {
+    file: LineLog,
+    journald: Vec<LineLog>,
+    syslog: Vec<Syslog>,
+}
+
+const TO_FILE: Kind = Kind {
     key: "audit.file",
     thread: "audit",
     complaint: "audit lines are lost: free the disk or raise its speed",
 };
+const TO_JOURNALD: Kind = Kind {
+    key: "audit.to",
+    thread: "audit-journald",
+    complaint: "audit lines are lost on their way to journald: is it at work?",
+};
+const TO_SYSLOG: Kind = Kind {
+    key: "audit.to",
+    thread: "audit-syslog",
+    complaint: "audit lines are lost on their way to syslog: is its daemon at work?",
+};
+/// What syslog calls a notice.
+const SEVERITY: u8 = 5;
 
 impl AuditLog {
     /// Opens the file for appending, mode 0600 if it is new, in a folder made if need be; `None` keeps no audit log.
@@ -140,30 +163,62 @@ impl AuditLog {
     /// # Errors
     /// When the file cannot be opened or the writer thread cannot start.
     pub fn open(path: Option<&Path>) -> io::Result<Self> {
-        let lines = LineLog::open(path, &KIND)?;
-        Ok(Self { lines })
+        let path = path.map(Path::to_path_buf);
+        Self::of_config(&AuditConfig {
+            file: LogFile {
+                path,
+                ..LogFile::default()
+            },
+            to: Vec::new(),
+        })
     }
 
-    /// As `open`, with the file and the rotation that are configured.
+    /// As `open`, with the places and the rotation that are configured.
     ///
     /// # Errors
     /// As `open`.
     pub fn of_config(config: &AuditConfig) -> io::Result<Self> {
-        let is_rotated = config.rotate_size.is_some() || config.rotate_age.is_some();
-        let rotation = is_rotated.then_some(Rotation {
-            size: config.rotate_size,
-            age: config.rotate_age,
-            keep: config.keep,
-        });
-        let lines = LineLog::open_rotated(config.file.as_deref(), rotation, &KIND)?;
-        Ok(Self { lines })
+        let rotation = Rotation::of_config(&config.file);
+        let mut places = Places {
+            file: LineLog::open_rotated(config.file.path.as_deref(), rotation, &TO_FILE)?,
+            journald: Vec::new(),
+            syslog: Vec::new(),
+        };
+        for place in &config.to {
+            match place {
+                LogPlace::Journald(path) => {
+                    places.journald.push(LineLog::to_unix(path, &TO_JOURNALD)?);
+                }
+                LogPlace::Syslog(place) => places.syslog.push(Syslog::open(place, &TO_SYSLOG)?),
+                LogPlace::Stderr => {}
+            }
+        }
+        Ok(Self {
+            places: Arc::new(places),
+        })
     }
 
     /// Queues one line; never blocks.
     pub fn write(&self, event: &AuditEvent) {
-        if self.lines.is_kept() {
-            self.lines.write(render(event));
+        let Places {
+            file,
+            journald,
+            syslog,
+        } = &*self.places;
+        if !file.is_kept() && journald.is_empty() && syslog.is_empty() {
+            return;
         }
+        let time = Timestamp::now();
+        let line = render(event, time);
+        if let Ok(line) = &line {
+            for journald in journald {
+                journald.put(entry(line));
+            }
+            for syslog in syslog {
+                syslog.send(Facility::AuthPriv, SEVERITY, "audit", time, line);
+            }
+        }
+        file.write(line.map(|line| line + "\n"));
     }
 
     /// Opens the path anew, for log rotation. When that fails the old file stays in use.
@@ -171,27 +226,35 @@ impl AuditLog {
     /// # Errors
     /// When the file cannot be opened, or the writer is so far behind that it takes no orders.
     pub fn reopen(&self) -> io::Result<()> {
-        self.lines.reopen()
+        self.places.file.reopen()
     }
 
-    /// Waits until every line queued so far is written or lost; false when that takes longer than `timeout`.
+    /// Waits until every line queued so far is written or lost; false when that takes longer than `timeout` anywhere.
     /// Blocks the calling thread: for shutdown.
     pub fn flush(&self, timeout: Duration) -> bool {
-        self.lines.flush(timeout)
+        self.places.queues().all(|lines| lines.flush(timeout))
     }
 
-    /// Whether the newest lines could not be written.
+    /// Whether the newest lines could not be written, be it to one place of several.
     pub fn is_failing(&self) -> bool {
-        self.lines.is_failing()
+        self.places.queues().any(LineLog::is_failing)
     }
 
-    /// Lines lost since the start.
+    /// Lines lost since the start, each counted for each place.
     pub fn lost(&self) -> u64 {
-        self.lines.lost()
+        self.places.queues().map(LineLog::lost).sum()
     }
 }
 
-fn render(event: &AuditEvent) -> serde_json::Result<String> {
+impl Places {
+    fn queues(&self) -> impl Iterator<Item = &LineLog> {
+        let syslog = self.syslog.iter().map(Syslog::lines);
+        [&self.file].into_iter().chain(&self.journald).chain(syslog)
+    }
+}
+
+/// Without a line end.
+fn render(event: &AuditEvent, time: Timestamp) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Line<'a> {
         /// RFC 3339, UTC.
@@ -199,10 +262,24 @@ fn render(event: &AuditEvent) -> serde_json::Result<String> {
         #[serde(flatten)]
         event: &'a AuditEvent,
     }
-    let time = format!("{:.3}", jiff::Timestamp::now());
-    let mut line = serde_json::to_string(&Line { time, event })?;
-    line.push('\n');
-    Ok(line)
+    let time = format!("{time:.3}");
+    serde_json::to_string(&Line { time, event })
+}
+
+/// The whole line as journald's message, and what is in it as fields, so that it can be searched for.
+fn entry(line: &str) -> Vec<u8> {
+    let mut entry = Entry::new(SEVERITY, line);
+    let fields = serde_json::from_str(line).unwrap_or_default();
+    if let Value::Object(fields) = fields {
+        for (name, value) in &fields {
+            match value {
+                Value::String(text) => entry.field(name, text),
+                Value::Null | Value::Array(_) | Value::Object(_) => {}
+                Value::Bool(_) | Value::Number(_) => entry.field(name, &value.to_string()),
+            }
+        }
+    }
+    entry.into_bytes()
 }
 
 #[cfg(test)]

@@ -57,6 +57,30 @@ pub enum EventKind {
     Reload,
 }
 
+impl EventKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grow => "grow",
+            Self::Start => "start",
+            Self::Up => "up",
+            Self::Cordon => "cordon",
+            Self::Drain => "drain",
+            Self::Undrain => "undrain",
+            Self::Remove => "remove",
+            Self::Gone => "gone",
+            Self::Keep => "keep",
+            Self::Evict => "evict",
+            Self::Move => "move",
+            Self::Notice => "notice",
+            Self::Fault => "fault",
+            Self::Freeze => "freeze",
+            Self::Order => "order",
+            Self::Begin => "begin",
+            Self::Reload => "reload",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Grows by one with each event of a run.
@@ -97,7 +121,7 @@ impl Events {
     }
 
     pub fn tell(&self, pool: &str, instance: Option<&str>, kind: EventKind, text: String) {
-        tracing::info!(pool, instance, ?kind, text, "event");
+        tracing::info!(pool, instance, kind = kind.name(), text, "event");
         self.story.audit.write(&AuditEvent::Fleet {
             pool: pool.to_owned(),
             instance: instance.map(str::to_owned),

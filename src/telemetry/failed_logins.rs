@@ -15,8 +15,11 @@ pub enum Way {
 /// Of a name; longer ones are nobody's.
 const NAME_MAX: usize = 64;
 
+/// What lines of failed logins are told apart by.
+pub const TARGET: &str = "poolgate::auth";
+
 pub fn tell(name: &str, peer: SocketAddr, way: Way) {
-    tracing::info!(target: "poolgate::auth", "{}", line(name, peer, way));
+    tracing::info!(target: TARGET, "{}", line(name, peer, way));
 }
 
 fn line(name: &str, peer: SocketAddr, way: Way) -> String {

@@ -1,23 +1,28 @@
-//! Lines for a file, written by a thread of their own, so that nobody waits for the disk.
+//! Lines for a file or for a daemon's socket, written by a thread of their own, so that nobody waits for either.
 //!
-//! They go through a bounded queue, and when that is full or the disk refuses, lines are counted as lost and the log says
-//! so. What is in a line is its writer's business. Others may rotate the file and order the path to be opened anew; `rotation`
+//! They go through a bounded queue, and when that is full or the other side refuses, lines are counted as lost and the log says
+//! so. What is in a line is its writer's business. Others may rotate a file and order the path to be opened anew; `rotation`
 //! does it without them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+mod datagrams;
+mod file;
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::rotation::{Rotating, Rotation};
+use self::datagrams::ToSocket;
+use self::file::ToFile;
+use super::rotation::Rotation;
 
 /// What a log of lines is called, in messages and by the system.
 pub struct Kind {
-    /// The config key of its file.
+    /// The config key that names where its lines go.
     pub key: &'static str,
     pub thread: &'static str,
     /// What the log says when lines are lost.
@@ -51,23 +56,44 @@ impl LineLog {
         let Some(path) = path else {
             return Ok(Self { sink: None });
         };
-        make_folder(path, kind)?;
-        let file = open_append(path, kind)?;
-        let rotating = rotation.map(|rotation| Rotating::new(path, rotation, &file));
-        Self::start(path.to_path_buf(), kind, file, rotating)
+        let out = ToFile::open(path, rotation, kind)?;
+        Self::start(Some(path.to_path_buf()), kind, Box::new(out))
+    }
+
+    /// Each line is a datagram for the socket at this path.
+    ///
+    /// # Errors
+    /// When there can be no socket, or no thread.
+    pub fn to_unix(path: &Path, kind: &'static Kind) -> io::Result<Self> {
+        Self::start(None, kind, Box::new(ToSocket::unix(path)?))
+    }
+
+    /// Each line is a datagram for this address.
+    ///
+    /// # Errors
+    /// When there can be no socket, or no thread.
+    pub fn to_udp(address: SocketAddr, kind: &'static Kind) -> io::Result<Self> {
+        Self::start(None, kind, Box::new(ToSocket::udp(address)?))
     }
 
     pub fn is_kept(&self) -> bool {
         self.sink.is_some()
     }
 
-    /// Queues one line, which ends with its newline; never blocks. One that could not be rendered counts as lost.
+    /// Queues one line, with its newline if it is for a file; never blocks. One that could not be rendered counts as lost.
     pub fn write(&self, line: serde_json::Result<String>) {
+        match (&self.sink, line) {
+            (None, _) => {}
+            (Some(_), Ok(line)) => self.put(line.into_bytes()),
+            (Some(sink), Err(error)) => sink.state.lose(1, &error.to_string()),
+        }
+    }
+
+    /// As `write`, of what is rendered already.
+    pub fn put(&self, line: Vec<u8>) {
         let Some(sink) = &self.sink else { return };
-        match line.map(|line| sink.queue.try_send(Order::Line(line))) {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => sink.state.lose(1, "their queue is full"),
-            Err(error) => sink.state.lose(1, &error.to_string()),
+        if sink.queue.try_send(Order::Line(line)).is_err() {
+            sink.state.lose(1, "their queue is full");
         }
     }
 
@@ -76,10 +102,13 @@ impl LineLog {
     /// # Errors
     /// When the file cannot be opened, or the writer is so far behind that it takes no orders.
     pub fn reopen(&self) -> io::Result<()> {
-        let Some(sink) = &self.sink else {
+        let Some((sink, path)) = self.sink.as_ref().and_then(|sink| {
+            let path = sink.path.as_ref()?;
+            Some((sink, path))
+        }) else {
             return Ok(());
         };
-        let file = open_append(&sink.path, sink.state.kind)?;
+        let file = file::open_append(path, sink.state.kind)?;
         sink.queue
             .try_send(Order::Reopen(file))
             .map_err(|_| io::Error::other("its queue is full"))
@@ -105,19 +134,12 @@ impl LineLog {
         state.map_or(0, |state| state.lost.load(Ordering::Relaxed))
     }
 
-    fn start(
-        path: PathBuf,
-        kind: &'static Kind,
-        out: File,
-        rotating: Option<Rotating>,
-    ) -> io::Result<Self> {
+    fn start(path: Option<PathBuf>, kind: &'static Kind, out: Box<dyn Out>) -> io::Result<Self> {
         let (queue, orders) = sync_channel(QUEUE_LINES);
         let state = Arc::new(State::new(kind));
         let writer = Writer {
             out,
-            rotating,
             state: Arc::clone(&state),
-            torn: false,
         };
         std::thread::Builder::new()
             .name(kind.thread.to_owned())
@@ -129,6 +151,21 @@ impl LineLog {
     }
 }
 
+/// Where the writer's lines go.
+trait Out: Send {
+    /// Each of them whole.
+    ///
+    /// # Errors
+    /// How many are lost, and why.
+    fn write(&mut self, lines: &[Vec<u8>]) -> Result<(), (u64, io::Error)>;
+
+    /// Lines go to this file from here on.
+    fn reopen(&mut self, _file: File) {}
+
+    /// There has been nothing to write for a while.
+    fn rest(&mut self) {}
+}
+
 /// What a busy gate writes while its disk makes it wait for a moment; about 4 MiB at worst.
 const QUEUE_LINES: usize = 8192;
 /// Lines written with one system call at most.
@@ -136,16 +173,18 @@ const BATCH_LINES: usize = 1024;
 /// Whoever writes a line wakes the thread only if it sleeps, which costs them more than the line. So after each batch it
 /// lets lines gather, and on a busy gate hardly anybody finds it asleep.
 const GATHER: Duration = Duration::from_millis(5);
+/// How often somebody without lines looks for what age alone brings about.
+const REST: Duration = Duration::from_secs(600);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 struct Sink {
     queue: SyncSender<Order>,
-    path: PathBuf,
+    path: Option<PathBuf>,
     state: Arc<State>,
 }
 
 enum Order {
-    Line(String),
+    Line(Vec<u8>),
     Reopen(File),
     Flush(SyncSender<()>),
 }
@@ -170,53 +209,58 @@ impl State {
     fn lose(&self, lines: u64, cause: &str) {
         self.failing.store(true, Ordering::Relaxed);
         let lost = self.lost.fetch_add(lines, Ordering::Relaxed) + lines;
-        let mut complained = self
-            .complained
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-            *complained = Some(Instant::now());
-            tracing::error!(lost, cause, "{}", self.kind.complaint);
+        if self.may_complain() {
+            tracing::error!(lines_lost = lost, cause, "{}", self.kind.complaint);
         }
+    }
+
+    /// The lock is given back first: the complaint may be a line of the very log that is full.
+    fn may_complain(&self) -> bool {
+        let complained = self.complained.lock();
+        let mut complained = complained.unwrap_or_else(PoisonError::into_inner);
+        let may = complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY);
+        if may {
+            *complained = Some(Instant::now());
+        }
+        may
     }
 }
 
 struct Writer {
-    out: File,
-    rotating: Option<Rotating>,
+    out: Box<dyn Out>,
     state: Arc<State>,
-    /// A failed write may have left half a line, which the next one must not be joined to.
-    torn: bool,
 }
 
 impl Writer {
     fn run(mut self, orders: &Receiver<Order>) {
-        let mut batch = String::new();
-        while let Ok(first) = orders.recv() {
-            let mut lines = 0;
+        let mut batch = Vec::new();
+        loop {
+            let first = match orders.recv_timeout(REST) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.out.rest();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let mut order = Some(first);
             let mut after = None;
             while let Some(current) = order.take() {
                 match current {
-                    Order::Line(line) => {
-                        batch.push_str(&line);
-                        lines += 1;
-                    }
+                    Order::Line(line) => batch.push(line),
                     other => {
                         after = Some(other);
                         break;
                     }
                 }
-                if lines < BATCH_LINES {
+                if batch.len() < BATCH_LINES {
                     order = orders.try_recv().ok();
                 }
             }
-            self.write_batch(&batch, lines as u64);
+            self.write_batch(&batch);
             batch.clear();
             match after {
-                Some(Order::Reopen(out)) => {
-                    self.take(out);
-                }
+                Some(Order::Reopen(file)) => self.out.reopen(file),
                 // Whoever asked may have stopped waiting.
                 Some(Order::Flush(done)) => drop(done.send(())),
                 Some(Order::Line(_)) | None => {}
@@ -225,70 +269,13 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, out: File) {
-        if let Some(rotating) = &mut self.rotating {
-            rotating.opened(&out);
-        }
-        self.out = out;
-        self.torn = false;
-    }
-
-    fn rotate_if_due(&mut self, more: usize) {
-        let kind = self.state.kind;
-        let Some(rotating) = &mut self.rotating else {
-            return;
-        };
-        match rotating.rotate_if_due(more, |path| open_append(path, kind)) {
-            Ok(Some(out)) => self.take(out),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::error!(%error, "{} could not be rotated; the old file stays in use", kind.key);
-            }
-        }
-    }
-
-    fn write_batch(&mut self, batch: &str, lines: u64) {
-        if lines == 0 {
+    fn write_batch(&mut self, batch: &[Vec<u8>]) {
+        if batch.is_empty() {
             return;
         }
-        self.rotate_if_due(batch.len());
-        let start = if self.torn { "\n" } else { "" };
-        let written = self
-            .out
-            .write_all(start.as_bytes())
-            .and_then(|()| self.out.write_all(batch.as_bytes()))
-            .and_then(|()| self.out.flush());
-        self.torn = written.is_err();
-        match written {
-            Ok(()) => {
-                self.state.failing.store(false, Ordering::Relaxed);
-                if let Some(rotating) = &mut self.rotating {
-                    rotating.wrote(batch.len());
-                }
-            }
-            Err(error) => self.state.lose(lines, &error.to_string()),
+        match self.out.write(batch) {
+            Ok(()) => self.state.failing.store(false, Ordering::Relaxed),
+            Err((lost, error)) => self.state.lose(lost, &error.to_string()),
         }
     }
-}
-
-fn make_folder(file: &Path, kind: &Kind) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let made = DirBuilder::new().recursive(true).mode(0o750).create(folder);
-    made.map_err(|error| {
-        let what = format!(
-            "{}: cannot make the folder {}: {error}",
-            kind.key,
-            folder.display()
-        );
-        io::Error::new(error.kind(), what)
-    })
-}
-
-fn open_append(path: &Path, kind: &Kind) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let opened = options.create(true).append(true).mode(0o600).open(path);
-    opened.map_err(|error| {
-        let what = format!("{}: cannot write to {}: {error}", kind.key, path.display());
-        io::Error::new(error.kind(), what)
-    })
 }

@@ -1,30 +1,36 @@
-//! The program's own log: text or JSON on standard error, filtered by `log.filter`.
+//! The program's own log: what is told goes to each place of `log.to` and to `log.file`, in the form of `log.format`, filtered
+//! by `log.filter`.
 //!
-//! Field names are fixed, so that people can search for them. Secrets are never a field, and neither is a person's data.
-//!
-//! | field | what |
-//! |---|---|
-//! | `session` | session id, 16 hex digits |
-//! | `user` | login name; claimed until the login is admitted |
-//! | `peer` | the person's address and port |
-//! | `protocol` | `ssh` or `jupyter` |
-//! | `pool`, `instance` | names, as in config |
-//! | `reason` | why something was decided |
-//! | `cause` | why something failed or ended |
-//! | `limit` | the config key of the limit that was hit |
-//! | `error` | an error's text |
+//! Field names are fixed, so that people can search for them: `docs/logs.md` has each. Secrets are never a field, and neither
+//! is a person's data. How a line looks is in `form`.
 
-use std::io::IsTerminal;
-use std::sync::OnceLock;
+mod form;
+mod told;
 
-use tracing_subscriber::EnvFilter;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use crate::config::{LogConfig, LogFormat};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
+
+use self::form::{Look, render};
+use self::told::{Told, Value};
+use super::failed_logins;
+use super::journald::Entry;
+use super::lines::{Kind, LineLog};
+use super::rotation::Rotation;
+use super::syslog::{Facility, Syslog};
+use crate::config::{LogConfig, LogFormat, LogPlace};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("log.filter {0:?} is not understood: {1}; write \"info\" or \"info,poolgate=debug\"")]
     Filter(String, String),
+    #[error("a place of the log cannot be used: {0}")]
+    Place(#[from] io::Error),
     #[error("a logger is installed already")]
     Twice,
 }
@@ -32,31 +38,19 @@ pub enum LogError {
 /// Installs the logger of the process; to be called once, from the command that needs it.
 ///
 /// # Errors
-/// When the filter has no meaning or there is a logger already.
+/// When the filter has no meaning, a place of the log cannot be used, or there is a logger already.
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
-    let filter = parse_filter(&config.filter)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(true)
-        .with_writer(std::io::stderr);
-    let installed = match config.format {
-        LogFormat::Text => {
-            let builder = builder.with_ansi(std::io::stderr().is_terminal());
-            let builder = builder.with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder
-                .try_init()
-                .map(|()| keep(move |filter| handle.reload(filter).is_ok()))
-        }
-        LogFormat::Json => {
-            let builder = builder.json().flatten_event(true).with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder
-                .try_init()
-                .map(|()| keep(move |filter| handle.reload(filter).is_ok()))
-        }
-    };
-    installed.map_err(|_| LogError::Twice)
+    let (filter, filtering) = reload::Layer::new(parse_filter(&config.filter)?);
+    let places = Arc::new(Places::open(config)?);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(ToPlaces(places.clone()))
+        .try_init()
+        .map_err(|_| LogError::Twice)?;
+    let change = Box::new(move |filter| filtering.reload(filter).is_ok());
+    // The logger that was installed is the first; there is no second.
+    drop(LOGGER.set(Logger { change, places }));
+    Ok(())
 }
 
 /// Whether `change` would take it.
@@ -69,21 +63,172 @@ pub fn check(config: &LogConfig) -> Result<(), LogError> {
 
 /// Filters by this from here on, where the process has a logger.
 pub fn change(config: &LogConfig) {
-    if let (Some(change), Ok(filter)) = (CHANGE.get(), parse_filter(&config.filter))
-        && !change(filter)
+    if let (Some(logger), Ok(filter)) = (LOGGER.get(), parse_filter(&config.filter))
+        && !(logger.change)(filter)
     {
         tracing::warn!("the filter of the log stays as it was");
     }
 }
 
-type Change = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+/// Opens the file anew, for rotation.
+pub fn reopen() {
+    let file = LOGGER.get().and_then(|logger| logger.places.file.as_ref());
+    if let Some(Err(error)) = file.map(LineLog::reopen) {
+        tracing::error!(%error, "the log could not be opened again; the old file is kept");
+    }
+}
+
+/// Waits until what was told is where it belongs; for the end of the process.
+pub fn flush(timeout: Duration) {
+    for lines in LOGGER
+        .get()
+        .iter()
+        .flat_map(|logger| logger.places.queues())
+    {
+        lines.flush(timeout);
+    }
+}
+
+/// Lines that could not be written, since the start.
+pub fn lost() -> u64 {
+    let queues = LOGGER.get().into_iter();
+    let queues = queues.flat_map(|logger| logger.places.queues());
+    queues.map(LineLog::lost).sum()
+}
+
+struct Logger {
+    change: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+    places: Arc<Places>,
+}
 
 /// A process has one logger.
-static CHANGE: OnceLock<Change> = OnceLock::new();
+static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-fn keep(change: impl Fn(EnvFilter) -> bool + Send + Sync + 'static) {
-    // The logger that was installed is the first; there is no second.
-    drop(CHANGE.set(Box::new(change)));
+const TO_FILE: Kind = Kind {
+    key: "log.file",
+    thread: "log-file",
+    complaint: "lines of the log are lost on their way to its file: free the disk or raise its speed",
+};
+const TO_JOURNALD: Kind = Kind {
+    key: "log.to",
+    thread: "log-journald",
+    complaint: "lines of the log are lost on their way to journald: is it at work?",
+};
+const TO_SYSLOG: Kind = Kind {
+    key: "log.to",
+    thread: "log-syslog",
+    complaint: "lines of the log are lost on their way to syslog: is its daemon at work?",
+};
+
+/// Wherever lines go.
+struct Places {
+    format: LogFormat,
+    /// How lines look on standard error.
+    stderr: Option<Look>,
+    file: Option<LineLog>,
+    journald: Vec<LineLog>,
+    syslog: Vec<Syslog>,
+}
+
+impl Places {
+    fn open(config: &LogConfig) -> io::Result<Self> {
+        let rotation = Rotation::of_config(&config.file);
+        let file = LineLog::open_rotated(config.file.path.as_deref(), rotation, &TO_FILE)?;
+        let mut places = Self {
+            format: config.format,
+            stderr: None,
+            file: Some(file).filter(LineLog::is_kept),
+            journald: Vec::new(),
+            syslog: Vec::new(),
+        };
+        for place in &config.to {
+            match place {
+                LogPlace::Stderr => {
+                    let is_terminal = io::stderr().is_terminal();
+                    let look = if is_terminal {
+                        Look::Terminal
+                    } else {
+                        Look::Plain
+                    };
+                    places.stderr = Some(look);
+                }
+                LogPlace::Journald(path) => {
+                    places.journald.push(LineLog::to_unix(path, &TO_JOURNALD)?);
+                }
+                LogPlace::Syslog(place) => places.syslog.push(Syslog::open(place, &TO_SYSLOG)?),
+            }
+        }
+        Ok(places)
+    }
+
+    fn queues(&self) -> impl Iterator<Item = &LineLog> {
+        let syslog = self.syslog.iter().map(Syslog::lines);
+        self.file.iter().chain(&self.journald).chain(syslog)
+    }
+
+    fn tell(&self, told: &Told) {
+        let line = |look| {
+            let mut line = render(told, self.format, look);
+            line.push('\n');
+            line.into_bytes()
+        };
+        if let Some(look) = self.stderr {
+            // Where it cannot be written there is nobody to tell.
+            let _ = io::stderr().lock().write_all(&line(look));
+        }
+        if let Some(file) = &self.file {
+            file.put(line(Look::Plain));
+        }
+        for journald in &self.journald {
+            journald.put(entry(told));
+        }
+        if !self.syslog.is_empty() {
+            let text = render(told, self.format, Look::Untimed);
+            let facility = match told.target == failed_logins::TARGET {
+                true => Facility::AuthPriv,
+                false => Facility::Daemon,
+            };
+            for syslog in &self.syslog {
+                syslog.send(
+                    facility,
+                    severity(told.level),
+                    "log",
+                    told.time,
+                    text.trim_start(),
+                );
+            }
+        }
+    }
+}
+
+/// journald keeps the fields by themselves; its message is for people.
+fn entry(told: &Told) -> Vec<u8> {
+    let message = render(told, LogFormat::Text, Look::Untimed);
+    let mut entry = Entry::new(severity(told.level), message.trim_start());
+    entry.field("target", told.target);
+    for (name, value) in &told.fields {
+        let (Value::Text(value) | Value::Bare(value)) = value;
+        entry.field(name, value);
+    }
+    entry.into_bytes()
+}
+
+/// As syslog counts.
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+struct ToPlaces(Arc<Places>);
+
+impl<S: Subscriber> Layer<S> for ToPlaces {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.0.tell(&Told::of(event));
+    }
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {
@@ -101,5 +246,28 @@ mod tests {
         assert!(parse_filter("info,poolgate=debug").is_ok());
         let error = parse_filter("poolgate=loud").unwrap_err().to_string();
         assert!(error.starts_with("log.filter \"poolgate=loud\""), "{error}");
+    }
+
+    #[test]
+    fn journald_is_told_the_fields() {
+        let told = Told {
+            time: jiff::Timestamp::now(),
+            level: Level::WARN,
+            target: "poolgate::ssh",
+            message: "a session began".to_owned(),
+            fields: vec![("user", Value::Text("a\nPRIORITY=0".to_owned()))],
+        };
+        let bytes = entry(&told);
+        let text = String::from_utf8_lossy(&bytes);
+        let message = r#"MESSAGE=WARN poolgate::ssh: a session began user="a\nPRIORITY=0""#;
+        assert!(text.starts_with(message), "{text}");
+        assert!(
+            text.contains("\nPRIORITY=4\n") && !text.contains("\nPRIORITY=0\nPO"),
+            "{text}"
+        );
+        assert!(
+            text.contains("POOLGATE_TARGET=poolgate::ssh\nPOOLGATE_USER\n"),
+            "{text}"
+        );
     }
 }

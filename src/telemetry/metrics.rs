@@ -178,6 +178,12 @@ impl Metrics {
         lost.fetch_max(lines, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// Takes over how many lines of the log are lost, which it counts itself.
+    pub fn set_log_lost(&self, lines: u64) {
+        let lost = self.inner.counted.log_lost.inner();
+        lost.fetch_max(lines, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Takes over how many lines of the access log are lost, which it counts itself.
     pub fn set_access_log_lost(&self, lines: u64) {
         let lost = self.inner.counted.access_log_lost.inner();
@@ -337,6 +343,7 @@ struct Counted {
     hub_polls: Counters<1>,
     load_probes: Counters<1>,
     audit_lost: Counter,
+    log_lost: Counter,
     access_log_lost: Counter,
     state_write_failures: Counter,
     recordings: Counters<1>,
@@ -386,6 +393,8 @@ impl Counted {
         to.register("load_probes", help, self.load_probes.clone());
         let help = "Audit lines that could not be written";
         to.register("audit_lines_lost", help, self.audit_lost.clone());
+        let help = "Lines of the log that could not be written";
+        to.register("log_lines_lost", help, self.log_lost.clone());
         let help = "Lines of the access log that could not be written";
         to.register("access_log_lines_lost", help, self.access_log_lost.clone());
         let help = "Times a file of the state folder could not be written";

@@ -3,7 +3,9 @@
 pub mod audit;
 pub mod events;
 pub mod failed_logins;
+mod journald;
 pub mod lines;
 pub mod log;
 pub mod metrics;
 pub mod rotation;
+mod syslog;

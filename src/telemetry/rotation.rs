@@ -10,6 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::config::LogFile;
+
 /// How a file of lines is rotated.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {
@@ -17,8 +19,22 @@ pub struct Rotation {
     pub size: Option<u64>,
     /// How old it may get.
     pub age: Option<Duration>,
-    /// Old files that are kept.
+    /// Old files that are kept, and for how long.
     pub keep: usize,
+    pub keep_age: Option<Duration>,
+}
+
+impl Rotation {
+    /// `None` where nobody rotates it here.
+    pub fn of_config(config: &LogFile) -> Option<Self> {
+        let is_rotated = config.rotate_size.is_some() || config.rotate_age.is_some();
+        is_rotated.then_some(Self {
+            size: config.rotate_size,
+            age: config.rotate_age,
+            keep: config.keep,
+            keep_age: config.keep_age,
+        })
+    }
 }
 
 /// After a rotation that failed, the next try.
@@ -96,7 +112,7 @@ impl Rotating {
             fs::rename(&self.path, self.free_name()?)?;
         }
         let file = open(&self.path)?;
-        self.forget_oldest()?;
+        self.forget_old()?;
         Ok(file)
     }
 
@@ -120,8 +136,12 @@ impl Rotating {
         name.into()
     }
 
-    /// Names sort by age; only such as this file's own rotation makes are looked at.
-    fn forget_oldest(&self) -> io::Result<()> {
+    /// Deletes what is more than is kept or older than that. Names sort by age; only such as this file's own rotation makes are
+    /// looked at.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or a file not be deleted.
+    pub fn forget_old(&self) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let own = self.aside("").into_os_string();
         let mut old = Vec::new();
@@ -135,7 +155,17 @@ impl Rotating {
         }
         old.sort();
         let surplus = old.len().saturating_sub(self.rotation.keep);
-        old.iter().take(surplus).try_for_each(fs::remove_file)
+        let is_too_old = |path: &&PathBuf| {
+            let ended = fs::metadata(path).and_then(|metadata| metadata.modified());
+            let age = ended.ok().and_then(|ended| ended.elapsed().ok());
+            let keep_age = self.rotation.keep_age;
+            age.zip(keep_age).is_some_and(|(age, keep)| age >= keep)
+        };
+        let aged = old.iter().skip(surplus).take_while(is_too_old);
+        old.iter()
+            .take(surplus)
+            .chain(aged)
+            .try_for_each(fs::remove_file)
     }
 }
 

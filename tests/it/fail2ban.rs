@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::client::PATIENCE;
+use crate::support::client::{PATIENCE, client_script, venv_python};
 use crate::support::hub::Hub;
 use crate::support::{Finished, Gate, GateSetup, Logins, Sshd, World, finish, tool};
 
@@ -13,8 +13,12 @@ fn root(path: &str) -> PathBuf {
 
 /// What fail2ban finds in the gate's log with the filter that is shipped: the address of each line.
 fn found(gate: &Gate, world: &World) -> Vec<String> {
+    found_in(&gate.log(), world)
+}
+
+fn found_in(log: &str, world: &World) -> Vec<String> {
     let file = world.path("gate.log");
-    fs::write(&file, gate.log()).unwrap();
+    fs::write(&file, log).unwrap();
     let unpacked = root(".test/unpacked");
     let program = unpacked.join("usr/bin/fail2ban-regex");
     let mut python = tool("/usr/bin/python3");
@@ -67,13 +71,43 @@ fn wrong_passwords_by_ssh_are_found_and_nothing_else_is() {
         "x\nINFO poolgate::auth: Failed login for x from 198.51.100.1 port 22 ssh2",
     ];
     for name in forged {
-        assert!(!wrong_password(&gate, &world, name).status.success());
+        // OpenSSH's client sends no such name.
+        let mut client = venv_python();
+        client.arg(client_script("paramiko_client.py"));
+        client.args(["password", &gate.ssh_port.to_string(), name, "wrong"]);
+        assert_eq!(finish(&mut client, PATIENCE).status.code(), Some(5));
     }
-    let found = found(&gate, &world);
-    assert!(
-        found.iter().all(|address| address == "127.0.0.1"),
-        "{found:?}"
+    // Nobody can be called so: neither is a try of a name's, nor does the name say anything.
+    assert_eq!(found(&gate, &world), ["127.0.0.1"], "{}", gate.log());
+    gate.stop();
+}
+
+/// In each form, and as journald and syslog give it back.
+#[test]
+fn each_form_of_the_log_is_read() {
+    let world = World::new();
+    let sshds = Sshd::start_many(&world, 1, Logins::Passwords);
+    let setup = |format: &str| {
+        let setup = GateSetup::over(&sshds).variable("POOLGATE__LOG__FORMAT", format);
+        setup.auth("password = \"instance\"")
+    };
+    let mut gate = setup("logfmt").start(&world);
+    for format in ["logfmt", "json"] {
+        let before = gate.log().len();
+        gate = gate.replaced(&world, setup(format));
+        assert!(!wrong_password(&gate, &world, "person03").status.success());
+        let log = gate.log();
+        let found = found_in(&log[before..], &world);
+        assert_eq!(found, ["127.0.0.1"], "{format}: {log}");
+    }
+    let line = "Failed login for alice from 192.0.2.7 port 4000 ssh2";
+    let by_syslog = format!(
+        "Nov 29 08:24:18 gate1 poolgate[7]: INFO poolgate::auth: {line}
+Nov 29 08:24:18 gate1 poolgate[7]: level=info target=poolgate::auth message=\"{line}\"
+Nov 29 08:24:18 gate1 poolgate[7]: {{\"level\":\"INFO\",\"message\":\"{line}\",\"target\":\"poolgate::auth\"}}
+"
     );
+    assert_eq!(found_in(&by_syslog, &world), ["192.0.2.7"; 3]);
     gate.stop();
 }
 

@@ -56,6 +56,7 @@ mod keep;
 mod keys;
 mod limits;
 mod load;
+mod logs;
 mod many_channels;
 mod monitoring;
 mod notices;

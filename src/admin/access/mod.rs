@@ -178,7 +178,7 @@ impl Access {
         let (name, role) = (&*holder.name, holder.role);
         let cookie = self.sessions.begin(holder.hash, Instant::now())?;
         self.metrics.count_admin_login("admitted");
-        tracing::info!(name, role = role.name(), %peer, "somebody logged in on the admin side");
+        tracing::info!(by = name, role = role.name(), %peer, "somebody logged in on the admin side");
         self.audit.write(&AuditEvent::AdminLogin {
             by: name.to_owned(),
             role: role.name(),

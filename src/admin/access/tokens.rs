@@ -108,7 +108,7 @@ impl Tokens {
                 holders
             }
             Err(fault) => {
-                tracing::error!(%fault, "admin.tokens_file: no token is taken until this is mended");
+                tracing::error!(error = %fault, "admin.tokens_file: no token is taken until this is mended");
                 Vec::new()
             }
         };

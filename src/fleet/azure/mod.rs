@@ -216,7 +216,9 @@ impl ScaleSetView {
                     tracing::info!(%pool, standby, "the fleet has a reserve of Azure's own");
                 }
             }
-            Err(fault) => tracing::debug!(%pool, %fault, "standby pools cannot be looked for"),
+            Err(fault) => {
+                tracing::debug!(%pool, error = %fault, "standby pools cannot be looked for")
+            }
         }
     }
 

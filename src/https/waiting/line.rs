@@ -90,7 +90,7 @@ impl Waiting {
         let by = (Protocol::Jupyter, source);
         let joined = self.pool.lines().join(pool, waiter, by, snapshot);
         joined.unwrap_or_else(|full| {
-            tracing::debug!(%pool, %peer, %full, "somebody finds no room in the line");
+            tracing::debug!(%pool, %peer, reason = %full, "somebody finds no room in the line");
             self.metrics.count_limit("https.queue");
             Stand {
                 outlook: self.outlook(snapshot, pool),

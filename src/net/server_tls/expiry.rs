@@ -45,11 +45,15 @@ impl Expiry {
             match stage {
                 Stage::Within(threshold) => {
                     let left = pair.not_after.duration_since(now).unwrap_or_default();
-                    let hours = left.as_secs() / 3600;
+                    let hours_left = left.as_secs() / 3600;
                     if threshold <= DAY {
-                        tracing::error!(certificate, hours, "a certificate ends within a day");
+                        tracing::error!(certificate, hours_left, "a certificate ends within a day");
                     } else {
-                        tracing::warn!(certificate, hours, "a certificate ends soon; renew it");
+                        tracing::warn!(
+                            certificate,
+                            hours_left,
+                            "a certificate ends soon; renew it"
+                        );
                     }
                 }
                 Stage::Ended(_) => {

@@ -171,7 +171,7 @@ impl Certificates {
         let certificate = one.files.certificate.display();
         match renewed(&one.files, &one.pair) {
             Ok(pair) => {
-                tracing::info!(%certificate, name = pair.name(), "the certificate was read again");
+                tracing::info!(%certificate, domains = pair.name(), "the certificate was read again");
                 one.pair = Arc::new(pair);
                 self.metrics.count_certificate("taken");
                 true

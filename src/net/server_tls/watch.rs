@@ -18,7 +18,7 @@ pub async fn follow(current: impl Fn() -> Option<Arc<Certificates>>) {
             };
             // Files may be on a share that hangs.
             if let Err(failed) = tokio::task::spawn_blocking(look).await {
-                tracing::error!(%failed, "certificate files are not watched any more");
+                tracing::error!(error = %failed, "certificate files are not watched any more");
                 return;
             }
         }

@@ -131,7 +131,7 @@ impl Login<'_> {
         let stand = match lines.join(&wait.pool, &wait.waiter, by, &snapshot) {
             Ok(stand) => stand,
             Err(full) => {
-                tracing::debug!(peer = %self.peer, %full, "a login finds no room in the line");
+                tracing::debug!(peer = %self.peer, reason = %full, "a login finds no room in the line");
                 self.gatekeeper.metrics.count_limit("ssh.queue");
                 return Err(refusal.into());
             }

@@ -281,7 +281,9 @@ impl Writer {
                 count,
                 "recordings that a crash cut short are set right"
             ),
-            Err(fault) => tracing::error!(pool = self.pool, %fault, "recordings cannot be kept"),
+            Err(fault) => {
+                tracing::error!(pool = self.pool, error = %fault, "recordings cannot be kept")
+            }
         }
         let mut lines = Vec::new();
         while let Ok(Order {
@@ -412,7 +414,7 @@ impl Writer {
                     } else {
                         "failed"
                     });
-                    tracing::error!(pool = self.pool, file, %fault, "a terminal is not recorded to its end");
+                    tracing::error!(pool = self.pool, file, error = %fault, "a terminal is not recorded to its end");
                 }
             }
         }

@@ -111,6 +111,7 @@ fn counted() -> Metrics {
     metrics.count_probe(Protocol::Ssh, false);
     metrics.set_audit_lost(3);
     metrics.count_state_write_failure();
+    metrics.set_log_lost(2);
     metrics.count_certificate("refused");
     let end = std::time::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
     metrics.set_certificate_ends("https", [("old.example", end)].into_iter());

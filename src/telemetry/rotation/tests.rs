@@ -19,6 +19,7 @@ fn by_size(size: u64, keep: usize) -> Option<Rotation> {
         size,
         age: None,
         keep,
+        keep_age: None,
     })
 }
 
@@ -103,6 +104,7 @@ fn a_file_that_is_old_enough_goes_and_an_empty_one_stays() {
         size: None,
         age,
         keep: 5,
+        keep_age: None,
     };
     let log = LineLog::open_rotated(Some(&path), Some(rotation), &KIND).unwrap();
     log.write(Ok("line 1\n".to_owned()));
@@ -111,4 +113,28 @@ fn a_file_that_is_old_enough_goes_and_an_empty_one_stays() {
     log.write(Ok("line 2\n".to_owned()));
     assert!(log.flush(WAIT));
     assert_eq!(files(dir.path()).len(), 2);
+}
+
+#[test]
+fn what_is_older_than_it_is_kept_goes_even_where_there_are_few() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let day = Duration::from_secs(24 * 3600);
+    let rotation = Rotation {
+        size: Some(1000),
+        age: None,
+        keep: 30,
+        keep_age: Some(day * 90),
+    };
+    let aside = |moment: &str, age: Duration| {
+        let path = dir.path().join(format!("audit.jsonl-{moment}"));
+        let file = File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+        path
+    };
+    let old = aside("20260101T000000Z", day * 91);
+    let young = aside("20260103T000000Z", day * 89);
+    let file = File::create(&path).unwrap();
+    Rotating::new(&path, rotation, &file).forget_old().unwrap();
+    assert!(!old.exists() && young.exists() && path.exists());
 }

@@ -1,0 +1,115 @@
+//! One event of the log, taken apart: when, how grave, from where, what, and its fields, ready for any form.
+//!
+//! Values are cut at a length, so that no client makes a line of any size. They may hold anything: making them harmless is
+//! the form's business.
+
+use std::fmt::{self, Write};
+
+use jiff::Timestamp;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+
+/// Of a message or of one value; what is cut ends in an ellipsis.
+pub(super) const VALUE_BYTES_MAX: usize = 8192;
+
+pub(super) struct Told {
+    pub time: Timestamp,
+    pub level: Level,
+    pub target: &'static str,
+    pub message: String,
+    pub fields: Vec<(&'static str, Value)>,
+}
+
+pub(super) enum Value {
+    Text(String),
+    /// A number, true or false, as it is written everywhere.
+    Bare(String),
+}
+
+impl Told {
+    pub fn of(event: &Event<'_>) -> Self {
+        let mut told = Self {
+            time: Timestamp::now(),
+            level: *event.metadata().level(),
+            target: event.metadata().target(),
+            message: String::new(),
+            fields: Vec::new(),
+        };
+        event.record(&mut told);
+        told
+    }
+
+    fn bare(&mut self, field: &Field, value: impl ToString) {
+        let value = Value::Bare(value.to_string());
+        self.fields.push((field.name(), value));
+    }
+
+    fn text(&mut self, field: &Field, text: String) {
+        match field.name() {
+            "message" => self.message = text,
+            name => self.fields.push((name, Value::Text(text))),
+        }
+    }
+}
+
+impl Visit for Told {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = Bounded(String::new());
+        // It fails where the value is cut, which is meant.
+        let _ = write!(text, "{value:?}");
+        self.text(field, text.0);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let mut text = Bounded(String::new());
+        let _ = text.write_str(value);
+        self.text(field, text.0);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.bare(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.bare(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.bare(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        match value.is_finite() {
+            true => self.bare(field, value),
+            false => self.text(field, value.to_string()),
+        }
+    }
+}
+
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = VALUE_BYTES_MAX.saturating_sub(self.0.len());
+        if more.len() <= room {
+            self.0.push_str(more);
+            return Ok(());
+        }
+        let kept = more.get(..more.floor_char_boundary(room));
+        self.0.push_str(kept.unwrap_or_default());
+        self.0.push('…');
+        Err(fmt::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_is_longer_than_it_may_be() {
+        let mut text = Bounded(String::new());
+        let _ = write!(text, "{}", "é".repeat(VALUE_BYTES_MAX));
+        assert!(text.0.len() <= VALUE_BYTES_MAX + 3 && text.0.ends_with("é…"));
+    }
+}
