@@ -2,6 +2,7 @@
 //!
 //! Whatever can be wrong with files and addresses is found here, before the first instance is started or a login taken.
 
+mod acquaintances;
 mod doors;
 mod drain;
 mod errands;
@@ -173,6 +174,9 @@ impl App {
         inside.pools.begin(first);
         let remembering = memories::take_back(&self.parts.state, self.parts.pool.clone());
         self.services.spawn(remembering.keep(self.shutdown.clone()));
+        let known = acquaintances::take_back(&self.parts.state, self.parts.pool.clone());
+        self.services
+            .spawn(known.keep(self.shutdown.ending.clone()));
         let publishing = self.parts.pool.clone();
         self.services
             .spawn(publishing.publish_changes(self.shutdown.ending.clone()));

@@ -5,6 +5,7 @@
 
 mod board;
 mod drains;
+mod known;
 mod lines;
 mod mailbox;
 mod person;
@@ -26,8 +27,8 @@ pub use self::mailbox::Mailbox;
 pub use self::seat::{Meter, Seat};
 use crate::pool::idle::Idle;
 use crate::pool::{
-    Answer, Health, HubPerson, Instance, InstanceId, Intent, Keep, LoginRequest, Measured, Now,
-    Placement, PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal,
+    Answer, Health, HubPerson, Instance, InstanceId, Intent, Keep, Known, LoginRequest, Measured,
+    Now, Placement, PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal,
     SessionId, SessionView, Snapshot,
 };
 
@@ -48,6 +49,7 @@ struct Shared {
     switches: DashMap<SessionId, Switch>,
     board: Board,
     lines: Lines,
+    known: Mutex<Known>,
     changed: Notify,
     snapshots: watch::Sender<Arc<Snapshot>>,
 }
@@ -82,6 +84,7 @@ impl SharedPool {
             switches: DashMap::new(),
             board: Board::default(),
             lines: Lines::default(),
+            known: Mutex::default(),
             changed: Notify::new(),
             snapshots: watch::Sender::new(Arc::default()),
         };

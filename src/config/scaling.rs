@@ -39,6 +39,8 @@ pub struct ScalingConfig {
     pub evict_text: String,
     /// How long people may have an instance kept; `None`: they may not.
     pub keep_max: Option<Duration>,
+    /// How long ago a name may have logged in for whom a password wakes a machine; `None`: no password does.
+    pub wake_by_password: Option<Duration>,
     /// Of a machine's hour.
     pub price: f64,
     pub spot_price: f64,
@@ -102,6 +104,7 @@ impl Default for ScalingConfig {
             evict_notice: seconds(900),
             evict_text: EVICT_TEXT.to_owned(),
             keep_max: Some(seconds(12 * 3600)),
+            wake_by_password: Some(seconds(90 * 24 * 3600)),
             price: 0.0,
             spot_price: 0.0,
             time_zone: TimeZone::UTC,
@@ -211,6 +214,11 @@ fn read_courtesies(section: &mut Section<'_>, config: &mut ScalingConfig) {
         "keep_max",
         config.keep_max,
         duration_or_off(seconds(60)..=hours(30 * 24)),
+    );
+    config.wake_by_password = section.get_or(
+        "wake_by_password",
+        config.wake_by_password,
+        duration_or_off(hours(1)..=hours(3650 * 24)),
     );
 }
 

@@ -35,6 +35,7 @@ impl Seat {
         let session = self.session();
         self.pool
             .change(|state, now| state.prove(session, user, now));
+        self.pool.meet(&self.placement.instance.id.pool, user);
     }
 
     /// Bytes flow; of a session that is not proven, this counts once it is.

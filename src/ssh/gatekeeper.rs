@@ -51,6 +51,8 @@ pub(super) struct Gatekeeper {
     client_addresses: BTreeMap<String, ClientAddressConfig>,
     /// Pools whose instances run hubs.
     with_hubs: BTreeSet<String>,
+    /// Pools that a password wakes, for names that were proved so long ago at most.
+    woken_by_password: BTreeMap<String, Duration>,
 }
 
 impl Gatekeeper {
@@ -101,12 +103,19 @@ impl Gatekeeper {
                 .filter(|(_, pool)| pool.jupyter_port.is_some())
                 .map(|(name, _)| name.clone())
                 .collect(),
+            woken_by_password: woken_by_password(pools),
         })
     }
 
     /// People have another way to this pool, by browser.
     pub fn has_web(&self, pool: &str) -> bool {
         self.with_hubs.contains(pool)
+    }
+
+    /// Whether a password for this name wakes the pool, though it proves nothing yet; noted as a try.
+    pub fn may_wake(&self, pool: &str, user: &str) -> bool {
+        let within = self.woken_by_password.get(pool);
+        within.is_some_and(|within| self.pool.may_wake(pool, user, *within))
     }
 
     /// What is said on a connection to an instance before anything else: whose it is, where the pool asks for that.
@@ -152,6 +161,14 @@ impl Gatekeeper {
         self.instance_keys
             .check(instance, host_key, SystemTime::now())
     }
+}
+
+fn woken_by_password(pools: &BTreeMap<String, PoolConfig>) -> BTreeMap<String, Duration> {
+    pools
+        .iter()
+        .filter(|(_, pool)| pool.is_resized())
+        .filter_map(|(name, pool)| Some((name.clone(), pool.scaling.wake_by_password?)))
+        .collect()
 }
 
 /// What a login must come through.

@@ -4,6 +4,7 @@
 //! reach one. Public keys are checked here and become a short-lived certificate inward; passwords and
 //! keyboard-interactive rounds pass to the instance as they are, and its answers come back as they are.
 
+mod asleep;
 mod deadline;
 mod error;
 mod factors;
@@ -64,6 +65,10 @@ pub(super) struct Login<'a> {
     is_service_open: bool,
     /// The instance has asked something by keyboard-interactive and waits for the answers.
     is_asked: bool,
+    /// The name has logged in before, and woke the pool by this login: it stands in line though nothing is proved.
+    is_expected: bool,
+    /// Taken while nobody of the source had a turn yet.
+    seat: Option<Seat>,
     /// Factors proved so far, where several are wanted.
     verified: Vec<Verified>,
     /// What must still be proved for the gate; what an instance wants beyond that is its own to say.
@@ -97,6 +102,8 @@ impl<'a> Login<'a> {
             upstream: None,
             is_service_open: false,
             is_asked: false,
+            is_expected: false,
+            seat: None,
             verified: Vec::new(),
             plan: gatekeeper.plan.clone(),
             unreachable: Vec::new(),

@@ -7,7 +7,9 @@ name=$2 ssh_port=$3 hub_port=$4 folder=$5
 cd "$folder"
 
 [ -e host_key ] || ssh-keygen -q -t ed25519 -N "" -f host_key
+# Of words that are there twice, sshd takes the first.
 cat >sshd_config <<EOF
+$SSHD_LINES
 ListenAddress 127.0.0.1:$ssh_port
 HostKey $folder/host_key
 PidFile none
@@ -22,7 +24,6 @@ UseDNS no
 PrintMotd no
 PrintLastLog no
 Subsystem sftp internal-sftp
-$SSHD_LINES
 EOF
 
 mkdir -p homes

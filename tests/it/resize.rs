@@ -2,6 +2,7 @@
 //! back, with nobody cut off.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use crate::support::client::{client_script, host};
 use crate::support::gate::rows;
 use crate::support::hub::{HUB_PASSWORD, HUB_TOKEN};
 use crate::support::hub_scene::polling;
+use crate::support::people::PASSWORD;
 use crate::support::visitor::Visitor;
-use crate::support::{Gate, GateSetup, Running, World, tool, wait_until};
+use crate::support::{Finished, Gate, GateSetup, Running, World, finish, tool, wait_until};
 
 /// A machine's boot on a busy computer.
 const LONG: Duration = Duration::from_secs(180);
@@ -36,6 +38,7 @@ impl Scene {
             .pool("capacity = 2")
             .pool("affinity = \"1s\"")
             .ssh("queue_time = \"5m\"")
+            .auth("password = \"instance\"")
             .scaling("max = 3")
             .scaling("headroom = \"0 seats\"")
             .scaling("idle = \"5s\"")
@@ -65,6 +68,22 @@ impl Scene {
         ssh.arg(host(&person)).arg(stays);
         let process = Running::start_logged(&mut ssh, file);
         Person { process, log, word }
+    }
+
+    /// Somebody who has a password and no key.
+    fn by_password(&self, number: usize, does: &str) -> Finished {
+        let program = self.world.path("askpass");
+        std::fs::write(&program, format!("#!/bin/sh\necho '{PASSWORD}'\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let person = self.world.person(number);
+        let mut ssh = tool("ssh");
+        ssh.args(["-o", "BatchMode=no", "-o", "PubkeyAuthentication=no"]);
+        ssh.args(["-o", "NumberOfPasswordPrompts=1"]);
+        ssh.args(self.gate.door(&self.world).options(&person));
+        ssh.args([&host(&person), does]);
+        ssh.env("SSH_ASKPASS", &program)
+            .env("SSH_ASKPASS_REQUIRE", "force");
+        finish(&mut ssh, LONG)
     }
 
     fn events(&self) -> Vec<Value> {
@@ -136,7 +155,7 @@ fn settings(world: &World) -> PathBuf {
         ("SSHD", PathBuf::from("/usr/sbin/sshd")),
         ("HUB_PASSWORD", PathBuf::from(HUB_PASSWORD)),
         ("HUB_TOKEN", PathBuf::from(HUB_TOKEN)),
-        ("SSHD_LINES", PathBuf::new()),
+        ("SSHD_LINES", PathBuf::from("PasswordAuthentication yes")),
     ];
     let text: String = lines
         .iter()
@@ -205,6 +224,7 @@ fn a_pool_wakes_for_ssh_and_a_browser_grows_and_sleeps_again_with_nobody_cut_off
     assert_eq!(scene.gate.instances().len(), 0);
 
     assert_explained(&scene);
+    assert_a_password_wakes(&scene);
 }
 
 /// Every step is in the story, and nobody's session ended but by themselves.
@@ -228,4 +248,29 @@ fn assert_explained(scene: &Scene) {
         let cause = end["cause"].as_str().unwrap();
         assert!(!cause.contains("gone") && !cause.contains("evict"), "{end}");
     }
+}
+
+/// Of a sleeping pool, where none can be checked: for who was here, and for nobody else.
+fn assert_a_password_wakes(scene: &Scene) {
+    let growths = scene.count("grow");
+    let stranger = scene.by_password(9, "true");
+    assert_eq!(stranger.code(), Some(255), "{stranger}");
+    assert!(
+        stranger.stderr.contains("is asleep, and a password"),
+        "{stranger}"
+    );
+    assert_eq!(scene.count("grow"), growths);
+    let back = scene.by_password(2, "echo $POOLGATE_INSTANCE; whoami").ok();
+    let told = back.text();
+    assert!(
+        back.stderr.contains("a machine is being woken for you"),
+        "{back}"
+    );
+    assert!(
+        told.contains("main-") && told.contains("person02"),
+        "{back}"
+    );
+    let last = scene.gate.audit("login").pop().unwrap();
+    let proof = last["proof"].as_str().unwrap();
+    assert!(proof.starts_with("password"), "{last}");
 }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
 use super::super::leg::LegError;
-use super::words::{words, words_of_sleep};
+use super::words::words;
 use super::{Login, LoginError};
 use crate::net::source::Source;
-use crate::pool::{LoginRequest, Outlook, Progress, Protocol, Refusal, Snapshot, Waiter};
+use crate::pool::{LoginRequest, Progress, Protocol, Refusal, Snapshot, Waiter};
 use crate::shared_pool::Seat;
 
 /// Left of a login's time when waiting stops, so that the person still hears why.
@@ -27,25 +27,40 @@ const TELL_INTERVAL: Duration = Duration::from_secs(5);
 /// Connections of one person that wait at once: an editor opens a few, and one ticket serves them all.
 const WAITING_PER_PERSON_MAX: usize = 8;
 
+/// Connections that wait by a name that is not proved yet: they stay among those that have yet to log in, and must leave
+/// room there.
+const UNPROVED_MAX: usize = 32;
+
 /// How many connections of each person wait.
 #[derive(Clone, Default)]
-pub(in crate::ssh) struct Waiting(Arc<Mutex<HashMap<Arc<str>, usize>>>);
+pub(in crate::ssh) struct Waiting(Arc<Mutex<Waiters>>);
+
+#[derive(Default)]
+struct Waiters {
+    people: HashMap<Arc<str>, usize>,
+    unproved: usize,
+}
 
 impl Waiting {
-    fn enter(&self, user: &Arc<str>) -> Option<Entered> {
-        let mut people = self.lock();
-        let count = people.entry(user.clone()).or_default();
+    fn enter(&self, user: &Arc<str>, is_proved: bool) -> Option<Entered> {
+        let mut waiters = self.lock();
+        if !is_proved && waiters.unproved >= UNPROVED_MAX {
+            return None;
+        }
+        let count = waiters.people.entry(user.clone()).or_default();
         if *count >= WAITING_PER_PERSON_MAX {
             return None;
         }
         *count = count.saturating_add(1);
+        waiters.unproved = waiters.unproved.saturating_add(usize::from(!is_proved));
         Some(Entered {
             waiting: self.clone(),
             user: user.clone(),
+            is_proved,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -54,15 +69,19 @@ impl Waiting {
 struct Entered {
     waiting: Waiting,
     user: Arc<str>,
+    is_proved: bool,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let mut people = self.waiting.lock();
-        if let Some(count) = people.get_mut(&self.user) {
+        let mut waiters = self.waiting.lock();
+        waiters.unproved = waiters
+            .unproved
+            .saturating_sub(usize::from(!self.is_proved));
+        if let Some(count) = waiters.people.get_mut(&self.user) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                people.remove(&self.user);
+                waiters.people.remove(&self.user);
             }
         }
     }
@@ -173,32 +192,16 @@ impl Login<'_> {
         }
     }
 
-    /// Nobody stands in line by a name that is only claimed. One factor of several proves it, too: without this nobody
-    /// could wake a pool where the instance judges the second.
-    fn waiter(&self, request: &LoginRequest) -> Option<Waiter> {
-        let is_proved = request.proved || !self.verified.is_empty();
-        let user = request.user.as_deref().filter(|_| is_proved)?;
-        Some(Waiter::Person(user.into()))
+    /// Nobody stands in line by a name that is only claimed, unless it woke the pool. One factor of several proves it, too:
+    /// without this nobody could wake a pool where the instance judges the second.
+    pub(super) fn may_wait(&self, request: &LoginRequest) -> bool {
+        request.proved || !self.verified.is_empty() || self.is_expected
     }
 
-    /// What somebody does about a pool that their login does not wake.
-    pub(super) async fn tell_of_sleep(
-        &mut self,
-        request: &LoginRequest,
-        snapshot: &Snapshot,
-    ) -> Result<(), LoginError> {
-        let Some(pool) = pool_of(request, snapshot) else {
-            return Ok(());
-        };
-        let outlook = Outlook::of(snapshot, &pool, Protocol::Ssh);
-        match Progress::of(snapshot, &pool, (&outlook, None), SystemTime::now()) {
-            Some(progress) => {
-                let has_web = self.gatekeeper.has_web(&pool);
-                self.inform(&words_of_sleep(&pool, &progress, has_web))
-                    .await
-            }
-            None => Ok(()),
-        }
+    fn waiter(&self, request: &LoginRequest) -> Option<Waiter> {
+        let may_wait = self.may_wait(request);
+        let user = request.user.as_deref().filter(|_| may_wait)?;
+        Some(Waiter::Person(user.into()))
     }
 
     fn begin_wait(&mut self, request: &LoginRequest, snapshot: &Snapshot) -> Option<Wait> {
@@ -206,13 +209,16 @@ impl Login<'_> {
         let Waiter::Person(user) = &waiter else {
             return None;
         };
-        let Some(entered) = self.gatekeeper.waiting.enter(user) else {
+        let is_proved = request.proved || !self.verified.is_empty();
+        let Some(entered) = self.gatekeeper.waiting.enter(user, is_proved) else {
             self.gatekeeper.metrics.count_limit("ssh.queue");
             return None;
         };
         let pool = pool_of(request, snapshot)?;
         // Who has proved who they are keeps nobody else from logging in.
-        self.permit.admitted();
+        if is_proved {
+            self.permit.admitted();
+        }
         Some(Wait {
             pool,
             waiter,
@@ -236,7 +242,7 @@ impl Login<'_> {
     }
 }
 
-fn pool_of(request: &LoginRequest, snapshot: &Snapshot) -> Option<Arc<str>> {
+pub(super) fn pool_of(request: &LoginRequest, snapshot: &Snapshot) -> Option<Arc<str>> {
     let is_meant = |name: &str, default: bool| match &request.pool {
         Some(wanted) => name == wanted,
         None => default,
@@ -254,12 +260,25 @@ mod tests {
     fn one_person_waits_by_a_few_connections_at_most() {
         let (waiting, alice) = (Waiting::default(), Arc::from("alice"));
         let held: Vec<_> = (0..WAITING_PER_PERSON_MAX)
-            .map(|_| waiting.enter(&alice).unwrap())
+            .map(|_| waiting.enter(&alice, true).unwrap())
             .collect();
-        assert!(waiting.enter(&alice).is_none());
-        assert!(waiting.enter(&Arc::from("bob")).is_some());
+        assert!(waiting.enter(&alice, true).is_none());
+        assert!(waiting.enter(&Arc::from("bob"), true).is_some());
         drop(held);
-        assert!(waiting.enter(&alice).is_some());
-        assert!(waiting.lock().is_empty());
+        assert!(waiting.enter(&alice, true).is_some());
+        assert!(waiting.lock().people.is_empty());
+    }
+
+    #[test]
+    fn few_wait_by_a_name_that_is_only_claimed() {
+        let waiting = Waiting::default();
+        let name = |number: usize| Arc::from(number.to_string());
+        let held: Vec<_> = (0..UNPROVED_MAX)
+            .map(|number| waiting.enter(&name(number), false).unwrap())
+            .collect();
+        assert!(waiting.enter(&name(UNPROVED_MAX), false).is_none());
+        assert!(waiting.enter(&name(UNPROVED_MAX), true).is_some());
+        drop(held);
+        assert_eq!(waiting.lock().unproved, 0);
     }
 }

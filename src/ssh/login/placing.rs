@@ -17,7 +17,7 @@ impl Login<'_> {
     pub(super) async fn place_and_dial(&mut self, proved: bool) -> Result<Upstream, LoginError> {
         while self.unreachable.len() < DIALS_MAX {
             let request = self.login_request(proved);
-            let seat = match self.seat(&request).await {
+            let seat = match self.seat_in_advance(&request).await {
                 Ok(seat) => seat,
                 Err(LoginError::Refused(_)) if !self.unreachable.is_empty() => break,
                 Err(error) => return Err(error),
@@ -97,8 +97,16 @@ impl Login<'_> {
         }
     }
 
+    /// The one that is taken already, if it is.
+    async fn seat_in_advance(&mut self, request: &LoginRequest) -> Result<Seat, LoginError> {
+        match self.seat.take() {
+            Some(seat) => Ok(seat),
+            None => self.seat(request).await,
+        }
+    }
+
     /// Reserves a seat; a person who has proved who they are stands in line for one.
-    async fn seat(&mut self, request: &LoginRequest) -> Result<Seat, LoginError> {
+    pub(super) async fn seat(&mut self, request: &LoginRequest) -> Result<Seat, LoginError> {
         let mut changes = self.gatekeeper.pool.subscribe();
         let began = Instant::now();
         let mut wait = None;
@@ -115,7 +123,7 @@ impl Login<'_> {
                 }
                 Err(refusal) => refusal,
             };
-            let is_known = request.proved || !self.verified.is_empty();
+            let is_known = self.may_wait(&request);
             let may_wait = is_known && request.exclude.is_empty();
             match refusal {
                 Refusal::NoneUp(_) if !is_known => {
@@ -135,7 +143,7 @@ impl Login<'_> {
         }
     }
 
-    fn login_request(&self, proved: bool) -> LoginRequest {
+    pub(super) fn login_request(&self, proved: bool) -> LoginRequest {
         let name = self.name.as_ref();
         LoginRequest {
             pool: name.and_then(|name| name.pool.clone()),

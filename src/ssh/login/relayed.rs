@@ -80,6 +80,9 @@ impl Login<'_> {
         method: AuthMethod,
     ) -> Result<Option<Admitted>, LoginError> {
         let user = self.user();
+        if payload.first() != Some(&number::USERAUTH_INFO_RESPONSE) {
+            self.wake_for_known().await?;
+        }
         let _turn = self.toll.turn(&user).await?;
         // Answers go where the questions came from, or nowhere.
         if payload.first() != Some(&number::USERAUTH_INFO_RESPONSE) {

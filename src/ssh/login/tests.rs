@@ -141,21 +141,21 @@ fn pool_with(port: u16) -> SharedPool {
 }
 
 async fn start_gate(keys: &Keys, pool: SharedPool) -> std::net::SocketAddr {
-    start_gate_with(keys, pool, ("", "")).await
+    let fleet = "provider = \"static\"\ninstances = [{ name = \"vm1\", address = \"127.0.0.1\" }]";
+    start_gate_with(keys, pool, ("", "", fleet)).await
 }
 
-/// With lines for `[ssh]` and `[ssh.auth]`.
+/// With lines for `[ssh]`, `[ssh.auth]`, and the pool's fleet and what follows it.
 async fn start_gate_with(
     keys: &Keys,
     pool: SharedPool,
-    (ssh, auth): (&str, &str),
+    (ssh, auth, fleet): (&str, &str, &str),
 ) -> std::net::SocketAddr {
     let folder = keys.path("");
     let text = format!(
         "state_dir = \"{0}\"\n[ssh]\nlisten = [\"127.0.0.1:2022\"]\nhost_keys = [\"{0}/host\"]\n\
          user_ca = \"{0}/ca\"\n{ssh}\n[ssh.penalties]\nexempt = [\"127.0.0.0/8\"]\n[ssh.auth]\nauthorized_keys = [\"{0}/homes/%u/keys\"]\n\
-         password = \"instance\"\n{auth}\n[pools.main]\ndefault = true\n[pools.main.fleet]\n\
-         provider = \"static\"\ninstances = [{{ name = \"vm1\", address = \"127.0.0.1\" }}]\n",
+         password = \"instance\"\n{auth}\n[pools.main]\ndefault = true\n[pools.main.fleet]\n{fleet}\n",
         folder.to_str().unwrap().trim_end_matches('/')
     );
     let config = crate::config::parse(Path::new("test.toml"), &text, HashMap::new());

@@ -3,10 +3,12 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::pool::Prospect;
+use crate::pool::{Acquaintance, Prospect};
 
 /// The time a login has without a wait: less than the least time between two lines.
 const GRACE: &str = "login_grace = \"2s\"";
+const RESIZED: &str =
+    "provider = \"command\"\ncommand = [\"/bin/true\"]\n[pools.main.scaling]\nmax = 3";
 
 struct Sleeper {
     scene: Scene,
@@ -22,7 +24,7 @@ impl Sleeper {
         };
         let vm1 = Instance::clone(&scene.pool.instance(&id).unwrap());
         scene.pool.sync_instances("main", Vec::new());
-        let gate = start_gate_with(&scene.keys, scene.pool.clone(), (GRACE, auth)).await;
+        let gate = start_gate_with(&scene.keys, scene.pool.clone(), (GRACE, auth, RESIZED)).await;
         let scene = Scene { gate, ..scene };
         tokio::spawn(scene.pool.clone().publish_changes(Default::default()));
         let sleeper = Self { scene, vm1 };
@@ -135,6 +137,48 @@ async fn what_is_merely_offered_or_claimed_wakes_nothing() {
     let told = "pool main is asleep, and a password cannot be checked before a machine is up: log in with a key";
     wait_told(&mut client, told).await;
     assert!(client.next().await.is_err());
+    assert_eq!(sleeper.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_password_wakes_the_pool_for_a_name_that_was_proved_before() {
+    let script = vec![userauth::failure(&["password"], false), userauth::success()];
+    let sleeper = Sleeper::new(script, "").await;
+    sleeper.scene.pool.take_back_known(vec![Acquaintance {
+        pool: "main".into(),
+        user: "alice".into(),
+        proved: SystemTime::now() - Duration::from_secs(89 * 24 * 3600),
+    }]);
+    let password = |word: &[u8]| userauth::password_request("alice", &Secret::new(word));
+    let mut client = sleeper.scene.client().await;
+    client.send(&password(b"wrong")).await.unwrap();
+    wait_told(
+        &mut client,
+        "pool main is asleep; a machine is being woken for you",
+    )
+    .await;
+    assert_eq!(sleeper.waiting(), 1);
+    assert!(sleeper.scene.requests.lock().unwrap().is_empty());
+    sleeper.wake();
+    // From here on it is a login like any other: the instance judges.
+    assert_eq!(client.next().await.unwrap()[0], number::USERAUTH_FAILURE);
+    assert_eq!(sleeper.waiting(), 0);
+    client.send(&password(b"right")).await.unwrap();
+    assert_eq!(client.next().await.unwrap()[0], number::USERAUTH_SUCCESS);
+}
+
+#[tokio::test]
+async fn a_name_proved_too_long_ago_wakes_nothing_by_a_password() {
+    let sleeper = Sleeper::new(Vec::new(), "").await;
+    sleeper.scene.pool.take_back_known(vec![Acquaintance {
+        pool: "main".into(),
+        user: "alice".into(),
+        proved: SystemTime::now() - Duration::from_secs(91 * 24 * 3600),
+    }]);
+    let mut client = sleeper.scene.client().await;
+    let password = userauth::password_request("alice", &Secret::new(b"any"));
+    client.send(&password).await.unwrap();
+    wait_told(&mut client, "a password cannot be checked").await;
     assert_eq!(sleeper.waiting(), 0);
 }
 
