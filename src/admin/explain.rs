@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use axum::http::StatusCode;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
 use super::{AdminState, named};
@@ -17,14 +18,20 @@ use crate::pool::PoolView;
 use crate::pool::explain::PersonView;
 use crate::pool::explain::health::InstanceHealth;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AskedUser {
+    /// A login name: USER, USER+POOL, USER%INSTANCE or USER+POOL%INSTANCE.
+    #[param(max_length = 192, example = "alice")]
     pub user: String,
+    /// The default pool where none is named.
+    #[param(max_length = 63, example = "main")]
     pub pool: Option<String>,
 }
 
 /// The facts, and what they mean.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UserStory {
     #[serde(flatten)]
     pub person: PersonView,
@@ -43,13 +50,16 @@ impl AskedUser {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AskedHealth {
     /// As `NAME` or `POOL/NAME`; without it all are told of.
+    #[param(max_length = 127, example = "main/vm1")]
     instance: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HealthStory {
     #[serde(flatten)]
     pub health: InstanceHealth,
@@ -73,13 +83,16 @@ impl AskedHealth {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AskedScaling {
     /// Without it all are told of.
+    #[param(max_length = 63, example = "main")]
     pool: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScalingStory {
     #[serde(flatten)]
     pub pool: PoolView,
@@ -108,7 +121,7 @@ impl AskedScaling {
     }
 }
 
-fn no_pool(refusal: &impl std::fmt::Display) -> Problem {
+pub(super) fn no_pool(refusal: &impl std::fmt::Display) -> Problem {
     Problem {
         status: StatusCode::NOT_FOUND,
         detail: format!("{refusal}: `poolgate status` lists the pools"),

@@ -15,6 +15,7 @@ mod listener;
 mod moves;
 mod named;
 mod notices;
+mod openapi;
 mod orders;
 mod problem;
 mod readiness;
@@ -56,6 +57,7 @@ pub use explain::{HealthStory, ScalingStory, UserStory};
 use listener::Answerer;
 pub use moves::{MoveOrder, Moved};
 pub use notices::{Given, Notice};
+pub use orders::{CordonOrder, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
 pub use readiness::Readiness;
 pub use reload::{AskReload, ConfigState, RefusedReload, Reloaded};
 pub use routes::Status;
@@ -63,7 +65,6 @@ pub use scale::{AskScale, ScaleAnswer, ScaleRequest, ScaleWish};
 pub use socket::{AdminSocket, bind_socket, inherit_socket};
 pub use story::RUN_HEADER;
 pub use tls::{AdminTls, NextTls};
-pub use verbs::{CordonOrder, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
 
 /// What the admin side may see.
 #[derive(Clone)]

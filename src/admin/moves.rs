@@ -4,8 +4,10 @@
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::explain::login_name;
+use super::orders::{InstanceName, Reason};
 use super::problem::Problem;
 use super::verbs::{Deed, Desk, bad, checked, id_of};
 use crate::pool::{AdminState as State, Health, InstanceView, SessionId, SessionView};
@@ -13,16 +15,20 @@ use crate::shared_pool::Audience;
 use crate::telemetry::events::EventKind;
 
 /// One of `session` and `user`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "user": "alice", "to": "vm2", "reason": "vm1 goes at noon" })))]
 pub struct MoveOrder {
     /// Its person is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// A login name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 192)]
     pub user: Option<String>,
-    /// `NAME` or `POOL/NAME`.
+    #[schema(value_type = InstanceName)]
     pub to: String,
+    #[schema(value_type = Reason)]
     pub reason: String,
     /// End their sessions elsewhere in that pool.
     #[serde(default)]
@@ -33,7 +39,7 @@ pub struct MoveOrder {
 }
 
 /// What was done, for whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Moved {
     pub user: String,
     pub pool: String,

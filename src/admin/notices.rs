@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::AdminState;
+use super::orders::InstanceName;
 use super::problem::Problem;
 use crate::pool::SessionId;
 use crate::shared_pool::Audience;
@@ -16,18 +18,27 @@ pub const TEXT_BYTES_MAX: usize = 1000;
 const DEADLINE_MAX_S: u64 = 31 * 24 * 3600;
 
 /// One of `session`, `user` and `instance`, or none for everybody.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "text": "the pool restarts at noon", "deadline_s": 3600 })))]
 pub struct Notice {
+    /// Only to this session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// Only to this person.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 64)]
     pub user: Option<String>,
+    /// Only to people there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<InstanceName>)]
     pub instance: Option<String>,
+    /// At most 1000 bytes.
+    #[schema(min_length = 1, max_length = 1000, pattern = r"\S")]
     pub text: String,
     /// Seconds from now until which browsers that come later are shown it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 2678400)]
     pub deadline_s: Option<u64>,
     /// Only tell how many would get it.
     #[serde(default)]
@@ -35,7 +46,7 @@ pub struct Notice {
 }
 
 /// To how many sessions it was given; a session without a terminal shows nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Given {
     pub sessions: usize,
 }

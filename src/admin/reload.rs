@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::config::diff::{Change, Written};
@@ -19,7 +20,7 @@ pub type AskReload = Arc<
 >;
 
 /// What a reload has changed: the answer to `POST /api/v1/reload`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
     pub changes: Vec<Change>,
 }
@@ -32,20 +33,22 @@ impl fmt::Display for Reloaded {
 }
 
 /// The configuration in force: the body of `/api/v1/config`, and without its keys a part of `/api/v1/status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigState {
     #[serde(flatten)]
     pub written: Written,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub loaded: SystemTime,
     /// Of the last reload, if it was refused.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<RefusedReload>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedReload {
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: SystemTime,
     /// Every fault, a line each.
     pub why: String,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::pool::Snapshot;
@@ -32,7 +33,7 @@ pub struct ScaleWish {
 }
 
 /// In words: what is done now, and what else is good to know.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ScaleAnswer {
     pub steps: Vec<String>,
     pub notes: Vec<String>,
@@ -57,13 +58,17 @@ pub(super) fn none_resized() -> AskScale {
 }
 
 /// The body of the request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "pool": "main", "machines": 3, "hold_s": 7200 })))]
 pub struct ScaleRequest {
+    #[schema(max_length = 63)]
     pub pool: String,
+    #[schema(maximum = 10000)]
     pub machines: u32,
     /// For how many seconds from now.
     #[serde(default = "default_hold_s")]
+    #[schema(minimum = 60, maximum = 2678400)]
     pub hold_s: u64,
     #[serde(default)]
     pub is_dry_run: bool,

@@ -3,6 +3,7 @@
 mod access;
 mod dashboard;
 mod orders;
+mod refusals;
 
 use std::path::Path;
 use std::time::Duration;

@@ -7,94 +7,24 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::notices::{Given, Notice, TEXT_BYTES_MAX};
+use super::orders::{
+    CordonOrder, DEADLINE_MAX_S, Done, DrainOrder, EvictOrder, KeepOrder, REASON_MAX, UncordonOrder,
+};
 use super::problem::Problem;
 use super::reload::{self, Reloaded};
 use super::scale::{ScaleAnswer, ScaleRequest};
 use super::{AdminState, named};
 use crate::pool::keep::{parse_until, show_until};
-use crate::pool::{AdminState as State, Decision, InstanceId, InstanceView, Keep, SessionId};
+use crate::pool::{AdminState as State, Decision, InstanceId, InstanceView, Keep};
 use crate::telemetry::audit::AuditEvent;
 use crate::telemetry::events::EventKind;
 
-/// People read it in a terminal.
-const REASON_BYTES_MAX: usize = 500;
-const DEADLINE_MAX_S: u64 = 31 * 24 * 3600;
 const KEEP_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 /// An order is answered when the next question will see it done; how long that is waited for.
 const SETTLE: Duration = Duration::from_secs(2);
-
-/// Nobody new is sent to an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CordonOrder {
-    /// `NAME` or `POOL/NAME`, here and below.
-    pub instance: String,
-    pub reason: String,
-    /// Only tell what would be done, here and below.
-    #[serde(default)]
-    pub is_dry_run: bool,
-}
-
-/// People are sent there again, whoever had decided otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UncordonOrder {
-    pub instance: String,
-    #[serde(default)]
-    pub reason: String,
-    #[serde(default)]
-    pub is_dry_run: bool,
-}
-
-/// Nobody new, people there are told, and it is done when they have left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DrainOrder {
-    pub instance: String,
-    pub reason: String,
-    /// Seconds from now until the sessions that are left are ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline_s: Option<u64>,
-    #[serde(default)]
-    pub is_dry_run: bool,
-}
-
-/// A session ends; its person is told why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EvictOrder {
-    pub session: SessionId,
-    pub reason: String,
-    #[serde(default)]
-    pub is_dry_run: bool,
-}
-
-/// The policy leaves an instance alone until then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeepOrder {
-    pub instance: String,
-    /// `18:00` by the pool's clock, `2h` from now, or `off`.
-    pub until: String,
-    #[serde(default)]
-    pub is_dry_run: bool,
-}
-
-/// What was done, to which instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {
-    pub pool: String,
-    pub instance: String,
-    /// In words.
-    pub text: String,
-    /// Nothing was done: `text` says what would be.
-    #[serde(default)]
-    pub is_dry_run: bool,
-}
 
 /// Takes one person's orders; each is written to the audit log, carried out or refused.
 pub(super) struct Desk<'a> {
@@ -446,13 +376,14 @@ fn bounded(text: &str) -> String {
 
 /// A line without control characters: it is shown in terminals.
 pub(super) fn checked(reason: &str) -> Result<&str, Problem> {
+    let is_line = !reason.chars().any(char::is_control);
     let reason = reason.trim();
-    if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
+    if reason.is_empty() || reason.len() > REASON_MAX {
         return Err(bad(format!(
-            "reason is empty or longer than {REASON_BYTES_MAX} bytes: write a line that people understand"
+            "reason is empty or longer than {REASON_MAX} bytes: write a line that people understand"
         )));
     }
-    if reason.chars().any(char::is_control) {
+    if !is_line {
         return Err(bad(
             "reason holds control characters: write one line of text".to_owned(),
         ));

@@ -9,18 +9,20 @@ use std::path::PathBuf;
 
 use ::config::{Value, ValueKind};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What was written, and where.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Written {
     /// Empty where there is no file.
+    #[schema(value_type = String)]
     pub file: PathBuf,
     /// As `pools.main.capacity`; the items of a list that have names stand for themselves, as `....instances.vm1`.
     pub keys: BTreeMap<String, String>,
 }
 
 /// A key that is to have another value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     pub key: String,
     /// `None` where it was not written.
@@ -31,7 +33,7 @@ pub struct Change {
 }
 
 /// When a changed key counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
     /// For everybody, without ending anything.

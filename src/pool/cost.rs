@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::snapshot::rfc3339;
 
 /// Hours are machine-hours; money is in whatever the pool's prices are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CostView {
     pub pool: Arc<str>,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub since: SystemTime,
     /// Hours that were looked at; less than since `since` where the gate was not running.
     pub span_h: f64,
@@ -36,7 +38,7 @@ pub struct CostView {
 }
 
 /// Machine time by what it was for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HoursView {
     pub billed_h: f64,
     pub used_h: f64,
@@ -48,14 +50,14 @@ pub struct HoursView {
     pub spot_h: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PersonCost {
     pub user: Arc<str>,
     pub hours: f64,
     pub cost: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MonthCost {
     /// Such as `2026-11`.
     pub month: String,

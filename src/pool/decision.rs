@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Pool;
 use super::instance::{AdminState, Instance, InstanceId};
@@ -21,7 +22,7 @@ pub const CLOUD_TAKES: &str = "the cloud takes it away";
 pub const NOT_CONFIGURED: &str = "it is no longer in the configuration";
 
 /// Whose decision an instance's admin state is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decider {
     Nobody,
@@ -75,10 +76,11 @@ impl Decision {
 }
 
 /// A person asked for an instance to stay.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Keep {
     pub by: Arc<str>,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub until: SystemTime,
 }
 
@@ -108,12 +110,13 @@ impl Expected {
 }
 
 /// What is under way for people who wait in a pool that is resized.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Prospect {
     /// Machines that were asked for or boot.
     pub coming: u32,
     /// When the first of them should take people, by the boots that were measured.
     #[serde(default, with = "rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub ready_at: Option<SystemTime>,
     /// Why none comes, or not soon, in words for people.
     pub trouble: Option<Arc<str>>,

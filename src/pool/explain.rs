@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::instance::Protocol;
 use super::member::Member;
@@ -20,7 +21,7 @@ use super::snapshot::{SessionView, WaiterView, rfc3339};
 use super::{Now, Pool};
 
 /// One person in one pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PersonView {
     pub user: Arc<str>,
     pub pool: Arc<str>,
@@ -36,17 +37,18 @@ pub struct PersonView {
 }
 
 /// The instance somebody is remembered on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryView {
     pub instance: Arc<str>,
     /// An operator sends them there.
     pub is_order: bool,
     /// `None` while they have a session.
     #[serde(default, with = "rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<SystemTime>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NextLogin {
     pub protocol: Protocol,
     /// `None` where none would take it.
@@ -63,7 +65,7 @@ pub struct NextLogin {
 }
 
 /// An instance as placement sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
     pub instance: Arc<str>,
     pub is_chosen: bool,

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::instance::{InstanceId, Protocol};
 use super::session::Stage;
 use super::snapshot::SessionView;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Idle {
     pub pool: Arc<str>,
     pub instance: Arc<str>,
@@ -25,7 +26,7 @@ pub struct Idle {
 }
 
 /// One reason why an instance is in use.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Busy {
     SshSession { user: Option<Arc<str>> },

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Pool;
 use super::machine::MachinePhase;
 use super::placement::PlacementPolicy;
 use super::snapshot::rfc3339;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Intent {
     /// Machines in service that there should be.
     pub desired: u32,
@@ -45,7 +46,7 @@ pub struct Intent {
 }
 
 /// The part of a schedule that is in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PhaseView {
     pub name: Arc<str>,
     pub min: u32,
@@ -55,6 +56,7 @@ pub struct PhaseView {
     pub placement: PlacementPolicy,
     /// When another begins; `None` where none does within a month.
     #[serde(default, with = "rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<SystemTime>,
     /// That other's name.
     #[serde(default)]
@@ -62,23 +64,24 @@ pub struct PhaseView {
 }
 
 /// Machine-hours of a calendar month in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Budget {
     pub hours_used: u64,
     pub hours_max: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Held {
     pub instance: Arc<str>,
     pub why: Arc<str>,
 }
 
 /// A step that is not due yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Foreseen {
     /// To the minute.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: SystemTime,
     pub step: Arc<str>,
 }

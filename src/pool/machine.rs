@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::InstanceId;
 
@@ -29,7 +30,9 @@ pub struct Machine {
 }
 
 /// Where a machine is in its life, in the cloud's eyes. Whether it takes logins is for probes to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum MachinePhase {
     Creating,

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::snapshot::rfc3339;
 
 /// One look at a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Measured {
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub taken: SystemTime,
     /// The highest of what is measured; 100 is all that it has, a long queue for the processors is more.
     pub load_percent: u32,

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::instance::{Health, Instance, InstanceId, Protocol};
 use super::order::Rank;
 use super::roster::Roster;
 use super::session::SessionId;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PlacementPolicy {
     /// The least loaded, in proportion to capacity.

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::ToSchema;
 
 use super::instance::{InstanceId, Protocol};
 use super::snapshot::SessionView;
 
 /// Unique within one run of one gate; printed as 16 hex digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-fA-F]{16}$", example = "00000000000000ff")]
 pub struct SessionId(pub u64);
 
 impl FromStr for SessionId {
@@ -49,7 +51,7 @@ impl fmt::Display for SessionId {
 }
 
 /// How far a login has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// The name is only claimed (a password still to be checked, a browser's first page): orders placement, takes no capacity from proven people, leaves no affinity.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::decision::{Decider, Keep, Prospect};
 use super::instance::{AdminState, Health, InstanceId, Protocol};
@@ -24,7 +25,7 @@ pub struct Snapshot {
     pub sessions: Vec<SessionView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolView {
     pub name: Arc<str>,
     /// Logins that name no pool go here.
@@ -49,7 +50,7 @@ pub struct PoolView {
     pub intent: Option<Arc<Intent>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct InstanceView {
     pub name: Arc<str>,
     pub address: String,
@@ -61,6 +62,7 @@ pub struct InstanceView {
     pub reason: Option<Arc<str>>,
     /// Of a drain: whoever is still there then is told to go.
     #[serde(default, with = "rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub deadline: Option<SystemTime>,
     #[serde(default)]
     pub keep: Option<Keep>,
@@ -70,6 +72,7 @@ pub struct InstanceView {
     /// All services in one word.
     pub health: Health,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub health_since: SystemTime,
     pub services: ServicesView,
     /// What its hub says; `None` where it is not asked, or has not answered yet.
@@ -90,7 +93,7 @@ pub struct InstanceView {
 }
 
 /// People with a server, as a hub tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HubView {
     pub people: u32,
     /// Those of them whom the gate does not know there: they came directly, or their browser is closed.
@@ -102,14 +105,14 @@ pub struct HubView {
 }
 
 /// Health by service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ServicesView {
     pub ssh: Health,
     /// `None` where the instance runs no hub.
     pub jupyter: Option<Health>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
     pub id: SessionId,
     /// Only claimed while `stage` is provisional; `None` for a browser nobody has logged in on.
@@ -117,14 +120,16 @@ pub struct SessionView {
     pub protocol: Protocol,
     pub pool: Arc<str>,
     pub instance: Arc<str>,
+    #[schema(value_type = String)]
     pub peer: IpAddr,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub since: SystemTime,
     pub stage: Stage,
 }
 
 /// Somebody who waits for a seat.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WaiterView {
     pub pool: Arc<str>,
     /// 1 is the first.
@@ -133,8 +138,10 @@ pub struct WaiterView {
     pub user: Option<Arc<str>>,
     pub by: Vec<Protocol>,
     /// Whom limits count as one client.
+    #[schema(value_type = String)]
     pub source: IpAddr,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub since: SystemTime,
     /// Whether they are there; who was cut off has a minute to return to their place, and holds nobody up.
     pub is_there: bool,

@@ -60,6 +60,11 @@ fn a_gate_can_be_recovered() {
     walk("how-to/recover.md");
 }
 
+#[test]
+fn programs_can_ask() {
+    walk("api.md");
+}
+
 /// Pages with commands that are run, but not by a test above, and commands that nobody runs and nobody says why.
 #[test]
 fn no_command_is_left_out() {

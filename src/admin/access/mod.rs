@@ -27,7 +27,6 @@ use crate::telemetry::metrics::Metrics;
 pub(super) use guard::guard;
 pub(super) use login::router as login_router;
 pub use roles::Role;
-#[cfg(test)]
 pub(super) use roles::{Needs, ROUTES};
 use sessions::Sessions;
 use tokens::{Holder, Tokens};

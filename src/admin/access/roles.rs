@@ -72,6 +72,7 @@ pub const ROUTES: &[(Method, &str, Needs)] = &[
     (Method::GET, "/dash/live", VIEWER),
     // The looks of all pages, those before a login among them.
     (Method::GET, "/dash/{file}", Nothing),
+    (Method::GET, "/api/v1/openapi.json", VIEWER),
     (Method::GET, "/api/v1/config", VIEWER),
     (Method::GET, "/api/v1/status", VIEWER),
     (Method::GET, "/api/v1/pools", VIEWER),

@@ -21,7 +21,8 @@ use crate::admin::moves::MoveOrder;
 use crate::admin::notices::Notice;
 use crate::admin::problem::Problem;
 use crate::admin::scale::ScaleRequest;
-use crate::admin::verbs::{CordonOrder, Desk, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
+use crate::admin::verbs::Desk;
+use crate::admin::{CordonOrder, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
 
 /// Whoever does not look within this time finds it among the events.
 const FLASH_LIFE: Duration = Duration::from_secs(30);

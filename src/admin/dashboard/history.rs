@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::states::State;
 use crate::pool::snapshot::rfc3339;
@@ -18,7 +19,7 @@ const POOLS_MAX: usize = 256;
 const WAITS_MAX: usize = 1024;
 
 /// One minute of one pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Minute {
     /// Since 1970, in minutes.
     pub minute: u64,
@@ -171,12 +172,20 @@ impl Minute {
 }
 
 /// As the API tells it.
-#[derive(Serialize)]
-pub struct MinuteView<'a> {
+#[derive(Serialize, ToSchema)]
+pub struct MinuteView {
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub time: SystemTime,
     #[serde(flatten)]
-    pub minute: &'a Minute,
+    pub minute: Minute,
+}
+
+/// The minutes of one pool, the oldest first.
+#[derive(Serialize, ToSchema)]
+pub struct PoolHistory {
+    pub pool: String,
+    pub minutes: Vec<MinuteView>,
 }
 
 pub fn minute_of(at: SystemTime) -> u64 {

@@ -26,6 +26,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::AdminState;
 use act::Flashes;
@@ -60,6 +62,11 @@ impl Dashboard {
     }
 }
 
+/// What is a part of the API, and what the API's description says of it.
+pub(super) fn described() -> OpenApiRouter<Arc<Dashboard>> {
+    OpenApiRouter::new().routes(routes!(show::history))
+}
+
 /// All pages, without a guard and without the headers of `admin::headers`: whoever mounts them adds both.
 pub(super) fn router(dashboard: Arc<Dashboard>) -> Router {
     Router::new()
@@ -75,7 +82,7 @@ pub(super) fn router(dashboard: Arc<Dashboard>) -> Router {
         .route("/explain", get(show::explain))
         .route("/act", get(act::ask).post(act::give))
         .route("/dash/live", get(stream::follow))
-        .route("/api/v1/history", get(show::history))
+        .merge(described().split_for_parts().0)
         .merge(assets::router())
         .with_state(dashboard)
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
-use serde_json::json;
 
-use super::history::MinuteView;
+use super::history::{MinuteView, PoolHistory};
 use super::pages::{self, Frame, Slots, Tab, View};
 use super::scene::{Scene, Viewer};
 use super::words::{in_query, plain};
@@ -263,21 +263,26 @@ fn attached(name: &str, text: String) -> Response {
     (headers, text).into_response()
 }
 
-/// `GET /api/v1/history?pool=NAME`: the minutes that charts are drawn from.
+/// The minutes that charts are drawn from.
+#[utoipa::path(get, path = "/api/v1/history", tag = "figures", params(pages::charts::Asked),
+    responses((status = 200, body = [PoolHistory])))]
 pub(super) async fn history(
     State(dashboard): Shared,
-    Query(asked): Query<pages::charts::Asked>,
-) -> Response {
+    asked: Result<Query<pages::charts::Asked>, QueryRejection>,
+) -> Result<Json<Vec<PoolHistory>>, Problem> {
+    let Query(asked) = asked?;
     let history = dashboard.gathered.history();
     let wanted = |pool: &&str| asked.pool.as_deref().is_none_or(|asked| asked == *pool);
     let pools = history.pools().filter(wanted).map(|pool| {
         let minutes = history.minutes(Some(pool));
-        let views = minutes.iter().map(|minute| MinuteView {
+        let views = minutes.into_iter().map(|minute| MinuteView {
             time: minute.time(),
             minute,
         });
-        let minutes: Vec<_> = views.collect();
-        json!({ "pool": pool, "minutes": minutes })
+        PoolHistory {
+            pool: pool.to_owned(),
+            minutes: views.collect(),
+        }
     });
-    Json(pools.collect::<Vec<_>>()).into_response()
+    Ok(Json(pools.collect()))
 }

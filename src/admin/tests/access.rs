@@ -34,7 +34,7 @@ fn of_roles(folder: &Path, roles: &[Role]) -> (Arc<Access>, Vec<String>) {
 }
 
 /// Everybody's token, by role from viewer to admin.
-async fn scene() -> (Scene, Vec<String>, tempfile::TempDir) {
+pub(super) async fn scene() -> (Scene, Vec<String>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (access, tokens) = of_roles(folder.path(), &Role::ALL);
     let scene = Scene::start_with(|state| state.access = access).await;
@@ -43,7 +43,12 @@ async fn scene() -> (Scene, Vec<String>, tempfile::TempDir) {
 
 impl Scene {
     /// Status, head and body of what a client without a token of its own sends.
-    async fn send(&self, line: &str, headers: &[&str], body: &str) -> (u16, String, String) {
+    pub(super) async fn send(
+        &self,
+        line: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let headers: Vec<_> = headers.iter().map(|one| format!("{one}\r\n")).collect();
         let asked = format!(

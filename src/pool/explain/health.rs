@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::super::health::enough;
 use super::super::instance::{AdminState, Health, InstanceId, Protocol};
@@ -17,13 +18,14 @@ use super::super::{Heard, Pool, PoolRules};
 mod words;
 
 /// One instance and what its probes saw.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct InstanceHealth {
     pub pool: Arc<str>,
     pub instance: Arc<str>,
     pub admin_state: AdminState,
     pub health: Health,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub health_since: SystemTime,
     /// Good answers in a row that make a service up again.
     pub rise: u32,
@@ -37,13 +39,14 @@ pub struct InstanceHealth {
     pub hub: Option<HubView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceHealth {
     pub service: Protocol,
     pub port: u16,
     pub health: Health,
     /// Since when the probes' verdict is what it is.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub since: SystemTime,
     /// The answer that flipped it; `None` where none has yet.
     pub flipped_by: Option<Heard>,
@@ -60,7 +63,7 @@ pub struct ServiceHealth {
 }
 
 /// Answers in a row that speak against the verdict, and how many it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Turning {
     pub is_better: bool,
     pub answers: u32,

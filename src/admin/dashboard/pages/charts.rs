@@ -2,6 +2,7 @@
 
 use askama::Template;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::super::chart::{Chart, Plan, Series, draw};
 use super::super::history::Minute;
@@ -12,9 +13,12 @@ use super::super::words::{count, plain};
 use super::{Slots, block, markup};
 
 /// Of which pool; of all where none is named.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct Asked {
+    /// All of them where none is named.
+    #[param(max_length = 63, example = "main")]
     pub pool: Option<String>,
 }
 
