@@ -94,6 +94,18 @@ pub enum AuditEvent {
     },
     /// Somebody who wanted to be an operator showed nothing that counts.
     AdminRefused { peer: SocketAddr, cause: String },
+    /// An operator asked for what their role does not include.
+    AdminForbidden {
+        by: String,
+        role: &'static str,
+        via: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<SocketAddr>,
+        /// The method and the route.
+        asked: String,
+        /// The least role that has it.
+        needed: &'static str,
+    },
     /// A session ended.
     End {
         session: String,

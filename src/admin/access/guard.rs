@@ -58,6 +58,10 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refusal
     })?;
     match rule {
         Rule::Needs(Needs::Role(needed)) if caller.role < needed => {
+            let route = request.extensions().get::<MatchedPath>();
+            let route = route.map(MatchedPath::as_str).unwrap_or_default();
+            let asked = format!("{} {route}", request.method());
+            access.forbid(&caller, asked, needed).await;
             let needed = needed.name();
             return Err(refuse(
                 StatusCode::FORBIDDEN,

@@ -195,6 +195,27 @@ impl Access {
         });
     }
 
+    /// Tells the audit log that somebody reached for more than they may.
+    async fn forbid(&self, caller: &Caller, asked: String, needed: Role) {
+        let by = caller.name().await;
+        let (role, needed) = (caller.role.name(), needed.name());
+        tracing::info!(
+            by,
+            role,
+            asked,
+            needed,
+            "an operator's role does not suffice"
+        );
+        self.audit.write(&AuditEvent::AdminForbidden {
+            by,
+            role,
+            via: caller.via.name(),
+            peer: caller.peer,
+            asked,
+            needed,
+        });
+    }
+
     fn penalties(&self) -> std::sync::MutexGuard<'_, Penalties> {
         self.penalties
             .lock()
