@@ -108,6 +108,12 @@ pub struct GateArgs {
     /// The admin socket of the gate, in place of the configuration's
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// The admin address of the gate, such as https://gate.example, which wants a token [default: $POOLGATE_URL]
+    #[arg(long, value_name = "URL", conflicts_with = "socket")]
+    pub url: Option<String>,
+    /// A file that holds a token and that others cannot read [default: $POOLGATE_TOKEN_FILE]
+    #[arg(long, value_name = "FILE", conflicts_with = "socket")]
+    pub token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -276,6 +282,7 @@ mod tests {
             "poolgate status -o json",
             "poolgate instances -o table --socket /run/x.sock",
             "poolgate sessions -o json -c x.toml",
+            "poolgate sessions --url https://gate.example --token-file t",
             "poolgate queue -o json",
             "poolgate notify --user alice the machine restarts at noon",
             "poolgate play x.cast --speed 2 --idle-max 2s",
@@ -311,6 +318,7 @@ mod tests {
             "poolgate drain vm1",
             "poolgate evict 1",
             "poolgate cordon --reason x",
+            "poolgate status --url https://gate.example --socket s",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

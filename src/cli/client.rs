@@ -1,8 +1,8 @@
-//! Asks a running gate over its admin socket, or over its admin address where it has no socket.
+//! Asks a running gate over its admin socket, or at its admin address with a token.
 
-use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+mod gate;
+mod token;
+
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,12 +14,12 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 
 use super::args::{GateArgs, Output, ShowArgs};
 use super::{Failure, print};
 use crate::admin::RUN_HEADER;
-use crate::config;
+use gate::{Gate, locate};
+use token::Token;
 
 /// Shows what the gate answers to `path`: as it is, or as `to_table` puts it.
 pub(super) async fn show<T: DeserializeOwned>(
@@ -50,13 +50,8 @@ pub(super) async fn order<T: DeserializeOwned>(
     order: &impl Serialize,
 ) -> Result<T, Failure> {
     let json = serde_json::to_vec(order).context("cannot write the request")?;
-    let gate = locate(args)?;
-    if let Gate::Address(_) = gate {
-        let text = "orders are taken on the admin socket only, which the configuration closes: open admin.socket";
-        return Err(anyhow::anyhow!(text).into());
-    }
     let json = Some(json.into());
-    let answer = ask(&gate, &Question { path, json }).await?;
+    let answer = ask(&locate(args)?, &Question { path, json }).await?;
     Ok(decode(&answer, path)?)
 }
 
@@ -118,56 +113,26 @@ struct Question<'a> {
 async fn ask(gate: &Gate, question: &Question<'_>) -> Result<Answer, Failure> {
     let asked = tokio::time::timeout(PATIENCE, gate.ask(question)).await;
     let answer = asked.with_context(|| format!("the gate at {gate} does not answer"))?;
-    Ok(answer.with_context(|| format!("cannot ask the gate at {gate}"))?)
+    let answer = answer.with_context(|| format!("cannot ask the gate at {gate}"))?;
+    if answer.status == StatusCode::UNAUTHORIZED && gate.lacks_token() {
+        let text = format!(
+            "the gate at {gate} asks for a token: name a file that holds one with --token-file or POOLGATE_TOKEN_FILE"
+        );
+        return Err(anyhow::anyhow!(text).into());
+    }
+    Ok(answer)
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A hundred thousand sessions are some 30 MiB.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
-#[derive(Debug, PartialEq, Eq)]
-enum Gate {
-    Socket(PathBuf),
-    Address(SocketAddr),
-}
-
-impl std::fmt::Display for Gate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Socket(path) => path.display().fmt(f),
-            Self::Address(address) => address.fmt(f),
-        }
-    }
-}
-
-impl Gate {
-    async fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
-        match self {
-            Self::Socket(socket) => ask_over(connect(socket).await?, "localhost", question).await,
-            Self::Address(address) => {
-                let stream = TcpStream::connect(address)
-                    .await
-                    .context("is it running?")?;
-                ask_over(stream, &address.to_string(), question).await
-            }
-        }
-    }
-}
-
-async fn connect(socket: &Path) -> anyhow::Result<UnixStream> {
-    let connected = UnixStream::connect(socket).await;
-    connected.map_err(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                "it is the gate's owner's alone: become that user, or root"
-            }
-            _ => "is the gate running? name its socket with --socket, or its configuration with -c",
-        };
-        anyhow::anyhow!("{error}; {hint}")
-    })
-}
-
-async fn ask_over<S>(stream: S, host: &str, question: &Question<'_>) -> anyhow::Result<Answer>
+async fn ask_over<S>(
+    stream: S,
+    host: &str,
+    token: Option<&Token>,
+    question: &Question<'_>,
+) -> anyhow::Result<Answer>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -175,6 +140,10 @@ where
     let request = match question.json {
         None => Request::get(question.path),
         Some(_) => Request::post(question.path).header(header::CONTENT_TYPE, "application/json"),
+    };
+    let request = match token {
+        Some(token) => request.header(header::AUTHORIZATION, token.header()?),
+        None => request,
     };
     let body = Full::new(question.json.clone().unwrap_or_default());
     let request = request.header(header::HOST, host).body(body)?;
@@ -202,35 +171,6 @@ where
             ended?;
             // The answer may be complete although the connection has ended.
             asking.await
-        }
-    }
-}
-
-/// `--socket`, else what the configuration says, else, where there is none, the default socket.
-fn locate(args: &GateArgs) -> Result<Gate, Failure> {
-    if let Some(socket) = &args.socket {
-        return Ok(Gate::Socket(socket.clone()));
-    }
-    let file = config::file_to_read(args.config.config.as_deref());
-    let is_chosen = args.config.config.is_some();
-    if !is_chosen && std::fs::File::open(&file).is_err() {
-        return Ok(Gate::Socket(config::DEFAULT_SOCKET.into()));
-    }
-    let admin = match config::load(Some(&file)) {
-        Ok(config) => config.admin,
-        // The gate may be at work with what the file said before.
-        Err(faults) => match config::socket_of(&file).filter(|socket| socket.exists()) {
-            Some(socket) => return Ok(Gate::Socket(socket)),
-            None => return Err(faults.into()),
-        },
-    };
-    match (admin.socket, admin.listen) {
-        (Some(socket), _) => Ok(Gate::Socket(socket)),
-        (None, Some(address)) => Ok(Gate::Address(address)),
-        (None, None) => {
-            let text =
-                "the configuration closes both admin.socket and admin.listen: open one of them";
-            Err(anyhow::anyhow!(text).into())
         }
     }
 }

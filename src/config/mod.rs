@@ -5,6 +5,7 @@
 
 mod admin;
 mod certificates;
+mod client;
 mod clouds;
 pub mod diff;
 mod doors;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use admin::AdminConfig;
+pub use client::ClientVariables;
 pub use clouds::{AzureCloud, AzureCredential, AzureFleet, CommandFleet};
 pub use faults::{Fault, Faults, Place};
 pub use load::{LoadConfig, LoadSource};

@@ -13,3 +13,4 @@ pub mod proxy_protocol;
 pub mod server_tls;
 pub mod shutdown;
 pub mod source;
+pub mod web_tls;

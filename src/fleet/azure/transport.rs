@@ -12,11 +12,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use crate::net::web_tls;
 
 /// A page of a listing has at most some hundred machines of 10 KiB.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -69,21 +70,8 @@ impl Transport {
     /// # Errors
     /// The system knows no certificate authority.
     pub fn new() -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        let listed = rustls_native_certs::load_native_certs().certs;
-        if roots.add_parsable_certificates(listed).0 == 0 {
-            return Err(
-                "the system lists no certificate authority: install ca-certificates".into(),
-            );
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         Ok(Self {
-            route: Route::Hosts(TlsConnector::from(Arc::new(config))),
+            route: Route::Hosts(web_tls::connector()?),
             limit: REQUEST_MAX,
         })
     }
