@@ -46,7 +46,10 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {
                 let mut lock = Self { file };
-                lock.sign().map_err(failed)?;
+                if let Err(error) = lock.sign() {
+                    // A full disk: what stands there is for people only.
+                    tracing::warn!(file = %path.display(), %error, "this process's number cannot be written down");
+                }
                 Ok(lock)
             }
             Err(TryLockError::WouldBlock) => Err(LockError::Taken {

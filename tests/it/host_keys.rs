@@ -7,17 +7,6 @@ use crate::support::client::PATIENCE;
 use crate::support::world::public;
 use crate::support::{GateSetup, Logins, Sshd, World, finish, tool};
 
-/// Gives an instance another host key, as when somebody else's machine answers at its address.
-fn replace_host_key(world: &World, sshd: &mut Sshd) {
-    sshd.kill_9();
-    let stolen = world.make_key(&format!("{}-other/host_key", sshd.name));
-    for path in [stolen.clone(), public(&stolen)] {
-        let name = path.file_name().unwrap();
-        fs::copy(&path, sshd.host_key().with_file_name(name)).unwrap();
-    }
-    sshd.revive();
-}
-
 fn key_line(host: &str, private: &Path) -> String {
     format!("{host} {}", fs::read_to_string(public(private)).unwrap())
 }
@@ -34,7 +23,7 @@ fn a_changed_key_after_the_first_use_is_refused_and_the_person_placed_elsewhere(
         ssh.args(["-l", &format!("person01%{name}"), "127.0.0.1", "true"]);
         finish(&mut ssh, PATIENCE).ok();
     }
-    replace_host_key(&world, &mut sshds[0]);
+    sshds[0].replace_host_key(&world);
     let accepted = sshds[0].accepted().len();
 
     for number in 2..=5 {
@@ -65,7 +54,7 @@ fn pins_survive_a_restart_of_the_gate() {
     let gate = GateSetup::over(&sshds).start(&world);
     gate.door(&world).run(&world.person(1), "true").ok();
     gate.stop();
-    replace_host_key(&world, &mut sshds[0]);
+    sshds[0].replace_host_key(&world);
     let gate = GateSetup::over(&sshds).start(&world);
     let refused = gate.door(&world).run(&world.person(1), "true");
     assert_eq!(refused.code(), Some(255), "{refused}");
@@ -82,7 +71,7 @@ fn known_hosts_decides_where_it_is_named() {
         .map(|sshd| key_line(&format!("[127.0.0.1]:{}", sshd.port), &sshd.host_key()))
         .collect();
     fs::write(&file, lines).unwrap();
-    replace_host_key(&world, &mut sshds[0]);
+    sshds[0].replace_host_key(&world);
     let setup = GateSetup::over(&sshds);
     let gate = setup
         .pool_ssh(&format!(

@@ -79,6 +79,7 @@ mod scanners;
 mod smuggling;
 mod spread;
 mod start_faults;
+mod state_faults;
 mod systemd;
 mod terminal;
 mod tls_files;

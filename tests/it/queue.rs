@@ -1,14 +1,13 @@
 //! One line for a seat, whichever door people come by: real ssh clients and a browser's requests before a pool of one seat.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::client::host;
+use crate::support::client::Staying;
 use crate::support::gate::rows;
 use crate::support::raw_hub::RawHub;
-use crate::support::{Gate, GateSetup, Logins, Running, Sshd, World, finish, tool, wait_until};
+use crate::support::{Gate, GateSetup, Logins, Sshd, World, finish, tool, wait_until};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -17,26 +16,6 @@ struct Scene {
     world: World,
     _hub: RawHub,
     _sshd: Sshd,
-}
-
-/// An ssh client that wants to stay.
-struct Client {
-    process: Running,
-    log: PathBuf,
-}
-
-impl Client {
-    fn told(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn wait_told(&mut self, text: &str) {
-        wait_until(&format!("ssh to show {text:?}"), LONG, || {
-            let told = self.told();
-            assert!(self.process.is_running(), "it ended: {told}");
-            told.contains(text).then_some(())
-        });
-    }
 }
 
 impl Scene {
@@ -57,15 +36,13 @@ impl Scene {
         }
     }
 
-    fn ssh(&self, number: usize, run: &str) -> Client {
-        let person = self.world.person(number);
+    fn ssh(&self, number: usize, run: &str) -> Staying {
         let log = self.world.path(&format!("client-{run}"));
-        let file = std::fs::File::create(&log).unwrap();
-        let mut ssh = self.gate.door(&self.world).ssh(&person);
-        ssh.arg(host(&person))
-            .arg("echo seated; while echo .; do sleep 0.2; done");
-        let process = Running::start_logged(&mut ssh, file);
-        Client { process, log }
+        Staying::start(
+            &self.gate.door(&self.world),
+            &self.world.person(number),
+            log,
+        )
     }
 
     /// A page asked for as a browser does, with the browser's cookies; its status and text.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Finished, Person, World, finish, tool};
+use super::{Finished, Person, Running, World, finish, tool, wait_until};
 
 /// Generous: what is waited for takes a second; the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -94,6 +94,44 @@ impl Door {
             .ok()
             .text()
             .to_owned()
+    }
+}
+
+/// An ssh client that wants to stay, and says `seated` once it is there.
+pub struct Staying {
+    process: Running,
+    log: PathBuf,
+}
+
+impl Staying {
+    /// What it shows goes to the file `log`.
+    pub fn start(door: &Door, person: &Person, log: PathBuf) -> Self {
+        let file = std::fs::File::create(&log).unwrap();
+        let mut ssh = door.ssh(person);
+        ssh.arg(host(person))
+            .arg("echo seated; while echo .; do sleep 0.2; done");
+        let process = Running::start_logged(&mut ssh, file);
+        Self { process, log }
+    }
+
+    pub fn told(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn wait_told(&mut self, text: &str) {
+        wait_until(&format!("ssh to show {text:?}"), PATIENCE, || {
+            let told = self.told();
+            assert!(self.process.is_running(), "it ended: {told}");
+            told.contains(text).then_some(())
+        });
+    }
+
+    /// Its connection is gone.
+    #[track_caller]
+    pub fn wait_cut_off(self) {
+        let end = self.process.finish(PATIENCE);
+        assert_eq!(end.code(), Some(255), "{end}");
     }
 }
 

@@ -277,6 +277,15 @@ default = true
         self.wait_ready(instances);
     }
 
+    /// The same where no instance is up, so that it is not ready either.
+    pub fn start_again_alone(&mut self) {
+        self.launch();
+        wait_until("the gate's /livez", PATIENCE, || {
+            let alive = http::get(self.admin_port, "/livez");
+            alive.filter(|(status, _)| *status == 200)
+        });
+    }
+
     /// Asks it to read files again.
     pub fn hang_up(&self) {
         self.signal(Signal::SIGHUP);

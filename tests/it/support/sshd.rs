@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::client::PATIENCE;
 use super::proc::{descendants, send, tool, wait_gone};
+use super::world::public;
 use super::{Door, World, free_port, wait_until};
 
 /// Where another OpenSSH was built than the system's, such as the one of `tests/regress/run`, if instances shall run it.
@@ -245,6 +246,17 @@ Subsystem sftp internal-sftp
         let config = fs::read_to_string(&file).unwrap();
         assert!(config.contains(old), "{config}");
         fs::write(&file, config.replace(old, new)).unwrap();
+    }
+
+    /// Gives it another host key, as when somebody else's machine answers at its address.
+    pub fn replace_host_key(&mut self, world: &World) {
+        self.kill_9();
+        let stolen = world.make_key(&format!("{}-other/host_key", self.name));
+        for path in [stolen.clone(), public(&stolen)] {
+            let name = path.file_name().unwrap();
+            fs::copy(&path, self.host_key().with_file_name(name)).unwrap();
+        }
+        self.revive();
     }
 
     /// Starts it again at the same port.
