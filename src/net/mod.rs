@@ -13,4 +13,5 @@ pub mod proxy_protocol;
 pub mod server_tls;
 pub mod shutdown;
 pub mod source;
+pub mod web_client;
 pub mod web_tls;

@@ -96,7 +96,7 @@ impl Remote {
         if !self.is_tls {
             return ask_over(stream, &self.authority, token, question).await;
         }
-        let connector = web_tls::connector().map_err(anyhow::Error::msg)?;
+        let connector = web_tls::connector(None).map_err(anyhow::Error::msg)?;
         let name = ServerName::try_from(self.host.clone())?;
         let stream = connector.connect(name, stream).await?;
         ask_over(stream, &self.authority, token, question).await

@@ -10,18 +10,18 @@ use super::calls::{Call, Paths};
 use super::faults;
 use super::hosts::Cloud;
 use super::identity::Identity;
-use super::transport::{Transport, TransportFault};
 use super::wire::Page;
 use crate::config::AzureFleet;
 use crate::fleet::FleetFault;
 use crate::fleet::control::{Poll, PollBy};
+use crate::net::web_client::{WebClient, WebFault};
 
 /// A listing that goes on for longer is no listing of a scale set, which holds 1000 machines.
 const PAGES_MAX: usize = 50;
 const ITEMS_MAX: usize = 5000;
 
 pub(super) struct Client {
-    transport: Transport,
+    transport: WebClient,
     identity: Identity,
     cloud: Cloud,
     paths: Paths,
@@ -35,7 +35,7 @@ pub(super) struct Reply {
 }
 
 impl Client {
-    pub fn new(fleet: &AzureFleet, transport: Transport) -> Result<Self, String> {
+    pub fn new(fleet: &AzureFleet, transport: WebClient) -> Result<Self, String> {
         Ok(Self {
             identity: Identity::new(&fleet.credential, fleet.cloud, &transport)?,
             transport,
@@ -139,8 +139,8 @@ impl Client {
             .body(body)
             .map_err(|error| FleetFault::Fatal(format!("{what}: {error}")))?;
         let answer = self.transport.send(request).await;
-        let answer: Response<Bytes> = answer
-            .map_err(|fault: TransportFault| FleetFault::Transient(format!("{what}: {fault}")))?;
+        let answer: Response<Bytes> =
+            answer.map_err(|fault: WebFault| FleetFault::Transient(format!("{what}: {fault}")))?;
         let (head, body) = answer.into_parts();
         if !head.status.is_success() {
             return Err(faults::of_answer(what, head.status, &head.headers, &body));

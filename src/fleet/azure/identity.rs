@@ -26,10 +26,10 @@ use http::HeaderValue;
 
 use super::faults::shortened;
 use super::hosts::Cloud;
-use super::transport::Transport;
 use crate::config::AzureCredential;
 use crate::config::secret::Secret;
 use crate::fleet::FleetFault;
+use crate::net::web_client::WebClient;
 
 /// `az` takes seconds to start; the machine's own identity milliseconds.
 const TOKEN_MAX: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ impl Identity {
     pub fn new(
         config: &AzureCredential,
         cloud: Cloud,
-        transport: &Transport,
+        transport: &WebClient,
     ) -> Result<Self, String> {
         let options = || options(cloud, transport);
         let credential: Result<Arc<dyn TokenCredential>, Error> = match config {
@@ -118,7 +118,7 @@ impl Identity {
     }
 }
 
-fn options(cloud: Cloud, transport: &Transport) -> ClientOptions {
+fn options(cloud: Cloud, transport: &WebClient) -> ClientOptions {
     let configuration = match cloud {
         Cloud::Public => CloudConfiguration::AzurePublic,
         Cloud::UsGovernment => CloudConfiguration::AzureGovernment,
@@ -134,7 +134,7 @@ fn options(cloud: Cloud, transport: &Transport) -> ClientOptions {
 
 /// Our transport as the credentials want it.
 #[derive(Debug)]
-struct Carrier(Transport);
+struct Carrier(WebClient);
 
 impl HttpClient for Carrier {
     // The shape that the trait's macro gives to an async function.

@@ -17,6 +17,7 @@ use super::control::Answer;
 use super::looking::{Look, Looking, Published, Shape};
 use super::{Fleet, FleetControl, FleetError, FleetFault};
 use crate::config::{AzureFleet as AzureConfig, PoolConfig};
+use crate::net::web_client::{Limits, WebClient};
 use crate::pool::{Instance, Observed};
 use crate::telemetry::metrics::Metrics;
 use budget::Budget;
@@ -36,10 +37,13 @@ mod hosts;
 mod identity;
 mod progress;
 mod sight;
-pub mod transport;
 mod wire;
 
-use transport::Transport;
+/// One request with its answer; Azure itself gives up after 60 s. A page of a listing has at most some hundred machines of 10 KiB.
+pub const LIMITS: Limits = Limits {
+    time: Duration::from_secs(30),
+    body_bytes: 16 << 20,
+};
 
 /// A scale set, ready to be looked at.
 pub struct AzureFleet {
@@ -56,7 +60,7 @@ impl AzureFleet {
         fleet: &AzureConfig,
         metrics: &Metrics,
     ) -> Result<Self, FleetError> {
-        let transport = Transport::new().map_err(|reason| FleetError::Azure {
+        let transport = WebClient::new(LIMITS, None).map_err(|reason| FleetError::Azure {
             pool: pool.into(),
             reason,
         })?;
@@ -68,7 +72,7 @@ impl AzureFleet {
     /// # Errors
     /// The credential cannot be made.
     pub fn over(
-        transport: Transport,
+        transport: WebClient,
         pool: &str,
         config: &PoolConfig,
         fleet: &AzureConfig,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poolgate::config::{AzureCredential, Config, FleetConfig};
-use poolgate::fleet::azure::AzureFleet;
-use poolgate::fleet::azure::transport::Transport;
+use poolgate::fleet::azure::{AzureFleet, LIMITS};
 use poolgate::fleet::{Chosen, Fleet, FleetControl, FleetFault, MachineKey, Op, OpState};
+use poolgate::net::web_client::{Limits, WebClient};
 use poolgate::pool::{Instance, Machine, Observed};
 use poolgate::telemetry::metrics::Metrics;
 use tokio::sync::watch;
@@ -84,12 +84,13 @@ impl Pool {
             seen.lock().unwrap().push(host);
             if is_direct { fake } else { validator }
         };
-        let limit = if validator == fake {
+        let time = if validator == fake {
             REQUEST_MAX
         } else {
             PATIENT
         };
-        let transport = Transport::elsewhere(Arc::new(reroute), limit);
+        let limits = Limits { time, ..LIMITS };
+        let transport = WebClient::elsewhere(Arc::new(reroute), limits);
         let config = config();
         let pool = &config.pools["main"];
         let FleetConfig::Azure(fleet) = &pool.fleet else {
