@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use doors::{Doors, Tasks};
 use listeners::Opened;
 use pools::{Ground, Pools};
@@ -124,7 +124,7 @@ impl App {
             parts.audit.clone(),
         );
         let (audit, metrics) = (parts.audit.clone(), parts.metrics.clone());
-        let access = Access::open(&config.admin, audit, metrics).context("admin.tokens_file")?;
+        let access = Access::open(&config.admin, audit, metrics)?;
         admin.access = Arc::new(access);
         admin
             .tls

@@ -50,7 +50,7 @@ use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
-pub use access::{Access, NewToken, Role, TokensFault, new_token};
+pub use access::{Access, AccessFault, NewToken, Role, TokensFault, new_token};
 pub use cost::{AskCost, CostView};
 use dashboard::Dashboard;
 pub use explain::{HealthStory, ScalingStory, UserStory};

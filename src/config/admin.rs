@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::CertificateFiles;
 use super::certificates;
 use super::doors::{Faulty, Listening};
+use super::oidc::{self, OidcConfig};
 use super::raw::Section;
 use super::values::{host, listen_address_or_off, path_or_off, word};
 
@@ -20,6 +21,8 @@ pub struct AdminConfig {
     pub tls: Option<CertificateFiles>,
     /// Who may log in at the address; nobody without it.
     pub tokens_file: Option<PathBuf>,
+    /// Who else says who somebody is.
+    pub oidc: Option<OidcConfig>,
     /// Whether metrics are read without a token.
     pub has_open_metrics: bool,
     /// Names under which browsers reach the address, beside this machine's own.
@@ -39,6 +42,7 @@ pub(super) fn admin(
         listen: section.get_or("listen", listen, listen_address_or_off),
         tls: None,
         tokens_file: section.get_or("tokens_file", None, path_or_off(folder)),
+        oidc: None,
         has_open_metrics: section.get_or(
             "metrics",
             true,
@@ -70,9 +74,16 @@ pub(super) fn admin(
         }
         listening.take(&section, "listen", address);
     }
+    let address = oidc::Address {
+        listen: config.listen,
+        hosts: &config.hosts,
+        has_tls: !matches!(&tls, Ok(None)),
+    };
+    let oidc = oidc::oidc(section.section("oidc"), &address);
     section.finish();
     Ok(AdminConfig {
         tls: tls?,
+        oidc: oidc?,
         ..config
     })
 }

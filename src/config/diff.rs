@@ -81,7 +81,8 @@ impl Written {
                 "format" | "to" | "file" | "rotate_size" | "rotate_age" | "keep" | "keep_age",
             ]
             | ["audit", ..]
-            | ["admin", "socket" | "tokens_file" | "metrics" | "hosts"] => Effect::Restart,
+            | ["admin", "socket" | "tokens_file" | "metrics" | "hosts"]
+            | ["admin", "oidc", ..] => Effect::Restart,
             ["pools", pool, "fleet", ..]
             | ["pools", pool, "capacity" | "ssh_port" | "jupyter_port"]
                 if self.is_of_processes(pool) =>

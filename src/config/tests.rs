@@ -108,6 +108,7 @@ fn the_documented_file_is_valid_and_its_defaults_are_true() {
     let clouds = ["west", "east", "lab"].map(|pool| full.pools.remove(pool).unwrap().fleet);
     let tls = full.admin.tls.take().unwrap();
     assert_eq!((&*tls.key, tls.ocsp_response), ("admin.tls", None));
+    let oidc = full.admin.oidc.take().unwrap();
     let acme = full.https.as_mut().unwrap().acme.take().unwrap();
     full.written.clone_from(&short.written);
     assert_eq!(format!("{short:?}"), format!("{full:?}"));
@@ -123,6 +124,16 @@ fn the_documented_file_is_valid_and_its_defaults_are_true() {
     };
     assert_eq!(format!("{short:?}"), format!("{acme:?}"));
     assert!(https.certificates.is_empty());
+    let text = format!(
+        "{text}\n[admin.oidc]\nissuer = {:?}\nclient_id = \"poolgate\"\nroles.admin = [\"ada\"]",
+        oidc.issuer
+    );
+    let short = super::OidcConfig {
+        ca_file: oidc.ca_file.clone(),
+        roles: oidc.roles.clone(),
+        ..read("x.toml", &text, &[]).unwrap().admin.oidc.unwrap()
+    };
+    assert_eq!(format!("{short:?}"), format!("{oidc:?}"));
     let fleet = "[pools.local.fleet]\nprovider = \"process\"\ncount = 3\ncommand = [\"x\"]";
     let text = format!(
         "[ssh]\nlisten = [\"127.0.0.1:22\"]\nhost_keys = [\"k\"]\nuser_ca = \"c\"\n{fleet}"

@@ -43,6 +43,7 @@ pub fn config(folder: &Folder, choices: Choices) -> Config {
             listen: None,
             tls: None,
             tokens_file: None,
+            oidc: None,
             has_open_metrics: true,
             hosts: Vec::new(),
         },

@@ -90,6 +90,8 @@ pub enum AuditEvent {
     AdminLogin {
         by: String,
         role: &'static str,
+        /// `token`, or `oidc`: by a provider of accounts.
+        way: &'static str,
         peer: SocketAddr,
     },
     /// Somebody who wanted to be an operator showed nothing that counts.

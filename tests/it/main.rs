@@ -61,6 +61,7 @@ mod many_channels;
 mod monitoring;
 mod notices;
 mod offers;
+mod oidc;
 mod one_machine;
 mod operators;
 mod outage;

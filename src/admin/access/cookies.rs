@@ -1,7 +1,9 @@
-//! The session's cookie, and whether a request that carries it was meant by its person (CSRF): the pure part.
+//! The session's cookie, that of a login that has begun, and whether a request that carries it was meant by its person (CSRF): the pure part.
 //!
 //! A page elsewhere can have a browser send a request here. SameSite=Strict keeps the cookie out of it; what browsers say
 //! of a request's origin, and a text that only our pages know, are the second and third bolt.
+
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -10,6 +12,8 @@ use super::sessions::LIFE;
 /// Taken by browsers only with Secure, for this very host and all of its paths.
 const SECURE_NAME: &str = "__Host-poolgate_admin";
 const PLAIN_NAME: &str = "poolgate_admin";
+const SECURE_LOGIN: &str = "__Host-poolgate_login";
+const PLAIN_LOGIN: &str = "poolgate_login";
 /// Cookies of one name that are looked at: a page on a neighbouring port can set some beside ours.
 const CANDIDATES_MAX: usize = 4;
 
@@ -29,6 +33,11 @@ pub fn no_session_cookie(is_tls: bool) -> Option<HeaderValue> {
     set(session_name(is_tls), "", 0, "Strict", is_tls)
 }
 
+/// Binds a login at a provider to the browser that began it. Lax: it comes back from a page elsewhere.
+pub fn login_cookie(value: &str, life: Duration, is_tls: bool) -> Option<HeaderValue> {
+    set(login_name(is_tls), value, life.as_secs(), "Lax", is_tls)
+}
+
 fn set(name: &str, value: &str, age_s: u64, same_site: &str, is_tls: bool) -> Option<HeaderValue> {
     let secure = if is_tls { "; Secure" } else { "" };
     let text =
@@ -39,6 +48,11 @@ fn set(name: &str, value: &str, age_s: u64, same_site: &str, is_tls: bool) -> Op
 /// The values of the session's cookie, if there are any.
 pub fn session_values(headers: &HeaderMap, is_tls: bool) -> impl Iterator<Item = &str> {
     values(headers, session_name(is_tls))
+}
+
+/// The values of the cookie of a login, if there are any.
+pub fn login_values(headers: &HeaderMap, is_tls: bool) -> impl Iterator<Item = &str> {
+    values(headers, login_name(is_tls))
 }
 
 fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
@@ -56,6 +70,13 @@ const fn session_name(is_tls: bool) -> &'static str {
     match is_tls {
         true => SECURE_NAME,
         false => PLAIN_NAME,
+    }
+}
+
+const fn login_name(is_tls: bool) -> &'static str {
+    match is_tls {
+        true => SECURE_LOGIN,
+        false => PLAIN_LOGIN,
     }
 }
 

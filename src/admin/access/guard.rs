@@ -30,7 +30,7 @@ async fn check(State(access): State<Arc<Access>>, request: Request, next: Next) 
     let wants_page = page::is_wanted(request.uri().path(), request.headers());
     match admit(&access, request).await {
         Ok(request) => next.run(request).await,
-        Err(refusal) => refusal.answer(wants_page),
+        Err(refusal) => refusal.answer(&access, wants_page),
     }
 }
 
@@ -66,7 +66,7 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refusal
             return Err(refuse(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "this needs the role {needed}, and yours is {}: ask an admin of this gate for a token with the role {needed}",
+                    "this needs the role {needed}, and yours is {}: ask an admin of this gate for the role {needed}",
                     caller.role.name()
                 ),
             ));
@@ -170,13 +170,13 @@ fn refuse(status: StatusCode, detail: String) -> Refusal {
 }
 
 impl Refusal {
-    fn answer(self, wants_page: bool) -> Response {
+    fn answer(self, access: &Access, wants_page: bool) -> Response {
         match self {
             Self::Denied {
                 denied,
                 next,
                 is_lost,
-            } => denied.answer(wants_page, &next, is_lost),
+            } => denied.answer(access, wants_page, &next, is_lost),
             Self::Other(problem) if wants_page => page::of_problem(&problem, true),
             Self::Other(problem) => problem.into_response(),
             Self::Method {
@@ -222,7 +222,7 @@ impl Denied {
         Problem { status, detail }
     }
 
-    fn answer(&self, wants_page: bool, next: &str, is_lost: bool) -> Response {
+    fn answer(&self, access: &Access, wants_page: bool, next: &str, is_lost: bool) -> Response {
         let mut problem = self.problem();
         if *self == Self::Over && is_lost {
             problem.detail += ". What you sent was not carried out";
@@ -230,7 +230,7 @@ impl Denied {
         let fault = (*self != Self::Nobody).then_some(&*problem.detail);
         let mut response = match self {
             Self::Nobody | Self::Over | Self::Wrong if wants_page => {
-                page::login(problem.status, fault, next)
+                access.login_page(problem.status, fault, next, false)
             }
             _ if wants_page => page::of_problem(&problem, false),
             _ => problem.into_response(),

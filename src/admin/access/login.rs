@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::FormRejection;
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -10,7 +10,8 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Deserialize;
 
-use super::{Access, Denied, cookies, page};
+use super::sessions::Whose;
+use super::{Access, Denied, cookies, oidc, page};
 use crate::admin::caller::Link;
 use crate::admin::problem::Problem;
 
@@ -21,7 +22,8 @@ pub fn router(access: Arc<Access>) -> Router {
     Router::new()
         .route("/login", get(show).post(log_in))
         .route("/logout", post(log_out))
-        .with_state(access)
+        .with_state(access.clone())
+        .merge(oidc::router(access))
 }
 
 #[derive(Deserialize)]
@@ -39,9 +41,12 @@ struct LoginForm {
     next: String,
 }
 
-async fn show(asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>) -> Response {
+async fn show(
+    State(access): State<Arc<Access>>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
     let next = asked.map(|Query(asked)| asked.next).unwrap_or_default();
-    page::login(StatusCode::OK, None, &next)
+    access.login_page(StatusCode::OK, None, &next, false)
 }
 
 async fn log_in(
@@ -64,12 +69,11 @@ async fn log_in(
             response.headers_mut().insert(header::SET_COOKIE, cookie);
             response
         }
+        Err(Failure::Denied(denied)) if page::is_wanted("/login", &headers) => {
+            access.login_denied(&denied, &form.next)
+        }
         Err(Failure::Denied(denied)) => {
-            let problem = denied.problem();
-            let mut response = match page::is_wanted("/login", &headers) {
-                true => page::login(problem.status, Some(&problem.detail), &form.next),
-                false => problem.into_response(),
-            };
+            let mut response = denied.problem().into_response();
             denied.mark(&mut response);
             response
         }
@@ -82,10 +86,16 @@ async fn log_out(
     Extension(link): Extension<Link>,
     headers: HeaderMap,
 ) -> Response {
+    let mut of_provider = false;
     for value in cookies::session_values(&headers, link.is_tls()) {
-        access.sessions.end(value);
+        let ended = access.sessions.end(value);
+        of_provider |= matches!(ended, Some(Whose::Person(_)));
     }
-    let mut response = Redirect::to("/login").into_response();
+    let elsewhere = access.oidc.as_ref().filter(|_| of_provider);
+    let mut response = match elsewhere.and_then(|oidc| Some((oidc, oidc.end_session()?))) {
+        Some((oidc, url)) => page::logged_out(oidc.display_name(), &url),
+        None => Redirect::to("/login").into_response(),
+    };
     if let Some(cookie) = cookies::no_session_cookie(link.is_tls()) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
@@ -114,10 +124,37 @@ impl Access {
         for value in cookies::session_values(headers, link.is_tls()) {
             self.sessions.end(value);
         }
-        let value = self.admit(&holder, peer);
+        let value = self.admit(Whose::Token(holder.hash), "token", peer);
         let cookie = value.and_then(|value| cookies::session_cookie(&value, link.is_tls()));
         let detail = "the system has no randomness for a session: see its log";
         cookie.ok_or_else(|| other(StatusCode::SERVICE_UNAVAILABLE, detail))
+    }
+}
+
+impl Access {
+    /// `is_known`: the provider knows who they are, and they may be somebody else too.
+    pub(super) fn login_page(
+        &self,
+        status: StatusCode,
+        fault: Option<&str>,
+        next: &str,
+        is_known: bool,
+    ) -> Response {
+        let next = local(next);
+        let provider = self.oidc.as_ref().map(|oidc| page::Provider {
+            name: oidc.display_name(),
+            begins_at: oidc.begins_at(next, is_known),
+            is_known,
+        });
+        let has_tokens = self.tokens.is_some();
+        page::login(status, fault, next, provider, has_tokens)
+    }
+
+    pub(super) fn login_denied(&self, denied: &Denied, next: &str) -> Response {
+        let problem = denied.problem();
+        let mut response = self.login_page(problem.status, Some(&problem.detail), next, false);
+        denied.mark(&mut response);
+        response
     }
 }
 

@@ -6,29 +6,31 @@
 mod cookies;
 mod guard;
 mod login;
+mod oidc;
 mod page;
 mod roles;
 mod sessions;
 mod tokens;
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
 use tokio_util::sync::CancellationToken;
 
 use super::caller::{Caller, Link, Via};
-use crate::config::{AdminConfig, PenaltiesConfig};
+use crate::config::{AdminConfig, OidcConfig, PenaltiesConfig};
 use crate::net::penalties::{Offence, Penalties};
 use crate::telemetry::audit::{AuditEvent, AuditLog};
 use crate::telemetry::metrics::Metrics;
 
 pub(super) use guard::guard;
 pub(super) use login::router as login_router;
+use oidc::Oidc;
 pub use roles::Role;
 pub(super) use roles::{Needs, ROUTES};
-use sessions::Sessions;
+use sessions::{Sessions, Whose};
 use tokens::{Holder, Tokens};
 pub use tokens::{NewToken, TokensFault, new_token};
 
@@ -40,6 +42,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// The ways in, and who is in.
 pub struct Access {
     tokens: Option<Tokens>,
+    oidc: Option<Oidc>,
     sessions: Sessions,
     penalties: Mutex<Penalties>,
     has_open_metrics: bool,
@@ -47,6 +50,15 @@ pub struct Access {
     hosts: Vec<String>,
     audit: AuditLog,
     metrics: Metrics,
+}
+
+/// Why nobody could be let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessFault {
+    #[error("admin.tokens_file: {0}")]
+    Tokens(#[from] TokensFault),
+    #[error("admin.oidc: {0}")]
+    Provider(String),
 }
 
 /// Why somebody is not let in.
@@ -64,17 +76,22 @@ enum Denied {
 
 impl Access {
     /// # Errors
-    /// When the file of tokens is at fault.
+    /// When the file of tokens is at fault, or nothing can judge the provider's certificate.
     pub fn open(
         config: &AdminConfig,
         audit: AuditLog,
         metrics: Metrics,
-    ) -> Result<Self, TokensFault> {
+    ) -> Result<Self, AccessFault> {
         let tokens = config.tokens_file.as_deref().map(Tokens::open);
+        // Where the provider sends people back to.
+        let of_provider = config.oidc.as_ref().and_then(OidcConfig::host);
+        let hosts = config.hosts.iter().cloned();
+        let oidc = config.oidc.clone().map(Oidc::new).transpose();
         Ok(Self {
             tokens: tokens.transpose()?,
+            oidc: oidc.map_err(AccessFault::Provider)?,
             has_open_metrics: config.has_open_metrics,
-            hosts: config.hosts.clone(),
+            hosts: hosts.chain(of_provider).collect(),
             ..Self::closed(audit, metrics)
         })
     }
@@ -87,6 +104,7 @@ impl Access {
         };
         Self {
             tokens: None,
+            oidc: None,
             sessions: Sessions::default(),
             penalties: Mutex::new(Penalties::new(rules)),
             has_open_metrics: true,
@@ -97,7 +115,7 @@ impl Access {
     }
 
     /// Follows the file of tokens.
-    pub(super) async fn keep(self: std::sync::Arc<Self>, ending: CancellationToken) {
+    pub(super) async fn keep(self: Arc<Self>, ending: CancellationToken) {
         if self.tokens.is_none() {
             return;
         }
@@ -122,7 +140,7 @@ impl Access {
 
     /// Whether anybody can log in over TCP.
     fn has_way_in(&self) -> bool {
-        self.tokens.is_some()
+        self.tokens.is_some() || self.oidc.is_some()
     }
 
     fn identify(&self, link: &Link, headers: &HeaderMap) -> Result<Caller, Denied> {
@@ -151,36 +169,57 @@ impl Access {
 
     /// Whose token it is, at the price of a wrong one.
     fn holder_of(&self, token: &str, peer: SocketAddr) -> Result<Holder, Denied> {
-        let now = Instant::now();
         // Before the token is looked at: who guesses learns nothing by going on.
-        if let Some(wait) = self.penalties().wait(peer.ip(), now) {
-            self.metrics.count_admin_login("limited");
-            return Err(Denied::Wait(wait));
-        }
+        self.may_try(peer)?;
         let found = self.tokens.as_ref().and_then(|tokens| tokens.find(token));
         found.ok_or_else(|| {
-            self.penalties().charge(peer.ip(), Offence::AuthFail, now);
+            self.charge(peer, Offence::AuthFail);
             self.refuse(peer, "no token of admin.tokens_file");
             Denied::Wrong
         })
     }
 
+    fn may_try(&self, peer: SocketAddr) -> Result<(), Denied> {
+        let wait = self.penalties().wait(peer.ip(), Instant::now());
+        wait.map_or(Ok(()), |wait| {
+            self.metrics.count_admin_login("limited");
+            Err(Denied::Wait(wait))
+        })
+    }
+
+    fn charge(&self, peer: SocketAddr, offence: Offence) {
+        self.penalties().charge(peer.ip(), offence, Instant::now());
+    }
+
     fn caller_of(&self, cookie: &str, peer: SocketAddr, now: Instant) -> Option<Caller> {
         let found = self.sessions.find(cookie, now)?;
-        let Holder { name, role, .. } = self.tokens.as_ref()?.find_hash(&found.token)?;
+        let (name, role) = self.who_is(&found.whose)?;
         let via = Via::Session { csrf: found.csrf };
         Some(Caller::named(name, role, via, peer))
     }
 
-    /// Begins a session and returns what its cookie is to hold; `None` where the system has no randomness.
-    fn admit(&self, holder: &Holder, peer: SocketAddr) -> Option<String> {
-        let (name, role) = (&*holder.name, holder.role);
-        let cookie = self.sessions.begin(holder.hash, Instant::now())?;
+    /// Name and role by now; `None` for a token that is gone.
+    fn who_is(&self, whose: &Whose) -> Option<(Arc<str>, Role)> {
+        match whose {
+            Whose::Token(hash) => {
+                let holder = self.tokens.as_ref()?.find_hash(hash)?;
+                Some((holder.name, holder.role))
+            }
+            Whose::Person(person) => Some((person.name.as_str().into(), person.role)),
+        }
+    }
+
+    /// Begins a session and returns what its cookie is to hold; `None` where the system has no randomness. `way`: how they
+    /// showed who they are.
+    fn admit(&self, whose: Whose, way: &'static str, peer: SocketAddr) -> Option<String> {
+        let (name, role) = self.who_is(&whose)?;
+        let cookie = self.sessions.begin(whose, Instant::now())?;
         self.metrics.count_admin_login("admitted");
-        tracing::info!(by = name, role = role.name(), %peer, "somebody logged in on the admin side");
+        tracing::info!(by = %name, role = role.name(), way, %peer, "somebody logged in on the admin side");
         self.audit.write(&AuditEvent::AdminLogin {
-            by: name.to_owned(),
+            by: name.to_string(),
             role: role.name(),
+            way,
             peer,
         });
         Some(cookie)

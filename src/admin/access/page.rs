@@ -4,7 +4,6 @@ use askama::Template;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::login::local;
 use crate::admin::dashboard::{icon_path, style_path};
 use crate::admin::problem::Problem;
 
@@ -15,14 +14,49 @@ pub fn is_wanted(path: &str, headers: &HeaderMap) -> bool {
     !path.starts_with("/api/") && accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
-/// `next` is where they go from here.
-pub fn login(status: StatusCode, fault: Option<&str>, next: &str) -> Response {
+/// Who else lets people in.
+pub struct Provider<'a> {
+    pub name: &'a str,
+    pub begins_at: String,
+    /// Somebody is logged in there already, who is nobody here.
+    pub is_known: bool,
+}
+
+/// `next` is where they go from here, a path of this side.
+pub fn login(
+    status: StatusCode,
+    fault: Option<&str>,
+    next: &str,
+    provider: Option<Provider<'_>>,
+    has_tokens: bool,
+) -> Response {
     let page = Login {
         looks: Looks::now(),
         fault: fault.map(sentence),
-        next: local(next),
+        next,
+        provider,
+        has_tokens,
     };
     answer(status, &page)
+}
+
+/// For who has just come from elsewhere: a page of ours that leads on by itself, with the cookie that was set by it.
+pub fn going_on(next: &str) -> Response {
+    let page = GoingOn {
+        looks: Looks::now(),
+        next,
+    };
+    answer(StatusCode::OK, &page)
+}
+
+/// Logged out here, and still logged in at the provider, which `url` ends.
+pub fn logged_out(name: &str, url: &str) -> Response {
+    let page = LoggedOut {
+        looks: Looks::now(),
+        name,
+        url,
+    };
+    answer(StatusCode::OK, &page)
 }
 
 /// `may_go_on`: there are other pages for whoever is refused this.
@@ -68,6 +102,23 @@ struct Login<'a> {
     looks: Looks,
     fault: Option<String>,
     next: &'a str,
+    provider: Option<Provider<'a>>,
+    has_tokens: bool,
+}
+
+#[derive(Template)]
+#[template(path = "going_on.html")]
+struct GoingOn<'a> {
+    looks: Looks,
+    next: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "logged_out.html")]
+struct LoggedOut<'a> {
+    looks: Looks,
+    name: &'a str,
+    url: &'a str,
 }
 
 #[derive(Template)]

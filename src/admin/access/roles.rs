@@ -56,6 +56,8 @@ pub const ROUTES: &[(Method, &str, Needs)] = &[
     (Method::GET, "/metrics", Metrics),
     (Method::GET, "/login", WayIn),
     (Method::POST, "/login", WayIn),
+    (Method::GET, "/login/oidc", WayIn),
+    (Method::GET, "/login/oidc/callback", WayIn),
     (Method::POST, "/logout", VIEWER),
     (Method::GET, "/", VIEWER),
     (Method::GET, "/machines", VIEWER),

@@ -1,17 +1,17 @@
 //! Who is logged in by browser: a bounded table here, and a cookie of random bytes there that says nothing by itself.
 //!
 //! Kept in memory only: a gate that starts anew asks everybody to log in again. A token's session goes with its token, which
-//! is looked up each time; what somebody may do is never remembered here for those.
+//! is looked up each time. Of somebody a provider vouched for the role is remembered: nobody tells when it changes there.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::tokens::Hash;
+use super::oidc::Person;
+use super::tokens::{Hash, hash};
 
 /// A working day, and a long lunch.
 pub const LIFE: Duration = Duration::from_secs(8 * 3600);
@@ -21,10 +21,18 @@ const SESSIONS_MAX: usize = 1000;
 /// What is random in a cookie, and in what forms carry.
 const RANDOM_BYTES: usize = 32;
 
+/// Whose a session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Of whoever holds the token of this hash, with the role its line has now.
+    Token(Hash),
+    /// Of somebody a provider vouched for, with the role they had then.
+    Person(Arc<Person>),
+}
+
 #[derive(Clone)]
 pub struct Found {
-    /// The hash of the token that began it: the session is of whoever holds that, with the role its line has now.
-    pub token: Hash,
+    pub whose: Whose,
     /// What a form must carry to be believed.
     pub csrf: Arc<str>,
 }
@@ -50,7 +58,7 @@ impl Session {
 
 impl Sessions {
     /// What the cookie is to hold; `None` where the system has no randomness.
-    pub fn begin(&self, token: Hash, now: Instant) -> Option<String> {
+    pub fn begin(&self, whose: Whose, now: Instant) -> Option<String> {
         let (cookie, csrf) = (random()?, random()?.into());
         let mut kept = self.kept();
         if kept.len() >= SESSIONS_MAX {
@@ -63,17 +71,17 @@ impl Sessions {
             }
         }
         let session = Session {
-            found: Found { token, csrf },
+            found: Found { whose, csrf },
             began: now,
             seen: now,
         };
-        kept.insert(key_of(&cookie), session);
+        kept.insert(hash(&cookie), session);
         Some(cookie)
     }
 
     /// The session of a cookie, which is seen by this.
     pub fn find(&self, cookie: &str, now: Instant) -> Option<Found> {
-        let key = key_of(cookie);
+        let key = hash(cookie);
         let mut kept = self.kept();
         if kept.get(&key)?.is_over(now) {
             kept.remove(&key);
@@ -84,8 +92,10 @@ impl Sessions {
         Some(session.found.clone())
     }
 
-    pub fn end(&self, cookie: &str) {
-        self.kept().remove(&key_of(cookie));
+    /// Whose it was, if there was one.
+    pub fn end(&self, cookie: &str) -> Option<Whose> {
+        let ended = self.kept().remove(&hash(cookie));
+        ended.map(|session| session.found.whose)
     }
 
     fn kept(&self) -> MutexGuard<'_, HashMap<Hash, Session>> {
@@ -100,18 +110,18 @@ pub fn random() -> Option<String> {
     Some(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn key_of(cookie: &str) -> Hash {
-    let mut key = [0; 32];
-    key.copy_from_slice(digest(&SHA256, cookie.as_bytes()).as_ref());
-    key
+/// Whether it has the looks of one of these.
+pub fn is_random(text: &str) -> bool {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text);
+    bytes.is_ok_and(|bytes| bytes.len() == RANDOM_BYTES)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn token(number: u8) -> Hash {
-        [number; 32]
+    fn token(number: u8) -> Whose {
+        Whose::Token([number; 32])
     }
 
     #[test]
@@ -120,7 +130,7 @@ mod tests {
         let cookie = sessions.begin(token(1), start).unwrap();
         assert_eq!(cookie.len(), 43);
         let found = sessions.find(&cookie, start).unwrap();
-        assert_eq!((found.token, found.csrf.len()), (token(1), 43));
+        assert_eq!((found.whose, found.csrf.len()), (token(1), 43));
         assert_ne!(&*found.csrf, cookie);
         assert!(sessions.find("", start).is_none());
         assert!(sessions.find(&found.csrf, start).is_none());

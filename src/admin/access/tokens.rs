@@ -28,7 +28,7 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 const TOKENS_MAX: usize = 1000;
 const NAME_BYTES_MAX: usize = 64;
 
-/// SHA-256 of a token.
+/// SHA-256 of a token or a cookie.
 pub type Hash = [u8; 32];
 
 /// Somebody's line of the file.
@@ -166,7 +166,8 @@ pub fn new_token(name: &str, role: Role) -> io::Result<NewToken> {
     Ok(NewToken { token, line })
 }
 
-fn hash(token: &str) -> Hash {
+/// SHA-256 of a text.
+pub fn hash(token: &str) -> Hash {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     hash

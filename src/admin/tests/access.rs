@@ -1,5 +1,6 @@
 //! Who is let in at the address, byte by byte: tokens, sessions, roles, and what pages elsewhere cannot do.
 
+use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -24,6 +25,7 @@ fn of_roles(folder: &Path, roles: &[Role]) -> (Arc<Access>, Vec<String>) {
         listen: None,
         tls: None,
         tokens_file: Some(file),
+        oidc: None,
         has_open_metrics: true,
         hosts: Vec::new(),
     };
@@ -245,4 +247,38 @@ async fn a_session_that_is_over_is_called_so_and_its_form_came_to_nothing() {
     assert!(body.contains("was not carried out."), "{body}");
     assert!(body.contains("name=\"next\" value=\"/\""), "{body}");
     assert!(scene.is_untouched());
+}
+
+#[tokio::test]
+async fn answers_that_nobody_asked_for_cost_their_source() {
+    let text = "[ssh]\nlisten = [\"127.0.0.1:22\"]\nhost_keys = [\"k\"]\nuser_ca = \"c\"\n\
+        [pools.main.fleet]\nprovider = \"static\"\ninstances = [{ name = \"a\", address = \"b\" }]\n\
+        [admin.oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"poolgate\"\nroles.admin = [\"ada\"]";
+    let config = crate::config::parse(Path::new("x.toml"), text, HashMap::new()).unwrap();
+    let audit = AuditLog::open(None).unwrap();
+    let access = Access::open(&config.admin, audit, Metrics::new()).unwrap();
+    let scene = Scene::start_with(|state| state.access = Arc::new(access)).await;
+    let (status, _, page) = scene.send("GET /login?next=//evil.example", &[], "").await;
+    assert_eq!(status, 200);
+    let way = "href=\"http://127.0.0.1:9180/login/oidc?next=%2F\">Log in with 127.0.0.1<";
+    assert!(
+        page.contains(way) && !page.contains("name=\"token\""),
+        "{page}"
+    );
+    let (status, _, page) = scene.send("GET /login/oidc?next=/machines", &[], "").await;
+    assert_eq!(status, 503);
+    assert!(page.contains("127.0.0.1 cannot be asked now"), "{page}");
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let made_up = "GET /login/oidc/callback?code=a&state=b";
+        seen.push(
+            scene
+                .send(made_up, &["Cookie: poolgate_login=c"], "")
+                .await
+                .0,
+        );
+    }
+    assert_eq!(seen, [400, 400, 400, 400, 429]);
+    assert_eq!(scene.send("GET /login/oidc", &[], "").await.0, 429);
+    assert_eq!(scene.send("GET /livez", &[], "").await.0, 200);
 }
