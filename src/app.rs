@@ -6,6 +6,7 @@ mod acquaintances;
 mod doors;
 mod drain;
 mod errands;
+mod handover;
 mod listeners;
 mod listings;
 mod memories;
@@ -22,13 +23,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use doors::{Doors, Tasks};
+use handover::Generations;
 use listeners::Opened;
 use pools::{Ground, Pools};
 use reload::Inside;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Access, AdminSide, AdminState, Readiness};
+use crate::admin::{self, Access, AdminSide, AdminSocket, AdminState, Readiness};
 use crate::config::Config;
 use crate::net::inherited::{Inherited, SocketName};
 use crate::net::shutdown::Shutdown;
@@ -51,9 +54,17 @@ pub struct App {
     readiness: Readiness,
     /// What a reload changes; whoever holds it is the only one that does.
     inside: Arc<Mutex<Inside>>,
-    /// Nobody else may write what outlives the process.
-    _lock: Lock,
+    /// Ends what only one gate of a place does.
+    operating: CancellationToken,
+    generations: Generations,
     pub addresses: Addresses,
+}
+
+/// What waits for the moment from which on this gate serves.
+struct Begun {
+    opened: Vec<Opened>,
+    /// The operators' socket file.
+    socket: Option<AdminSocket>,
 }
 
 /// What every other part is given.
@@ -91,9 +102,18 @@ impl App {
     ///
     /// # Errors
     /// One line that names the file or address at fault.
-    pub fn start(config: Config, inherited: Inherited) -> Result<Self> {
+    pub async fn start(config: Config, inherited: Inherited) -> Result<Self> {
         state_dir::make(&config.state_dir)?;
         let lock = Lock::take(&config.state_dir)?;
+        let (app, begun) = Self::build(config, inherited, lock)?;
+        app.serve(begun)?;
+        app.let_take_over().await;
+        Ok(app)
+    }
+
+    /// Everything but accepting and controllers is there, and at work.
+    fn build(config: Config, inherited: Inherited, lock: Lock) -> Result<(Self, Begun)> {
+        handover::note_program();
         let audit = AuditLog::of_config(&config.audit)?;
         let (events, metrics) = (Events::new(audit.clone()), Metrics::new());
         let parts = Parts {
@@ -138,24 +158,24 @@ impl App {
         let app = Self {
             readiness: admin.readiness.clone(),
             addresses: Addresses::of(&doors),
-            inside: Inside::new(config, doors, pools, admin),
+            inside: Inside::new(config, doors, pools, admin, lock),
+            operating: shutdown.ending.child_token(),
+            generations: Generations::default(),
             shutdown,
             services,
             parts,
-            _lock: lock,
         };
-        app.open(first, opened, &inherited)?;
+        let begun = app.begin(first, opened, &inherited)?;
         inherited.close_rest();
-        Ok(app)
+        Ok((app, begun))
     }
 
-    /// Begins everything that was built.
-    fn open(
+    fn begin(
         &self,
         first: pools::NextPools,
         opened: Vec<Opened>,
         inherited: &Inherited,
-    ) -> Result<()> {
+    ) -> Result<Begun> {
         let mut inside = self.inside.try_lock()?;
         self.let_reload(&mut inside);
         let socket = match &inside.config.admin.socket {
@@ -165,24 +185,36 @@ impl App {
             },
             None => None,
         };
-        let ending = self.shutdown.ending.clone();
-        let side = AdminSide::begin(inside.admin.clone(), &self.services, ending);
-        if let Some(socket) = socket {
-            self.services.spawn(side.clone().serve_socket(socket));
-        }
+        inside.socket = socket.as_ref().map(AdminSocket::share).transpose()?;
+        let operating = self.operating.clone();
+        let side = AdminSide::begin(inside.admin.clone(), &self.services, operating);
         inside.side = Some(side);
         inside.pools.begin(first);
         let remembering = memories::take_back(&self.parts.state, self.parts.pool.clone());
-        self.services.spawn(remembering.keep(self.shutdown.clone()));
+        let (flush, asked) = mpsc::channel(1);
+        inside.flush = flush;
+        self.services
+            .spawn(remembering.keep(self.shutdown.clone(), asked));
         let known = acquaintances::take_back(&self.parts.state, self.parts.pool.clone());
         self.services
             .spawn(known.keep(self.shutdown.ending.clone()));
         let publishing = self.parts.pool.clone();
         self.services
             .spawn(publishing.publish_changes(self.shutdown.ending.clone()));
-        let living = systemd::live(self.parts.pool.clone(), self.shutdown.ending.clone());
+        Ok(Begun { opened, socket })
+    }
+
+    /// From here on the place is this gate's.
+    fn serve(&self, begun: Begun) -> Result<()> {
+        let mut inside = self.inside.try_lock()?;
+
+        inside.pools.resume();
+        if let (Some(side), Some(socket)) = (&inside.side, begun.socket) {
+            self.services.spawn(side.clone().serve_socket(socket));
+        }
+        let living = systemd::live(self.parts.pool.clone(), self.operating.clone());
         self.services.spawn(living);
-        inside.serve(opened, &self.tasks())?;
+        inside.serve(begun.opened, &self.tasks())?;
         self.services.close();
         Ok(())
     }
@@ -198,6 +230,11 @@ impl App {
     pub async fn drain(&self) {
         self.shutdown.close();
         self.readiness.set_open(false);
+        let limit = self.inside.lock().await.config.drain_limit;
+        if self.shutdown.handed_over.is_cancelled() {
+            let why = "a newer gate has taken the place of this one";
+            return drain::run(&self.parts.pool, &self.shutdown.connections, limit, why).await;
+        }
         let sessions = self.shutdown.connections.len();
         systemd::stopping(sessions);
         tracing::info!(
@@ -206,9 +243,13 @@ impl App {
         );
         let text = "this gate is being stopped: no new logins; your session goes on until you end it or the gate must";
         self.parts.pool.notify(&Audience::Everybody, text);
-        let limit = self.inside.lock().await.config.drain_limit;
         let why = "this gate is being stopped";
         drain::run(&self.parts.pool, &self.shutdown.connections, limit, why).await;
+    }
+
+    /// Comes back once a newer gate has this one's place.
+    pub async fn handed_over(&self) {
+        self.shutdown.handed_over.cancelled().await;
     }
 
     /// Ends every session and every part.

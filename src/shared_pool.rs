@@ -5,6 +5,7 @@
 
 mod board;
 mod drains;
+mod elsewhere;
 mod known;
 mod lines;
 mod mailbox;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::board::Board;
 pub use self::board::{NoticeMemory, Reader, Standing};
+pub use self::elsewhere::{Elsewhere, Errand};
 pub use self::lines::{Lines, Stand};
 pub use self::mailbox::Mailbox;
 pub use self::seat::{Meter, Seat};
@@ -47,6 +49,8 @@ struct Shared {
     pool: Mutex<Pool>,
     /// Locked inside `pool`'s lock or alone, never around it.
     switches: DashMap<SessionId, Switch>,
+    /// Locked inside `pool`'s lock or alone.
+    unseated: elsewhere::Unseated,
     board: Board,
     lines: Lines,
     known: Mutex<Known>,
@@ -82,6 +86,7 @@ impl SharedPool {
         let shared = Shared {
             pool: Mutex::new(Pool::new(seed)),
             switches: DashMap::new(),
+            unseated: elsewhere::Unseated::default(),
             board: Board::default(),
             lines: Lines::default(),
             known: Mutex::default(),
@@ -103,6 +108,7 @@ impl SharedPool {
     pub fn sync_instances(&self, pool: &str, listing: Vec<Instance>) {
         let lost = self.change(|state, now| {
             let lost = state.sync_instances(pool, listing, now);
+            self.shared.unseated.seat(state, now);
             self.forget_drains(state);
             lost
         });

@@ -62,7 +62,7 @@ pub use readiness::Readiness;
 pub use reload::{AskReload, ConfigState, RefusedReload, Reloaded};
 pub use routes::Status;
 pub use scale::{AskScale, ScaleAnswer, ScaleRequest, ScaleWish};
-pub use socket::{AdminSocket, bind_socket, inherit_socket};
+pub use socket::{AdminSocket, SocketFile, bind_socket, inherit_socket};
 pub use story::RUN_HEADER;
 pub use tls::{AdminTls, NextTls};
 

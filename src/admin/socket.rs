@@ -2,8 +2,10 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::{UnixListener, UnixStream};
 
@@ -11,20 +13,62 @@ use tokio::net::{UnixListener, UnixStream};
 #[derive(Debug)]
 pub struct AdminSocket {
     listener: UnixListener,
-    /// `None` where somebody else made the file, who removes it too.
-    file: Option<(PathBuf, u64)>,
+    file: SocketFile,
+}
+
+/// The file of a socket, by whom it is removed at the end; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct SocketFile {
+    /// With its inode; `None` where it is somebody else's to remove.
+    own: Arc<Mutex<Option<(PathBuf, u64)>>>,
+}
+
+impl SocketFile {
+    /// This process removes it from here on.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn adopt(&self, path: &Path) -> io::Result<()> {
+        let inode = fs::metadata(path)?.ino();
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((path.to_path_buf(), inode));
+        Ok(())
+    }
+
+    /// Where it is, if this process removes it.
+    pub fn path(&self) -> Option<PathBuf> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.as_ref().map(|(path, _)| path.clone())
+    }
+
+    /// Another process removes it from here on.
+    pub fn leave(&self) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl AdminSocket {
-    pub(super) async fn accept_one(&self) -> io::Result<UnixStream> {
+    /// Another handle of it, for another process.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn share(&self) -> io::Result<(OwnedFd, SocketFile)> {
+        let descriptor = self.listener.as_fd().try_clone_to_owned()?;
+        Ok((descriptor, self.file.clone()))
+    }
+
+    /// # Errors
+    /// As accept(2).
+    pub async fn accept_one(&self) -> io::Result<UnixStream> {
         self.listener.accept().await.map(|(stream, _)| stream)
     }
 }
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        if let Some((path, inode)) = &self.file
-            && fs::metadata(path).is_ok_and(|found| found.ino() == *inode)
+        let own = self.file.own.lock();
+        if let Some((path, inode)) = own.unwrap_or_else(PoisonError::into_inner).take()
+            && fs::metadata(&path).is_ok_and(|found| found.ino() == inode)
         {
             // Nothing depends on it: the next start replaces a stale file.
             drop(fs::remove_file(path));
@@ -49,10 +93,8 @@ pub fn bind_socket(path: &Path) -> io::Result<AdminSocket> {
 /// When the runtime cannot watch it.
 pub fn inherit_socket(listener: std::os::unix::net::UnixListener) -> io::Result<AdminSocket> {
     let listener = UnixListener::from_std(listener)?;
-    Ok(AdminSocket {
-        listener,
-        file: None,
-    })
+    let file = SocketFile::default();
+    Ok(AdminSocket { listener, file })
 }
 
 fn bind(path: &Path) -> io::Result<AdminSocket> {
@@ -78,11 +120,9 @@ fn bind(path: &Path) -> io::Result<AdminSocket> {
     let listener = UnixListener::bind(&inside)?;
     fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
     fs::rename(&inside, path)?;
-    let inode = fs::metadata(path)?.ino();
-    Ok(AdminSocket {
-        listener,
-        file: Some((path.to_path_buf(), inode)),
-    })
+    let file = SocketFile::default();
+    file.adopt(path)?;
+    Ok(AdminSocket { listener, file })
 }
 
 fn refuse_taken(path: &Path) -> io::Result<()> {

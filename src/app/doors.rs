@@ -201,6 +201,14 @@ impl Doors {
         self.ssh.as_ref().map(|door| door.front.clone())
     }
 
+    /// Accepts no more, and leaves certificates to whoever has the place now.
+    pub fn retire(&mut self) {
+        self.listeners.close();
+        if let Some(https) = &self.https {
+            https.keeping.cancel();
+        }
+    }
+
     /// Opens what is written line by line anew, for rotation; what cannot be stays as it was.
     pub fn reopen_logs(&self) {
         let https = self.https.as_ref();

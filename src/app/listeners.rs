@@ -111,6 +111,31 @@ impl Listeners {
         opened
     }
 
+    /// The sockets, each once, for another process.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn share(&self) -> Result<Vec<(SocketName, TcpListener)>> {
+        let mut shared: Vec<(SocketName, TcpListener)> = Vec::new();
+        for open in &self.open {
+            let at = open.socket.local_addr()?;
+            let is_there = |(role, socket): &(SocketName, TcpListener)| {
+                *role == open.role && socket.local_addr().is_ok_and(|other| other == at)
+            };
+            if !shared.iter().any(is_there) {
+                shared.push((open.role, open.socket.try_clone()?));
+            }
+        }
+        Ok(shared)
+    }
+
+    /// Ends accepting everywhere.
+    pub fn close(&mut self) {
+        for open in std::mem::take(&mut self.open) {
+            open.stop.cancel();
+        }
+    }
+
     /// Where this door listens: as configured, with port 0 replaced by the port that was found.
     pub fn addresses(&self, role: SocketName) -> Vec<SocketAddr> {
         let of_role = self.open.iter().filter(|open| open.role == role);

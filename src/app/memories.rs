@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
 
 use super::GOODBYES;
 use crate::net::shutdown::Shutdown;
@@ -20,6 +21,9 @@ const BEAT: Duration = Duration::from_secs(1);
 const AFFINITY_EVERY: u32 = 2;
 /// Whoever waits is heard of all the time; that is written down so often, for they have a minute to come back.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Those who want it written now.
+pub(super) type Asked = mpsc::Receiver<oneshot::Sender<()>>;
 
 #[derive(Default, Serialize, Deserialize)]
 struct People {
@@ -71,20 +75,27 @@ pub(super) fn take_back(folder: &Folder, pool: SharedPool) -> Memories {
 }
 
 impl Memories {
-    /// Until the gate has ended its sessions, which are written down as ended.
-    pub async fn keep(mut self, shutdown: Shutdown) {
+    /// Until the gate has ended its sessions, which are written down as ended. Whoever asks is answered once what is known
+    /// by then is written.
+    pub async fn keep(mut self, shutdown: Shutdown, mut asked: Asked) {
         let ending = &shutdown.ending;
         let mut beats: u32 = 0;
-        while ending
-            .run_until_cancelled(tokio::time::sleep(BEAT))
-            .await
-            .is_some()
-        {
+        loop {
+            let who = tokio::select! {
+                () = ending.cancelled() => break,
+                () = tokio::time::sleep(BEAT) => None,
+                who = asked.recv() => who,
+            };
             beats = beats.wrapping_add(1);
-            self.write_line(LINE_EVERY).await;
+            let longest = who.as_ref().map_or(LINE_EVERY, |_| Duration::ZERO);
+            self.write_line(longest).await;
             self.write_notices().await;
-            if beats.is_multiple_of(AFFINITY_EVERY) {
+            if who.is_some() || beats.is_multiple_of(AFFINITY_EVERY) {
                 self.write_affinity().await;
+            }
+            if let Some(who) = who {
+                // Who asked may have gone.
+                let _: Result<(), ()> = who.send(());
             }
         }
         self.write_line(Duration::ZERO).await;

@@ -3,6 +3,8 @@
 //!
 //! A fleet is begun anew only where what it is made of has changed. What the new config leaves out goes when nobody is on it.
 
+mod handover;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,7 +40,9 @@ pub(super) struct Pools {
     ground: Ground,
     running: BTreeMap<String, Running>,
     /// Those that the config no longer names, until they are empty.
-    leaving: BTreeMap<String, CancellationToken>,
+    leaving: BTreeMap<String, Leaving>,
+    /// Controllers run from then on.
+    go: CancellationToken,
     idle: Arc<Current<IdleProbe>>,
     /// How each pool's controller is asked.
     pub asked: Arc<Current<BTreeMap<String, Asks>>>,
@@ -52,6 +56,12 @@ struct Running {
     watching: CancellationToken,
     /// `None` for the moment between two.
     controller: Option<RunningController>,
+}
+
+struct Leaving {
+    until: CancellationToken,
+    /// Of local processes, which live for as long as this one.
+    fleet: Option<CancellationToken>,
 }
 
 struct RunningFleet {
@@ -96,6 +106,7 @@ impl Pools {
             ground,
             running: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            go: CancellationToken::new(),
             idle: Current::new(Arc::new(idle)),
             asked: Current::new(Arc::default()),
             zones: Current::new(Arc::default()),
@@ -171,7 +182,7 @@ impl Pools {
         })
     }
 
-    /// Begins what was prepared first.
+    /// Begins what was prepared first; the controllers run from `resume` on.
     pub fn begin(&mut self, next: NextPools) {
         self.hand_out(next.idle, next.zones);
         for (name, one) in next.pools {
@@ -230,7 +241,7 @@ impl Pools {
             self.ground.parts.pool.configure(name, rules(&config));
         }
         if let Some(leaving) = self.leaving.remove(name) {
-            leaving.cancel();
+            leaving.until.cancel();
         }
         let is_watched_so = |before: &Running| is_watched_alike(&before.config, &config);
         let is_new_fleet = fleet.is_some();
@@ -356,7 +367,12 @@ impl Pools {
         };
         let (controller, asks) = Controller::new(settings, tools, commands);
         let until = self.ground.shutdown.ending.child_token();
-        let task = self.ground.services.spawn(controller.run(until.clone()));
+        let (go, ends) = (self.go.clone(), until.clone());
+        let task = self.ground.services.spawn(async move {
+            if ends.run_until_cancelled(go.cancelled()).await.is_some() {
+                controller.run(ends).await;
+            }
+        });
         RunningController { until, task, asks }
     }
 
@@ -375,6 +391,7 @@ impl Pools {
         if !is_of_processes {
             fleet.cancel();
         }
+        let of_processes = is_of_processes.then(|| fleet.clone());
         let until = self.ground.shutdown.ending.child_token();
         let listings = Listings {
             pool: self.ground.parts.pool.clone(),
@@ -386,7 +403,11 @@ impl Pools {
             emptied.await;
             fleet.cancel();
         });
-        self.leaving.insert(name.to_owned(), until);
+        let leaving = Leaving {
+            until,
+            fleet: of_processes,
+        };
+        self.leaving.insert(name.to_owned(), leaving);
     }
 }
 

@@ -3,22 +3,24 @@
 //!
 //! Sessions are not touched: they keep the front they began with, and what the config no longer names goes when nobody is on it.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Result;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::doors::{Doors, Tasks};
 use super::listeners::Opened;
 use super::pools::Pools;
 use super::{App, systemd, watch_file};
-use crate::admin::{AdminSide, AdminState, AskReload, ConfigState, Reloaded};
+use crate::admin::{AdminSide, AdminState, AskReload, ConfigState, Reloaded, SocketFile};
 use crate::config::diff::Effect;
 use crate::config::{self, Config};
 use crate::net::current::Current;
 use crate::net::inherited::SocketName;
+use crate::state::Lock;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::log;
 
@@ -30,10 +32,22 @@ pub(super) struct Inside {
     pub admin: AdminState,
     /// Answers operators, once it does.
     pub side: Option<AdminSide>,
+    /// The operators' socket file.
+    pub socket: Option<(OwnedFd, SocketFile)>,
+    /// Nobody else may write what outlives the process; `None` once another gate may.
+    pub lock: Option<Lock>,
+    /// Asks for what people are remembered by to be written down.
+    pub flush: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Inside {
-    pub fn new(config: Config, doors: Doors, pools: Pools, admin: AdminState) -> Arc<Mutex<Self>> {
+    pub fn new(
+        config: Config,
+        doors: Doors,
+        pools: Pools,
+        admin: AdminState,
+        lock: Lock,
+    ) -> Arc<Mutex<Self>> {
         let now = SystemTime::now();
         admin.metrics.set_config_loaded(now);
         let state = ConfigState::loaded(&config.written, now);
@@ -44,6 +58,10 @@ impl Inside {
             pools,
             admin,
             side: None,
+            socket: None,
+            lock: Some(lock),
+            // Nobody is asked before there is somebody to ask.
+            flush: mpsc::channel(1).0,
         }))
     }
 

@@ -36,6 +36,13 @@ impl Drop for Reloading {
     }
 }
 
+/// The gate is that process from here on.
+pub(super) fn main_process(pid: i32) {
+    if let Ok(pid) = u32::try_from(pid) {
+        tell(&[NotifyState::MainPid(pid)]);
+    }
+}
+
 pub(super) fn stopping(sessions: usize) {
     let status = format!("stopping: no new logins, {sessions} connections are left");
     tell(&[NotifyState::Stopping, NotifyState::Status(&status)]);

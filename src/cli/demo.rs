@@ -90,7 +90,7 @@ async fn demonstrate(args: Args) -> anyhow::Result<ExitCode> {
     };
     let config = settings::config(&folder, choices);
     crate::telemetry::log::init(&config.log)?;
-    let app = App::start(config, Inherited::default())?;
+    let app = App::start(config, Inherited::default()).await?;
     let guide = Guide {
         folder: &folder,
         instances: args.instances,

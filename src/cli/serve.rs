@@ -1,18 +1,20 @@
 //! `poolgate serve`: the gate, until a signal ends it.
 //!
 //! SIGTERM and SIGINT: no new logins, and the end with the last session; a second one ends the sessions too. SIGHUP: the
-//! audit log and the certificates are opened again.
+//! configuration is read again. SIGUSR2: the program is started anew and takes this one's place, whose sessions go on.
 
 use std::net::SocketAddr;
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::io::AsyncBufReadExt;
+use tokio::process::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
 use super::args::ConfigArgs;
+use super::{Failure, print};
 use crate::app::{App, systemd};
 use crate::net::inherited::Inherited;
 use crate::ssh::host_keys::HostKeyError;
@@ -21,19 +23,38 @@ use crate::telemetry::log;
 /// How long the end waits for a daemon that takes the log.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
+/// What a gate that has taken over says on its standard output.
+const SERVING: &str = "serving\n";
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// Take the place of the gate that runs with this state_dir: it keeps its sessions, nobody is refused meanwhile, and if
+    /// anything fails it goes on alone
+    #[arg(long)]
+    pub take_over: bool,
+    /// Return once the new gate serves, which goes on by itself
+    #[arg(long, hide = true, requires = "take_over")]
+    pub background: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    if args.background {
+        return start_in_background(&args).await;
+    }
     let config = crate::config::load(args.config.config.as_deref())?;
     log::init(&config.log).map_err(anyhow::Error::from)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     raise_file_limit();
-    let inherited = Inherited::from_systemd().map_err(anyhow::Error::from)?;
-    let app = App::start(config, inherited).map_err(why_not)?;
+    let started = match args.take_over {
+        true => App::take_over(config).await,
+        false => {
+            let inherited = Inherited::from_systemd().map_err(anyhow::Error::from)?;
+            App::start(config, inherited).await
+        }
+    };
+    let app = started.map_err(why_not)?;
     let addresses = &app.addresses;
     tracing::info!(
         ssh = listed(&addresses.ssh),
@@ -42,7 +63,14 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         "the gate is open"
     );
     systemd::ready();
-    signals.until_stop(&app).await;
+    if args.take_over {
+        // Whoever started it may have gone.
+        drop(print::show(SERVING.as_bytes()));
+    }
+    tokio::select! {
+        () = signals.until_stop(&app) => {}
+        () = app.handed_over() => {}
+    }
     tokio::select! {
         () = app.drain() => {}
         () = signals.until_stop(&app) => tracing::info!("ending the sessions that are left"),
@@ -50,6 +78,31 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     app.stop().await;
     log::flush(LAST_LINES);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the same without `--background`, and leaves it alone once it serves: it is then nobody's child.
+async fn start_in_background(args: &Args) -> Result<ExitCode, Failure> {
+    let program = std::env::current_exe().context("this program's own path is not known")?;
+    let mut command = Command::new(program);
+    command.args(["serve", "--take-over"]);
+    if let Some(file) = &args.config.config {
+        command.arg("--config").arg(file);
+    }
+    // Signs of life are for whoever is the main process.
+    command.env_remove("WATCHDOG_PID");
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut gate = command.spawn().context("cannot start the new gate")?;
+    let mut said = String::new();
+    if let Some(stdout) = gate.stdout.take() {
+        let mut stdout = tokio::io::BufReader::new(stdout);
+        stdout.read_line(&mut said).await.context("the new gate")?;
+    }
+    if said == SERVING {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let ended = gate.wait().await.context("the new gate")?;
+    let code = ended.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// A manager that starts what ended again and again must not where a person has to look first.
@@ -86,6 +139,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user_2: Signal,
 }
 
 impl Signals {
@@ -94,6 +148,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user_2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -104,6 +159,7 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => app.reload().await,
+                _ = self.user_2.recv() => app.upgrade().await,
             }
         }
     }

@@ -33,6 +33,9 @@ fn row(session: &SessionView) -> [String; 8] {
         session.instance.to_string(),
         session.peer.to_string(),
         age(session.since),
-        stage.to_owned(),
+        match session.is_elsewhere {
+            true => format!("{stage}, at an older gate"),
+            false => stage.to_owned(),
+        },
     ]
 }

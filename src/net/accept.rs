@@ -244,7 +244,8 @@ where
     loop {
         let accepted = tokio::select! {
             biased;
-            accepted = accept(&listener, &limits), if last_ones < LAST_ONES_MAX => accepted,
+            accepted = accept(&listener, &limits),
+                if last_ones < LAST_ONES_MAX && !shutdown.handed_over.is_cancelled() => accepted,
             () = shutdown.closing.cancelled() => return,
         };
         if shutdown.closing.is_cancelled() {

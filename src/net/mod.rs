@@ -4,6 +4,7 @@ pub mod accept;
 pub mod bind;
 pub mod client_tls;
 pub mod current;
+pub mod handover;
 pub mod html;
 pub mod inherited;
 pub mod lanes;

@@ -12,6 +12,8 @@ pub struct Shutdown {
     pub closing: CancellationToken,
     /// Sessions end too.
     pub ending: CancellationToken,
+    /// Another process accepts at the same sockets: whoever waits in them is its to take.
+    pub handed_over: CancellationToken,
     /// One entry for each connection.
     pub connections: TaskTracker,
 }

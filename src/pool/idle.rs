@@ -235,6 +235,7 @@ mod tests {
             peer: [127, 0, 0, 1].into(),
             since: now(),
             stage,
+            is_elsewhere: false,
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod affinity;
 pub mod cost;
 pub mod decision;
+mod elsewhere;
 pub mod explain;
 mod health;
 pub mod idle;
@@ -302,6 +303,7 @@ impl Pool {
             stage,
             since: now.wall,
             is_carrying: false,
+            is_elsewhere: false,
         };
         self.sessions.insert(id, session);
         id

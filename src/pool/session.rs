@@ -73,6 +73,8 @@ pub struct Session {
     pub since: SystemTime,
     /// Bytes flow; makes a proven session live, whichever of the two comes first.
     pub(super) is_carrying: bool,
+    /// A gate of before holds it.
+    pub(super) is_elsewhere: bool,
 }
 
 impl Session {
@@ -90,6 +92,7 @@ impl Session {
             peer: self.peer,
             since: self.since,
             stage: self.stage,
+            is_elsewhere: self.is_elsewhere,
         }
     }
 }

@@ -126,6 +126,9 @@ pub struct SessionView {
     #[schema(value_type = String, format = DateTime)]
     pub since: SystemTime,
     pub stage: Stage,
+    /// A gate of before holds it, whose place this one took.
+    #[serde(default)]
+    pub is_elsewhere: bool,
 }
 
 /// Somebody who waits for a seat.

@@ -7,6 +7,8 @@ use std::thread;
 use super::*;
 use crate::pool::PlacementPolicy;
 
+mod elsewhere;
+
 fn rules() -> PoolRules {
     PoolRules {
         default: true,

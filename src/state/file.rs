@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Folder, Trouble, replace};
+use super::pen;
 
 /// Raised when a gate of before would misread what this one writes.
 const FORMAT: u32 = 1;
@@ -91,6 +92,10 @@ impl StateFile {
         };
         let Ok(text) = serde_json::to_string(&page) else {
             return false;
+        };
+        // What another process writes is not for this one to try again.
+        let Some(_pen) = pen::take().await else {
+            return true;
         };
         let digest = digest(&text);
         if self.written == Some(digest) || self.is_closed {

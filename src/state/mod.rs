@@ -5,7 +5,9 @@
 mod file;
 mod folder;
 mod lock;
+mod pen;
 
 pub use file::StateFile;
 pub use folder::{Folder, Trouble};
 pub use lock::{Lock, LockError};
+pub use pen::{HeldPen, hold as hold_pen};

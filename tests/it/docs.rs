@@ -65,6 +65,11 @@ fn programs_can_ask() {
     walk("api.md");
 }
 
+#[test]
+fn upgrade_works_as_written() {
+    walk("how-to/upgrade.md");
+}
+
 /// Pages with commands that are run, but not by a test above, and commands that nobody runs and nobody says why.
 #[test]
 fn no_command_is_left_out() {

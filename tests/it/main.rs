@@ -84,4 +84,5 @@ mod state_faults;
 mod systemd;
 mod terminal;
 mod tls_files;
+mod upgrade;
 mod waiting;

@@ -74,6 +74,7 @@ fn session(id: u64, user: &str, instance: &str) -> SessionView {
         peer: [127, 0, 0, 1].into(),
         since: SystemTime::UNIX_EPOCH,
         stage: Stage::Live,
+        is_elsewhere: false,
     }
 }
 

@@ -73,6 +73,7 @@ fn snapshot() -> Snapshot {
             peer: [192, 0, 2, 7].into(),
             since: SystemTime::UNIX_EPOCH,
             stage: Stage::Live,
+            is_elsewhere: false,
         }],
     }
 }

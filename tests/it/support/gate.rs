@@ -17,6 +17,7 @@ use super::{Door, Finished, World, free_port, wait_until};
 pub use setup::GateSetup;
 
 mod setup;
+mod upgrade;
 
 /// A running gate.
 pub struct Gate {

@@ -84,6 +84,7 @@ fn session(id: u64, user: &str) -> SessionView {
         peer: "192.0.2.7".parse().unwrap(),
         since: now() - Duration::from_secs(id),
         stage: Stage::Live,
+        is_elsewhere: false,
     }
 }
 

@@ -1,0 +1,115 @@
+//! What has changed of this gate's sessions since the last report, those of still older gates among them.
+
+use std::collections::BTreeMap;
+
+use crate::net::handover::{Held, Report};
+use crate::pool::{SessionId, Snapshot};
+
+#[derive(Default)]
+pub(super) struct Reports {
+    told: BTreeMap<SessionId, Held>,
+    generations: usize,
+}
+
+impl Reports {
+    /// `None` if nothing has.
+    pub fn next(&mut self, snapshot: &Snapshot, generations: usize) -> Option<Report> {
+        let instances = snapshot.instances.iter();
+        let machines: BTreeMap<_, _> = instances
+            .map(|one| ((&*one.pool, &*one.name), one.generation))
+            .collect();
+        let now: BTreeMap<SessionId, Held> = snapshot
+            .sessions
+            .iter()
+            .filter_map(|session| {
+                let machine = (&*session.pool, &*session.instance);
+                let held = Held {
+                    session: session.clone(),
+                    generation: *machines.get(&machine)?,
+                };
+                Some((session.id, held))
+            })
+            .collect();
+        let is_news = |held: &&Held| self.told.get(&held.session.id) != Some(*held);
+        let sessions: Vec<Held> = now.values().filter(is_news).cloned().collect();
+        let gone = self.told.keys().filter(|id| !now.contains_key(id));
+        let ended: Vec<SessionId> = gone.copied().collect();
+        if sessions.is_empty() && ended.is_empty() && generations == self.generations {
+            return None;
+        }
+        self.told = now;
+        self.generations = generations;
+        Some(Report {
+            generations,
+            sessions,
+            ended,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::PlacementPolicy;
+    use crate::pool::{Health, Instance, InstanceId, LoginRequest, Now, Pool, PoolRules, Protocol};
+    use std::time::{Duration, Instant, SystemTime};
+
+    fn pool() -> Pool {
+        let mut pool = Pool::new(1);
+        let rules = PoolRules {
+            default: true,
+            placement: PlacementPolicy::Auto,
+            affinity: Duration::from_secs(60),
+            rise: 1,
+            fall: 1,
+        };
+        pool.configure("main", rules);
+        let id = InstanceId {
+            pool: "main".into(),
+            name: "vm1".into(),
+        };
+        let instance = Instance {
+            id: id.clone(),
+            address: "192.0.2.1".into(),
+            ssh_port: 22,
+            jupyter_port: None,
+            capacity: 5,
+            generation: 3,
+        };
+        pool.sync_instances("main", vec![instance], now());
+        pool.observe(&id, Protocol::Ssh, Health::Up, now());
+        pool
+    }
+
+    fn now() -> Now {
+        Now {
+            instant: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+
+    #[test]
+    fn what_has_changed_is_told_once() {
+        let (mut pool, mut reports) = (pool(), Reports::default());
+        let request = LoginRequest {
+            pool: None,
+            instance: None,
+            user: Some("alice".into()),
+            proved: true,
+            protocol: Protocol::Ssh,
+            peer: [192, 0, 2, 7].into(),
+            exclude: Vec::new(),
+            patient: false,
+        };
+        let id = pool.place(&request, now()).unwrap().session;
+        let first = reports.next(&pool.snapshot(), 1).unwrap();
+        assert_eq!((first.sessions.len(), first.sessions[0].generation), (1, 3));
+        assert_eq!(reports.next(&pool.snapshot(), 1), None);
+        pool.set_live(id);
+        let changed = reports.next(&pool.snapshot(), 2).unwrap();
+        assert_eq!((changed.sessions.len(), changed.generations), (1, 2));
+        pool.end_session(id, now());
+        let ended = reports.next(&pool.snapshot(), 2).unwrap();
+        assert_eq!((ended.sessions.len(), ended.ended), (0, vec![id]));
+    }
+}

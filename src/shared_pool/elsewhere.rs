@@ -1,0 +1,159 @@
+//! Sessions that another process still holds, as it reports them: seated here, and reached from here.
+//!
+//! One on an instance that is not listed yet waits for it. What its switch is told goes out as errands; whoever reports the
+//! session carries them to where it is.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{SharedPool, Switch};
+use crate::pool::{Now, Pool, SessionId, SessionView};
+
+/// What is to be done where a session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    Evict {
+        session: SessionId,
+        reason: Option<Arc<str>>,
+    },
+    Tell {
+        session: SessionId,
+        line: Arc<str>,
+    },
+}
+
+/// Errands that wait; whoever does not take them in time is about to end.
+const ERRANDS_MAX: usize = 4096;
+
+/// The sessions of one other process; dropped, none of them is any more.
+pub struct Elsewhere {
+    pool: SharedPool,
+    /// Each ends its errands when it goes.
+    held: BTreeMap<SessionId, DropGuard>,
+    errands: mpsc::Sender<Errand>,
+}
+
+/// Those whose instance is not listed yet.
+#[derive(Default)]
+pub(super) struct Unseated(Mutex<BTreeMap<SessionId, (SessionView, u64)>>);
+
+impl Unseated {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SessionId, (SessionView, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After a listing.
+    pub fn seat(&self, pool: &mut Pool, now: Now) {
+        self.lock()
+            .retain(|_, (view, generation)| !pool.seat_elsewhere(view, *generation, now));
+    }
+}
+
+impl Elsewhere {
+    /// With the errands for its sessions.
+    pub fn new(pool: SharedPool) -> (Self, mpsc::Receiver<Errand>) {
+        let (errands, receiver) = mpsc::channel(ERRANDS_MAX);
+        let held = BTreeMap::new();
+        let elsewhere = Self {
+            pool,
+            held,
+            errands,
+        };
+        (elsewhere, receiver)
+    }
+
+    /// It has begun, or is another one now. Must be called within a tokio runtime.
+    pub fn hold(&mut self, view: SessionView, generation: u64) {
+        let id = view.id;
+        let shared = &self.pool.shared;
+        if let Entry::Vacant(free) = self.held.entry(id) {
+            if shared.switches.contains_key(&id) {
+                tracing::warn!(session = %id, "a session of an older gate has the id of another one, and is not shown");
+                return;
+            }
+            let (switch, until) = (Switch::default(), CancellationToken::new());
+            shared.switches.insert(id, switch.clone());
+            free.insert(until.clone().drop_guard());
+            tokio::spawn(pass_on(id, switch, self.errands.clone(), until));
+        }
+        self.pool.change(|pool, now| {
+            let mut unseated = shared.unseated.lock();
+            match pool.seat_elsewhere(&view, generation, now) {
+                true => unseated.remove(&id),
+                false => unseated.insert(id, (view, generation)),
+            }
+        });
+    }
+
+    /// It has ended.
+    pub fn release(&mut self, id: SessionId) {
+        if self.held.remove(&id).is_none() {
+            return;
+        }
+        let shared = &self.pool.shared;
+        self.pool.change(|pool, now| {
+            shared.unseated.lock().remove(&id);
+            pool.end_session(id, now);
+            shared.switches.remove(&id);
+        });
+    }
+
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let all: Vec<_> = self.held.keys().copied().collect();
+        for id in all {
+            self.release(id);
+        }
+    }
+}
+
+impl SharedPool {
+    /// A line for one session's terminal. False if there is no such session.
+    pub fn tell(&self, session: SessionId, line: Arc<str>) -> bool {
+        let switch = self.shared.switches.get(&session);
+        switch
+            .map(|switch| switch.mailbox.post(line.clone()))
+            .is_some()
+    }
+}
+
+async fn pass_on(
+    session: SessionId,
+    switch: Switch,
+    errands: mpsc::Sender<Errand>,
+    until: CancellationToken,
+) {
+    let mut is_ended = false;
+    loop {
+        let errand = tokio::select! {
+            () = until.cancelled() => return,
+            () = switch.mailbox.arrived() => None,
+            () = switch.ended.cancelled(), if !is_ended => {
+                is_ended = true;
+                let reason = switch.mailbox.farewell();
+                Some(Errand::Evict { session, reason })
+            }
+        };
+        // What was said before the end is heard before it.
+        let lines = switch.mailbox.take_lines().into_iter();
+        let lines = lines.map(|line| Errand::Tell { session, line });
+        for errand in lines.chain(errand) {
+            if errands.send(errand).await.is_err() {
+                return;
+            }
+        }
+    }
+}
