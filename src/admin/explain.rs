@@ -56,7 +56,7 @@ impl AskedUser {
 pub(super) struct AskedHealth {
     /// As `NAME` or `POOL/NAME`; without it all are told of.
     #[param(max_length = 127, example = "main/vm1")]
-    instance: Option<String>,
+    pub instance: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -83,7 +83,7 @@ impl AskedHealth {
     }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AskedScaling {

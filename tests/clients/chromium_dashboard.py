@@ -1,17 +1,19 @@
-"""An operator at the dashboard in a real browser: chromium_dashboard.py BASE_URL FOLDER AXE
+"""An operator at the dashboard in a real browser: AXE=FILE chromium_dashboard.py BASE_URL FOLDER
 
 Looks at every page over 1,000 sessions, has axe-core judge it, follows changes that whoever runs this makes once they read
 "asks ...", and gives each order by keyboard alone: with JavaScript, then without. Prints one fact a line.
 """
 import json
+import os
 import re
 import sys
 import time
 
 from chromium_looks import LIMIT, launch, look, open_page, say, sync_playwright
 
-base, folder, axe = sys.argv[1:]
-PAGES = ["/", "/machines", "/machines/main/vm3", "/sessions", "/queue", "/events", "/charts", "/explain?instance=main%2Fvm3",
+base, folder = sys.argv[1:]
+axe = os.environ["AXE"]
+PAGES = ["/", "/machines", "/machines/main/vm3", "/sessions", "/queue", "/events", "/charts", "/explain?instance=main%2Fvm3&user=person0777",
          "/act?order=drain&instance=main%2Fvm3", "/act?order=notice"]
 console, policy, elsewhere, serious = [], [], [], []
 
@@ -31,6 +33,20 @@ def judge(page, name):
     for fault in found["violations"]:
         if fault["impact"] in ("serious", "critical"):
             serious.append([name, fault["id"], fault["nodes"][0]["html"][:160]])
+
+
+def fits(page):
+    """Whether nothing sticks out at four times the size, at twice the size, and on a wide screen."""
+    good = True
+    for path in PAGES:
+        page.goto(base + path, timeout=LIMIT)
+        for width in (320, 600, 1920):
+            page.set_viewport_size({"width": width, "height": 700})
+            over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            if over > 0:
+                good = False
+                say("too-wide", f"{path} at {width}: by {over} px")
+    return good
 
 
 def figure(page, name):
@@ -74,8 +90,11 @@ def give_all(page, machine, person):
     order(page, at, f"Drain {machine}", [("reason", "new disk"), ("deadline_s", "in 24")], "Drain it", "is draining: .* sessions end at")
     order(page, f"/machines/main/{machine}", "Keep", [("until", "2h")], "Keep it", "is kept until")
     order(page, f"/sessions?q={person}", f"Notice to {person}", [("text", "lunch <soon>")], "Send the notice", "given to 1 session")
+    order(page, f"/sessions?q={person}", f"Move {person}", [("to", "vm4"), ("reason", "nearer its <data>")], "Move them", "goes to main/vm4")
+    if not page.locator(".chosen", has_text="vm4").count() or "An operator sends" not in page.locator(".found").first.inner_text():
+        raise AssertionError(f"moved, and not told why they go there: {page.locator('.found').first.inner_text()}")
     order(page, f"/sessions?q={person}", f"Evict the session of {person}", [("reason", "too busy")], "End the session", "has ended|is told to end")
-    return "cordon uncordon drain keep notice evict"
+    return "cordon uncordon drain keep notice move evict"
 
 
 with sync_playwright() as playwright:
@@ -97,6 +116,8 @@ with sync_playwright() as playwright:
         judge(page, path)
     say("looks", all([look(page, path.strip("/").split("?")[0].replace("/", "-") or "overview", folder)
                       for path in PAGES[:8] if not page.goto(base + path) is None]))
+
+    say("fits", fits(page))
 
     page = watch(open_page(browser))
     page.goto(base + "/machines", timeout=LIMIT)

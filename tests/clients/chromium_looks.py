@@ -26,6 +26,14 @@ CONTRAST = """() => {
 }"""
 
 
+# What sticks out farthest.
+WIDEST = """() => {
+    const right = (element) => element.getBoundingClientRect().right;
+    const all = [...document.querySelectorAll('body *')].filter((element) => !element.closest('.scroll'));
+    return all.sort((a, b) => right(b) - right(a))[0].outerHTML.slice(0, 120);
+}"""
+
+
 def say(name, value):
     print(name, value, flush=True)
 
@@ -50,5 +58,5 @@ def look(page, name, folder):
         contrast, over = page.evaluate(CONTRAST), page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if contrast < 4.5 or over > 0:
             is_good = False
-            say("bad-look", f"{name} {scheme} {width}: contrast {contrast:.2f}, {over} px too wide")
+            say("bad-look", f"{name} {scheme} {width}: contrast {contrast:.2f}, {over} px too wide{': ' + page.evaluate(WIDEST) if over > 0 else ''}")
     return is_good

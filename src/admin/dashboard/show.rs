@@ -10,16 +10,16 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 
 use super::history::{MinuteView, PoolHistory};
+use super::pages::explain::MachineStory;
 use super::pages::{self, Frame, Slots, Tab, View};
 use super::scene::{Scene, Viewer};
 use super::words::{in_query, plain};
 use super::{Dashboard, csv, kernels};
 use crate::admin::Role;
 use crate::admin::caller::Caller;
-use crate::admin::explain::AskedUser;
+use crate::admin::explain::{AskedHealth, AskedScaling, AskedUser};
 use crate::admin::idle;
 use crate::admin::problem::Problem;
-use crate::pool::idle::Idle;
 
 type Shared = State<Arc<Dashboard>>;
 type Whose = Extension<Caller>;
@@ -118,14 +118,11 @@ pub(super) async fn machine(
     Query(led): Query<Led>,
 ) -> Result<Response, Problem> {
     kernels::refresh(&dashboard);
-    let asked = idle::Asked {
-        instance: format!("{pool}/{name}"),
-    };
-    let idle = ask_idle(&dashboard, &asked).await;
+    let story = machine_story(&dashboard, format!("{pool}/{name}")).await;
     let shown = Shown::new(&dashboard, &caller, led).await;
     let Some(found) = pages::machine::find(&shown.scene, &pool, &name) else {
         // The problem of the API names those that there are.
-        return Err(idle.err().unwrap_or_else(|| Problem {
+        return Err(story.err().unwrap_or_else(|| Problem {
             status: StatusCode::NOT_FOUND,
             detail: "this machine has just gone".to_owned(),
         }));
@@ -136,17 +133,25 @@ pub(super) async fn machine(
     };
     let slots = shown.slots(&view);
     let may_act = shown.viewer.may_act;
-    let body = pages::machine::body(&slots, &shown.scene, found, idle.ok().as_ref(), may_act);
+    let body = pages::machine::body(&slots, &shown.scene, found, story.ok().as_ref(), may_act);
     let live = format!("/machines/{}/{}", in_query(&pool), in_query(&name));
     let title = pages::machine::title(found);
     Ok(shown.page(Tab::Machines, &title, Some(&live), &body))
 }
 
-async fn ask_idle(dashboard: &Dashboard, asked: &idle::Asked) -> Result<Idle, Problem> {
-    let snapshot = dashboard.state.pool.snapshot();
-    asked
-        .answer(&snapshot.instances, &dashboard.state.ask_idle)
-        .await
+/// Of `POOL/NAME`.
+async fn machine_story(dashboard: &Dashboard, instance: String) -> Result<MachineStory, Problem> {
+    let state = &dashboard.state;
+    let asked = AskedHealth {
+        instance: Some(instance.clone()),
+    };
+    let told = asked.answer(state)?;
+    let asked = idle::Asked { instance };
+    let snapshot = state.pool.snapshot();
+    Ok(MachineStory {
+        health: told.into_iter().flat_map(|story| story.text).collect(),
+        idle: asked.answer(&snapshot.instances, &state.ask_idle).await?,
+    })
 }
 
 pub(super) async fn sessions(
@@ -230,9 +235,11 @@ pub(super) async fn explain(
         answers.person = Some(answer.map_err(|problem| problem.detail));
     }
     if let Some(instance) = given(&asked.instance) {
-        let answer = ask_idle(&dashboard, &idle::Asked { instance }).await;
-        answers.idle = Some(answer.map_err(|problem| problem.detail));
+        let answer = machine_story(&dashboard, instance).await;
+        answers.machine = Some(answer.map_err(|problem| problem.detail));
     }
+    let scaling = AskedScaling::default().answer(&dashboard.state);
+    answers.scaling = scaling.unwrap_or_default();
     let shown = Shown::new(&dashboard, &caller, led).await;
     let body = pages::explain::body(&shown.scene, &asked, &answers, shown.viewer.may_act);
     shown.page(Tab::Explain, "Explain", None, &body)

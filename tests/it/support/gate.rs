@@ -166,13 +166,13 @@ default = true
         self.status_kib("VmRSS:")
     }
 
-    /// Processor time so far, in hundredths of a second.
-    pub fn cpu_ticks(&self) -> u64 {
+    /// Processor time so far, of all threads.
+    #[allow(dead_code, reason = "benches share this file")]
+    pub fn cpu_time(&self) -> Duration {
         let pid = self.process.as_ref().unwrap().pid();
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        let times = fields.split_whitespace().skip(11).take(2);
-        times.map(|time| time.parse::<u64>().unwrap()).sum()
+        let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
+        let clock = nix::time::clock_getcpuclockid(pid).unwrap();
+        clock.now().unwrap().into()
     }
 
     /// Where its admin socket is.
@@ -343,9 +343,10 @@ impl Drop for Gate {
     }
 }
 
-/// The program under test.
+/// The program under test: the one just built, or another build that `POOLGATE_TEST_PROGRAM` names.
 pub fn poolgate() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_poolgate"))
+    let other = std::env::var_os("POOLGATE_TEST_PROGRAM");
+    Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_poolgate").into()))
 }
 
 /// The objects that an API address lists, bare or under a name.

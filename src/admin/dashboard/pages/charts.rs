@@ -1,5 +1,7 @@
 //! The charts of the last 24 hours: sessions, machines by state, people waiting and their waits, and machine-hours.
 
+use std::time::Duration;
+
 use askama::Template;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -9,7 +11,7 @@ use super::super::history::Minute;
 use super::super::parts::Part;
 use super::super::scene::Scene;
 use super::super::states::State;
-use super::super::words::{count, plain};
+use super::super::words::{age_of, count, plain};
 use super::{Slots, block, markup};
 
 /// Of which pool; of all where none is named.
@@ -188,7 +190,7 @@ impl Hours {
             saved: is_resized.then(|| tenths(saved)),
             saved_percent: (is_resized && always > 0.0)
                 .then(|| format!("{:.0} %", saved / always * 100.0)),
-            seen: tenths(minutes.len() as f64 / 60.0),
+            seen: age_of(Duration::from_secs(minutes.len() as u64 * 60)),
             ledger: ledger.collect(),
         }
     }

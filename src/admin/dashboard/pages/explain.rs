@@ -10,7 +10,7 @@ use super::super::words::{count, in_query, plain};
 use super::machine::IdleView;
 use super::machines::{self, Action};
 use super::{machine_path, markup};
-use crate::admin::UserStory;
+use crate::admin::{ScalingStory, UserStory};
 use crate::pool::explain::{Candidate, NextLogin};
 use crate::pool::idle::Idle;
 
@@ -24,7 +24,7 @@ pub struct Asked {
     /// Why somebody is where they are, in `pool` or where people go who name none.
     pub user: String,
     pub pool: String,
-    /// `POOL/NAME`: why it is in use.
+    /// `POOL/NAME`: what its probes see, and why it is in use.
     pub instance: String,
 }
 
@@ -32,7 +32,16 @@ pub struct Asked {
 #[derive(Default)]
 pub struct Answers {
     pub person: Option<Result<UserStory, String>>,
-    pub idle: Option<Result<Idle, String>>,
+    pub machine: Option<Result<MachineStory, String>>,
+    /// Of each pool: this is told unasked.
+    pub scaling: Vec<ScalingStory>,
+}
+
+/// What can be told of a machine.
+pub struct MachineStory {
+    /// Sentences.
+    pub health: Vec<String>,
+    pub idle: Idle,
 }
 
 #[derive(Template)]
@@ -43,8 +52,16 @@ struct Body<'a> {
     machines: Vec<String>,
     person: Option<PersonView>,
     person_fault: Option<String>,
+    health: Vec<String>,
     idle: Option<IdleView>,
-    idle_fault: Option<String>,
+    machine_fault: Option<String>,
+    scaling: Vec<ScalingView>,
+}
+
+/// What comes next in a pool.
+struct ScalingView {
+    pool: String,
+    sentences: Vec<String>,
 }
 
 /// Somebody's whereabouts.
@@ -74,16 +91,26 @@ pub fn body(scene: &Scene, asked: &Asked, answers: &Answers, may_act: bool) -> S
     let found = machines::select(scene, &machines::Asked::default());
     let name = |view: &crate::pool::InstanceView| format!("{}/{}", view.pool, view.name);
     let (person, person_fault) = halves(answers.person.as_ref());
-    let (idle, idle_fault) = halves(answers.idle.as_ref());
+    let (machine, machine_fault) = halves(answers.machine.as_ref());
+    let scaling = answers.scaling.iter().map(|story| ScalingView {
+        pool: plain(&story.pool.name),
+        sentences: lines(&story.text),
+    });
     markup(&Body {
         asked,
         pools: scene.pool_names(),
         machines: found.into_iter().map(name).collect(),
         person: person.map(|story| PersonView::of(story, may_act)),
         person_fault,
-        idle: idle.map(IdleView::of),
-        idle_fault,
+        health: machine.map(|told| lines(&told.health)).unwrap_or_default(),
+        idle: machine.map(|told| IdleView::of(&told.idle)),
+        machine_fault,
+        scaling: scaling.collect(),
     })
+}
+
+fn lines(text: &[String]) -> Vec<String> {
+    text.iter().map(|line| plain(line)).collect()
 }
 
 /// What was found, and what is said where nothing was.
@@ -101,7 +128,7 @@ impl PersonView {
         let (user, pool) = (in_query(&person.user), in_query(&person.pool));
         let next = person.next.iter();
         Self {
-            sentences: story.text.iter().map(|line| plain(line)).collect(),
+            sentences: lines(&story.text),
             next: next.map(|next| NextView::of(next, &person.pool)).collect(),
             action: may_act.then(|| Action {
                 word: "Move",

@@ -7,6 +7,7 @@ use super::super::scene::Scene;
 use super::super::states::State;
 use super::super::words::{Moment, count, in_query, plain};
 use super::events::EventRow;
+use super::explain::MachineStory;
 use super::machines::{self, Action, MachineRow};
 use super::sessions::SessionRow;
 use super::{Slots, Title, block, markup};
@@ -23,8 +24,8 @@ struct Body<'a> {
     slots: &'a Slots,
     name: String,
     pool: String,
-    /// As of when, and what was found.
-    idle: Option<(Moment, IdleView)>,
+    /// As of when, and what was found: what its probes see, and why it is in use.
+    story: Option<(Moment, Vec<String>, IdleView)>,
     may_act: bool,
     sessions_path: String,
 }
@@ -59,23 +60,22 @@ pub fn find<'a>(scene: &'a Scene, pool: &str, name: &str) -> Option<&'a Instance
     scene.snapshot.instance(pool, name)
 }
 
-/// `idle`: what was found out for this page, if anything could be.
+/// `story`: what was found out for this page, if anything could be.
 pub fn body(
     slots: &Slots,
     scene: &Scene,
     view: &InstanceView,
-    idle: Option<&Idle>,
+    story: Option<&MachineStory>,
     may_act: bool,
 ) -> String {
     markup(&Body {
         slots,
         name: plain(&view.name),
         pool: plain(&view.pool),
-        idle: idle.map(|idle| {
-            (
-                scene.clock(&view.pool).moment(scene.now),
-                IdleView::of(idle),
-            )
+        story: story.map(|story| {
+            let health = story.health.iter().map(|line| plain(line)).collect();
+            let at = scene.clock(&view.pool).moment(scene.now);
+            (at, health, IdleView::of(&story.idle))
         }),
         may_act,
         sessions_path: format!("/sessions?q={}", in_query(&view.name)),

@@ -12,7 +12,7 @@ use crate::admin::dashboard::history::{History, Look};
 use crate::admin::dashboard::parts::Rendering;
 use crate::admin::dashboard::scene::GateView;
 use crate::admin::dashboard::states::State;
-use crate::admin::{ConfigState, RefusedReload, UserStory};
+use crate::admin::{ConfigState, RefusedReload, ScalingStory, UserStory};
 use crate::config::diff::Written;
 use crate::pool::explain::{Candidate, NextLogin, PersonView};
 use crate::pool::snapshot::{PoolView, ServicesView, SessionView, Snapshot, WaiterView};
@@ -224,6 +224,27 @@ fn orders(scene: &Scene) -> Vec<String> {
     pages
 }
 
+/// The answers to everything.
+fn explained(scene: &Scene) -> String {
+    explain::body(
+        scene,
+        &explain::Asked {
+            user: EVIL.to_owned(),
+            pool: EVIL.to_owned(),
+            instance: EVIL.to_owned(),
+        },
+        &explain::Answers {
+            person: Some(Ok(story())),
+            machine: Some(Err(EVIL.to_owned())),
+            scaling: vec![ScalingStory {
+                pool: pool(),
+                text: vec![EVIL.to_owned()],
+            }],
+        },
+        true,
+    )
+}
+
 /// Every page there is, as somebody may see it who may act.
 fn all(scene: &Scene) -> Vec<String> {
     let slots = |view: View| Slots::of(view.parts(scene, true));
@@ -266,19 +287,7 @@ fn all(scene: &Scene) -> Vec<String> {
             scene,
             &charts::Asked::default(),
         ),
-        explain::body(
-            scene,
-            &explain::Asked {
-                user: EVIL.to_owned(),
-                pool: EVIL.to_owned(),
-                instance: EVIL.to_owned(),
-            },
-            &explain::Answers {
-                person: Some(Ok(story())),
-                idle: Some(Err(EVIL.to_owned())),
-            },
-            true,
-        ),
+        explained(scene),
     ];
     bodies.extend(orders(scene));
     let flash = Flash {

@@ -1,0 +1,149 @@
+//! The dashboard over pools, machines, people, reasons and events whose words try to become markup, looked at in Chromium.
+//!
+//! The doors and the configuration refuse most of these names: here the operators' side is given them directly, in process, so
+//! that what it does about them does not lean on others.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poolgate::admin::{AdminSide, AdminState, bind_socket};
+use poolgate::pool::{
+    AdminState as State, Decision, Health, Instance, InstanceId, LoginRequest, PlacementPolicy,
+    PoolRules, Protocol, Waiter,
+};
+use poolgate::shared_pool::{Seat, SharedPool};
+use poolgate::telemetry::audit::AuditLog;
+use poolgate::telemetry::events::EventKind;
+use poolgate::telemetry::metrics::Metrics;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Browser;
+use super::crowd::bridge;
+use crate::support::World;
+
+/// Each is a pool's name, a machine's, a person's, a reason, a notice of the queue and an event.
+const AWKWARD: [&str; 14] = [
+    "<script>window.pwned=1</script>",
+    "\"><img src=x onerror=window.pwned=1>",
+    "' onmouseover='window.pwned=1' x='",
+    "\" autofocus onfocus=\"window.pwned=1",
+    "</title><script>window.pwned=1</script>",
+    "</td></tr></table><svg onload=window.pwned=1>",
+    "javascript:window.pwned=1",
+    "//example.invalid/%2e%2e?a=b&c#d",
+    "{{7*7}}${7*7}{%raw%}<%=7*7%>",
+    "&lt;b&gt;&#60;i&#62;",
+    "evil\u{202e}txt.exe\u{2066}\u{200b}",
+    "a\tb\u{1b}[2J\u{0}c\u{7f}\u{85}",
+    "<b>bold</b>\u{0301}\u{0301}\u{0301}",
+    "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww",
+];
+
+fn instance(pool: &str, name: &str, address: &str) -> Instance {
+    Instance {
+        id: InstanceId {
+            pool: pool.into(),
+            name: name.into(),
+        },
+        address: address.to_owned(),
+        ssh_port: 22,
+        jupyter_port: None,
+        capacity: 8,
+        generation: 1,
+    }
+}
+
+fn log_in(pool: &SharedPool, name: &str, user: &str) -> Seat {
+    let request = LoginRequest {
+        pool: Some(name.to_owned()),
+        instance: None,
+        user: Some(user.to_owned()),
+        proved: true,
+        protocol: Protocol::Ssh,
+        peer: IpAddr::from([192, 0, 2, 7]),
+        exclude: Vec::new(),
+        patient: false,
+    };
+    let seat = pool.place(&request).unwrap();
+    seat.prove(user);
+    seat.set_live();
+    seat
+}
+
+/// Fills the operators' side with awkward words; who is there stays as long as the seats do.
+fn fill(state: &AdminState) -> Vec<Seat> {
+    let pool = &state.pool;
+    let mut seats = Vec::new();
+    for name in ["main"].into_iter().chain(AWKWARD) {
+        let rules = PoolRules {
+            default: name == "main",
+            placement: PlacementPolicy::Spread,
+            affinity: Duration::from_secs(600),
+            rise: 1,
+            fall: 1,
+        };
+        pool.configure(name, rules);
+        let calm = instance(name, "calm", name);
+        let own = instance(name, name, "192.0.2.1");
+        pool.sync_instances(name, vec![calm.clone(), own.clone()]);
+        for one in [&calm, &own] {
+            pool.observe(&one.id, Protocol::Ssh, Health::Up);
+        }
+        seats.push(log_in(pool, name, name));
+        pool.decide(&own.id, Decision::by_admin(State::Draining, name));
+        let events = &state.events;
+        events.tell(name, Some(name), EventKind::Drain, name.to_owned());
+        let source = IpAddr::from([192, 0, 2, 9]);
+        let (person, by) = (Waiter::Person(name.into()), (Protocol::Ssh, source));
+        let joined = pool
+            .lines()
+            .join(&Arc::from(name), &person, by, &pool.snapshot());
+        joined.unwrap();
+    }
+    seats
+}
+
+#[test]
+fn names_and_reasons_stay_words() {
+    let world = World::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let audit = AuditLog::open(None).unwrap();
+    let state = AdminState::new(SharedPool::new(1), Metrics::new(), audit);
+    let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
+    let socket = world.path("admin.sock");
+    let seats = runtime.block_on(async {
+        tasks.spawn(state.pool.clone().publish_changes(ending.clone()));
+        let side = AdminSide::begin(state.clone(), &tasks, ending.clone());
+        tasks.spawn(side.serve_socket(bind_socket(&socket).unwrap()));
+        let seats = fill(&state);
+        let mut snapshots = state.pool.subscribe();
+        let all = snapshots.wait_for(|snapshot| snapshot.sessions.len() > AWKWARD.len());
+        all.await.unwrap();
+        seats
+    });
+    let base = format!("http://127.0.0.1:{}", bridge(socket));
+    let names = serde_json::to_string(&AWKWARD).unwrap();
+    let browser = Browser::start(&world, "chromium_awkward.py", &base, &[&names]);
+    let facts = browser.finish();
+    eprintln!("{facts:#?}");
+    for (name, value) in [
+        ("named", "True"),
+        ("people", "True"),
+        ("looks", "True"),
+        ("dialogs", "[]"),
+        ("policy", "[]"),
+        ("console", "[]"),
+        ("elsewhere", "[]"),
+        ("wrong", "[]"),
+    ] {
+        assert_eq!(facts.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    let pages: usize = facts["pages"].parse().unwrap();
+    assert!(pages > 8 * AWKWARD.len(), "{pages} pages");
+    drop(seats);
+    ending.cancel();
+    tasks.close();
+    runtime.block_on(tasks.wait());
+}
