@@ -10,6 +10,8 @@
     reason = "a test may stop where it stands"
 )]
 
+#[path = "../src/config/reference.rs"]
+mod documented;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/logs.rs"]

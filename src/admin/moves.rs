@@ -108,7 +108,9 @@ impl Desk<'_> {
             false => String::new(),
         };
         let text = format!("{} sends {user} there{ended}: {reason}", self.by);
-        self.tell(view, EventKind::Move, text);
+        let at = (&*view.pool, &*view.name);
+        let events = &self.state.events;
+        events.tell_of(Some(user), at, EventKind::Move, text);
         let farewell = format!("you are moved to {name}: {reason}; log in again to get there");
         if order.now {
             for session in sessions {

@@ -1,11 +1,13 @@
-//! `GET /api/v1/events?after=N`: what was done about pools and why, from where a reader stopped.
+//! `GET /api/v1/events?after=N`: what was done about pools and why, from where a reader stopped; of one pool, instance or person,
+//! of some kinds (`kind=drain,evict`), or from a time on (`since`, RFC 3339), if they are named.
 //!
 //! With `wait_s` the answer waits for something to tell, so that a reader can follow without asking all the time. Numbers
 //! begin anew with each run of the gate: the header `poolgate-run` says which run an answer is of.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use serde::de::IntoDeserializer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
@@ -14,7 +16,8 @@ use super::explain::no_pool;
 use super::problem::Problem;
 use super::verbs::bad;
 use crate::pool::Snapshot;
-use crate::telemetry::events::{Event, Events};
+use crate::pool::snapshot::rfc3339;
+use crate::telemetry::events::{Event, EventKind, Events};
 
 /// Names the run whose numbers an answer has.
 pub const RUN_HEADER: &str = "poolgate-run";
@@ -33,6 +36,34 @@ pub(super) struct Since {
     /// Only of this pool.
     #[param(max_length = 63, example = "main")]
     pool: Option<String>,
+    /// Only of this instance, as `NAME` or `POOL/NAME`.
+    #[param(max_length = 127, example = "main/vm1")]
+    instance: Option<String>,
+    /// Only of this person.
+    #[param(max_length = 128, example = "alice")]
+    user: Option<String>,
+    /// Only of these kinds, separated by commas.
+    #[param(value_type = Option<String>, example = "drain,evict")]
+    kind: Option<Kinds>,
+    /// Only from then on.
+    #[param(value_type = Option<String>, format = DateTime)]
+    #[serde(with = "rfc3339::option")]
+    since: Option<SystemTime>,
+}
+
+/// Separated by commas.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Kinds(Vec<EventKind>);
+
+impl TryFrom<String> for Kinds {
+    type Error = serde::de::value::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let words = text.split(',').map(str::trim);
+        let kinds = words.map(|word| EventKind::deserialize(word.into_deserializer()));
+        kinds.collect::<Result<_, _>>().map(Self)
+    }
 }
 
 impl Since {
@@ -82,9 +113,24 @@ impl Since {
 
     fn select(&self, events: &Events) -> Vec<Event> {
         let mut found = events.after(self.after);
-        if let Some(pool) = &self.pool {
-            found.retain(|event| event.pool == *pool);
-        }
+        found.retain(|event| self.is_asked(event));
         found
+    }
+
+    fn is_asked(&self, event: &Event) -> bool {
+        let is_kind = |kinds: &Kinds| kinds.0.contains(&event.kind);
+        // As `NAME` or as `POOL/NAME`.
+        let is_instance = |asked: &String| {
+            let name = event.instance.as_deref().unwrap_or_default();
+            match asked.split_once('/') {
+                Some((pool, asked)) => asked == name && pool == event.pool,
+                None => asked == name,
+            }
+        };
+        self.pool.as_ref().is_none_or(|pool| event.pool == *pool)
+            && self.instance.as_ref().is_none_or(is_instance)
+            && (self.user.is_none() || event.user == self.user)
+            && self.kind.as_ref().is_none_or(is_kind)
+            && self.since.is_none_or(|since| event.time >= since)
     }
 }

@@ -221,13 +221,13 @@ impl<'a> Desk<'a> {
         if !self.state.pool.evict_because(session, reason) {
             return Err(unknown());
         }
-        let (pool, instance) = (&*view.pool, &*view.instance);
+        let at @ (pool, instance) = (&*view.pool, &*view.instance);
         let text = format!(
             "{} ends the {} session {session} of {user}: {reason}",
             self.by, view.protocol
         );
         let events = &self.state.events;
-        events.tell(pool, Some(instance), EventKind::Evict, text);
+        events.tell_of(view.user.as_deref(), at, EventKind::Evict, text);
         let mut snapshots = self.state.pool.subscribe();
         let gone = snapshots.wait_for(|snapshot| snapshot.session(session).is_none());
         let is_gone = tokio::time::timeout(SETTLE, gone).await.is_ok();

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{check, cost, demo, events, orders, play, scale, serve, simulate, token};
+use super::{
+    check, completions, cost, demo, drain, events, man, orders, paint, play, scale, serve,
+    simulate, token,
+};
 use crate::config::parse_duration;
 
 /// The front door of a shared pool of data-science machines.
@@ -17,64 +20,101 @@ use crate::config::parse_duration;
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
+    /// When to colour what is printed
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: paint::When,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gate; SIGTERM ends it once the sessions have ended, a second one at once
+    #[command(after_help = "Example: poolgate serve -c /etc/poolgate/poolgate.toml")]
     Serve(serve::Args),
     /// Run a pool of local instances behind a gate, with nothing to configure
+    #[command(after_help = "Example: poolgate demo --instances 3")]
     Demo(demo::Args),
     /// Read the configuration: tell every fault, or show the limits in force
+    #[command(after_help = "Example: poolgate check -c new.toml --diff")]
     Check(check::Args),
     /// Have the gate read its configuration again; a faulty one changes nothing
+    #[command(after_help = "Example: poolgate reload")]
     Reload(ShowArgs),
-    /// Examine the instances' sshd as the gate sees it, and say what mends it
+    /// Look at everything a gate depends on, from its files to its instances' sshd, and say what mends it
+    #[command(after_help = "Example: poolgate doctor --user alice --crowd")]
     Doctor(DoctorArgs),
     /// Show the gate and its pools
+    #[command(after_help = "Example: poolgate status")]
     Status(ShowArgs),
     /// Show the instances: where they are, whether they are up, how full
+    #[command(after_help = "Example: poolgate instances -o json")]
     Instances(ShowArgs),
     /// Show the sessions: who is where, since when
+    #[command(after_help = "Example: poolgate sessions")]
     Sessions(ShowArgs),
     /// Show who waits for a seat, the first in front
+    #[command(after_help = "Example: poolgate queue")]
     Queue(ShowArgs),
     /// Show what was done about the pools and why
+    #[command(after_help = "Example: poolgate events --since 2h --kind drain,evict --follow")]
     Events(events::Args),
     /// Show what the machines of resized pools have cost, month by month and person by person
+    #[command(after_help = "Example: poolgate cost --pool main -o csv")]
     Cost(cost::Args),
     /// Send nobody new to an instance; sessions go on
+    #[command(after_help = r#"Example: poolgate cordon vm1 --reason "disk is slow""#)]
     Cordon(orders::CordonArgs),
     /// Send people to an instance again, whoever had decided otherwise
+    #[command(after_help = "Example: poolgate uncordon vm1 --reason mended")]
     Uncordon(orders::UncordonArgs),
     /// Empty an instance: send nobody new, tell its people, and end what is left at the deadline if one is given
-    Drain(orders::DrainArgs),
+    #[command(
+        after_help = r#"Example: poolgate drain vm1 --reason "new kernel" --deadline 2h --wait"#
+    )]
+    Drain(drain::Args),
     /// End a session
+    #[command(
+        after_help = r#"Example: poolgate evict 00000000000000ff --reason "your job fills the disk""#
+    )]
     Evict(orders::EvictArgs),
     /// Send a person's next login, and the next page they go to, to an instance
+    #[command(after_help = r#"Example: poolgate move alice --to vm2 --reason "disk""#)]
     Move(orders::MoveArgs),
     /// Have the policy leave an instance alone for a while
+    #[command(after_help = "Example: poolgate keep vm1 18:00")]
     Keep(orders::KeepArgs),
     /// Have a pool at least so many machines for a while
+    #[command(after_help = "Example: poolgate scale main 5 --for 3h --wait")]
     Scale(scale::Args),
     /// Say why something is as it is
+    #[command(after_help = "Example: poolgate explain alice")]
     Explain(ExplainArgs),
     /// Play logins against a configuration: machine-hours, waits and cost, beside what others would make of it
+    #[command(after_help = "Example: poolgate simulate --trace audit.jsonl -c new.toml")]
     Simulate(simulate::Args),
     /// Print the gate's own host keys as people need them: known_hosts lines, SSHFP records, fingerprints
+    #[command(after_help = "Example: poolgate host-keys --host pool.example")]
     HostKeys(HostKeysArgs),
     /// Show a line in the terminals of people's ssh sessions, and a page in their browsers
+    #[command(after_help = r#"Example: poolgate notify --instance vm1 "vm1 restarts at noon""#)]
     Notify(NotifyArgs),
     /// Show a recording of a terminal
+    #[command(after_help = "Example: poolgate play recording.cast --speed 2")]
     Play(play::Args),
     /// Make a token for the admin address: prints it once, and the line of admin.tokens_file that lets it in
+    #[command(after_help = "Example: poolgate token ada --role operator")]
     Token(token::Args),
     /// Ask the running gate whether it lives; for container health checks
+    #[command(after_help = "Example: poolgate healthcheck --ready")]
     Healthcheck(HealthcheckArgs),
-    /// Print a completion script for a shell
+    /// Print a completion script for a shell; it also completes names that the gate knows
+    #[command(after_help = "Example: poolgate completions bash")]
     Completions { shell: clap_complete::Shell },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or write a page of every command and of the configuration file
+    #[command(after_help = "Example: poolgate man --dir /usr/local/share/man/man1")]
+    Man(man::Args),
+    /// Names that may stand after some words, for completion scripts
+    #[command(hide = true)]
+    CompleteNames(completions::NamesArgs),
     /// One local instance, as `demo` starts them
     #[command(hide = true)]
     DemoInstance(demo::InstanceArgs),
@@ -90,7 +130,7 @@ pub struct ConfigArgs {
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
     #[command(flatten)]
-    pub config: ConfigArgs,
+    pub show: ShowArgs,
     /// An account of the instances: also log in as it with a certificate of the gate's authority
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
@@ -135,19 +175,23 @@ pub struct ExplainArgs {
     #[arg(value_name = "USER")]
     pub user: Option<String>,
     /// The pool [default: the default one]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "POOL")]
     pub pool: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Explained {
     /// Where somebody is, where their next login goes, and why: the same as without this word
+    #[command(after_help = "Example: poolgate explain user alice")]
     User(UserArgs),
     /// Whether an instance could stop without anybody noticing, and why not: asks its hub and its people's servers
+    #[command(after_help = "Example: poolgate explain idle vm1")]
     Idle(IdleArgs),
     /// Why instances are up or not: what the probes of each service saw, what flipped it, and whom that concerns
+    #[command(after_help = "Example: poolgate explain health vm1")]
     Health(HealthArgs),
     /// Why a pool is as large as it is: what its controller does now and next, what it waits for, and by which rule
+    #[command(after_help = "Example: poolgate explain scaling main")]
     Scaling(ScalingArgs),
 }
 
@@ -159,7 +203,7 @@ pub struct UserArgs {
     #[arg(value_name = "USER")]
     pub user: String,
     /// The pool [default: the default one]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "POOL")]
     pub pool: Option<String>,
 }
 
@@ -195,13 +239,13 @@ pub struct NotifyArgs {
     #[command(flatten)]
     pub gate: GateArgs,
     /// Only this session, as `poolgate sessions` names it
-    #[arg(long, value_name = "ID", conflicts_with_all = ["instance", "user"])]
+    #[arg(long, value_name = "SESSION", conflicts_with_all = ["instance", "user"])]
     pub session: Option<String>,
     /// Only sessions on this instance
-    #[arg(long, value_name = "NAME", conflicts_with = "user")]
+    #[arg(long, value_name = "INSTANCE", conflicts_with = "user")]
     pub instance: Option<String>,
     /// Only sessions of this person
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "USER")]
     pub user: Option<String>,
     /// Also show it to browsers that come until then, such as 2h from now; without it to those of the next ten minutes
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -219,7 +263,7 @@ pub struct NotifyArgs {
 #[derive(Debug, clap::Args)]
 pub struct HealthcheckArgs {
     #[command(flatten)]
-    pub gate: GateArgs,
+    pub show: ShowArgs,
     /// Fail also while no login could succeed
     #[arg(long)]
     pub ready: bool,
@@ -278,8 +322,12 @@ mod tests {
             "poolgate check --diff",
             "poolgate check --diff --against y.toml -o json",
             "poolgate reload -o json",
-            "poolgate doctor -c x.toml --user alice --crowd",
+            "poolgate doctor -c x.toml --user alice --crowd -o json",
+            "poolgate check -o json",
+            "poolgate healthcheck --ready -o json",
             "poolgate status -o json",
+            "poolgate --color always status",
+            "poolgate instances --color=never",
             "poolgate instances -o table --socket /run/x.sock",
             "poolgate sessions -o json -c x.toml",
             "poolgate sessions --url https://gate.example --token-file t",
@@ -288,6 +336,8 @@ mod tests {
             "poolgate play x.cast --speed 2 --idle-max 2s",
             "poolgate events -o json --follow --pool main",
             "poolgate events --last 20",
+            "poolgate events --since 2h --kind drain,evict --instance vm1 --user alice",
+            "poolgate scale main 3 --wait",
             "poolgate cordon vm1 --reason kernel",
             "poolgate uncordon main/vm1 --reason done --socket /run/x.sock",
             "poolgate move alice --to vm2 --reason disk --now --dry-run",
@@ -311,6 +361,8 @@ mod tests {
             "poolgate token ada --role operator",
             "poolgate completions bash",
             "poolgate man",
+            "poolgate man --dir x",
+            "poolgate complete-names -- drain --reason x",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

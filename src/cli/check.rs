@@ -8,7 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use super::args::{Output, ShowArgs};
+use super::paint::Meaning;
 use super::{Failure, client, print};
 use crate::admin::ConfigState;
 use crate::config::{self, Config, InstanceHostKeys, InstanceTls, RecordingConfig, show_size};
@@ -31,7 +34,15 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.diff {
         return diff(args, &config).await;
     }
-    judge(&file, &config)
+    judge(args.show.output, &file, &config)
+}
+
+/// What is said of a configuration without faults.
+#[derive(Debug, Serialize)]
+struct Judged<'a> {
+    file: &'a Path,
+    warnings: Vec<String>,
+    limits: Vec<String>,
 }
 
 /// The keys that differ, each with both values and when it would count.
@@ -52,37 +63,54 @@ async fn diff(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     print::show(text.as_bytes())
 }
 
-fn judge(file: &Path, config: &Config) -> Result<ExitCode, Failure> {
+fn judge(output: Output, file: &Path, config: &Config) -> Result<ExitCode, Failure> {
     let named = files_of(config);
     let folders = recording_folders(config);
     let mut faults: Vec<_> = named.iter().filter_map(NamedFile::fault).collect();
     faults.extend(folders.iter().filter_map(RecordingFolder::fault));
     if !faults.is_empty() {
-        for fault in &faults {
-            print::complain(&format!("{}: {fault}", file.display()));
+        let lines = faults
+            .iter()
+            .map(|fault| format!("{}: {fault}", file.display()));
+        let lines: Vec<_> = lines.collect();
+        if output == Output::Json {
+            return Err(anyhow::anyhow!(lines.join("\n")).into());
         }
+        lines.iter().for_each(|line| print::complain(line));
         return Ok(ExitCode::FAILURE);
     }
-    let mut warnings: String = named.iter().filter_map(NamedFile::warning).collect();
+    let mut warnings: Vec<String> = named.iter().filter_map(NamedFile::warning).collect();
     warnings.extend(folders.iter().filter_map(RecordingFolder::warning));
-    let text = format!(
-        "{}: no faults\n{warnings}\nLimits in force:\n{}",
-        file.display(),
-        config.limits_table()
-    );
+    let limits = config.limits_table();
+    if output == Output::Json {
+        let limits = limits.lines().map(|line| line.trim().to_owned()).collect();
+        let judged = Judged {
+            file,
+            warnings,
+            limits,
+        };
+        return print::show_json(&judged);
+    }
+    let warnings = warnings.iter().map(|line| {
+        let word = Meaning::Watch.paint("warning");
+        format!("{word}: {line}\n")
+    });
+    let warnings: String = warnings.collect();
+    let file = file.display();
+    let text = format!("{file}: no faults\n{warnings}\nLimits in force:\n{limits}");
     print::show(text.as_bytes())
 }
 
 /// A file that the configuration names.
-struct NamedFile<'a> {
-    key: String,
-    path: &'a Path,
+pub(super) struct NamedFile<'a> {
+    pub key: String,
+    pub path: &'a Path,
     is_secret: bool,
 }
 
 impl NamedFile<'_> {
     /// Why it cannot be used.
-    fn fault(&self) -> Option<String> {
+    pub fn fault(&self) -> Option<String> {
         let mut first = [0];
         let read = File::open(self.path).and_then(|mut file| file.read(&mut first));
         let what = match read {
@@ -96,15 +124,20 @@ impl NamedFile<'_> {
         ))
     }
 
+    /// It is a secret, and not only its owner's.
+    pub fn is_open_to_others(&self) -> bool {
+        let found = std::fs::metadata(self.path);
+        self.is_secret && found.is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+    }
+
     fn warning(&self) -> Option<String> {
-        let mode = std::fs::metadata(self.path).ok()?.permissions().mode();
-        let is_open = self.is_secret && mode & 0o077 != 0;
         let (key, path) = (&self.key, self.path.display());
-        is_open.then(|| format!("warning: {key}: others may read {path}; chmod 600 {path}\n"))
+        let warning = || format!("{key}: others may read {path}; chmod 600 {path}");
+        self.is_open_to_others().then(warning)
     }
 }
 
-fn files_of(config: &Config) -> Vec<NamedFile<'_>> {
+pub(super) fn files_of(config: &Config) -> Vec<NamedFile<'_>> {
     let mut files = Vec::new();
     let mut add = |key: String, path, is_secret| {
         files.push(NamedFile {
@@ -197,7 +230,7 @@ impl RecordingFolder<'_> {
         let min = self.config.free_min;
         (free < min).then(|| {
             format!(
-                "warning: {}: {} has {} free, less than free_min ({})\n",
+                "{}: {} has {} free, less than free_min ({})",
                 self.key,
                 at.display(),
                 // As people count, not to the byte.

@@ -15,7 +15,7 @@ pub struct Args {
     #[command(flatten)]
     gate: GateArgs,
     /// Only this pool
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "POOL")]
     pool: Option<String>,
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -77,14 +77,14 @@ fn to_table(pools: &[CostView]) -> String {
     let headings = [
         "POOL", "SINCE", "BILLED", "USED", "IDLE", "BOOTING", "LOST", "SAVED", "COST",
     ];
-    let totals = table(headings, &rows);
+    let totals = table(headings, rows);
     let rows: Vec<_> = pools.iter().flat_map(month_rows).collect();
     let headings = [
         "POOL", "MONTH", "BILLED", "USED", "IDLE", "BOOTING", "LOST", "COST",
     ];
-    let months = table(headings, &rows);
+    let months = table(headings, rows);
     let rows: Vec<_> = pools.iter().flat_map(people_rows).collect();
-    let people = table(["POOL", "PERSON", "HOURS", "COST"], &rows);
+    let people = table(["POOL", "PERSON", "HOURS", "COST"], rows);
     let remark = "Machine-hours; saved is what as many machines as the pool may have, always on, would have had beyond.";
     format!("{remark}\n\n{totals}\n{months}\n{people}")
 }

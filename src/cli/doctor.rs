@@ -1,169 +1,153 @@
-//! `poolgate doctor`: what is wrong with the instances' sshd and with the token for their hubs, as seen from the gate's
-//! machine, and what mends it.
+//! `poolgate doctor`: everything a gate depends on, looked at from its machine: what is well, what is not, and the command that
+//! mends it.
 //!
-//! It needs no running gate and changes nothing. Instances that are local processes exist only while a gate runs, and are
-//! left alone.
+//! It needs no running gate and changes nothing; a gate that runs is asked for what only it knows (its limits, the instances of
+//! fleets that come and go). Each part is a file: `machine` and `doors` for this machine, `fleets` for clouds, `instances` for the rest.
 
-use std::path::Path;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
+mod doors;
+mod fleets;
+mod instances;
+mod machine;
 
-use anyhow::{Context, bail};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::process::ExitCode;
 
-use super::args::DoctorArgs;
-use super::{Failure, print};
-use crate::config::{self, Config, FleetConfig, SshConfig};
-use crate::fleet::static_list::StaticList;
-use crate::net::client_tls::ClientTls;
-use crate::pool::Instance;
-use crate::probe::{self, Grade};
-use crate::ssh::ca::{VALID_AFTER_NOW, VALID_BEFORE_NOW};
-use crate::ssh::examine::{Certified, Examiner, Finding, Verdict};
-use crate::ssh::wire::keys::PrivateKey;
+use serde::Serialize;
 
-/// Above what a busy sshd takes for a handshake; a check may wait longer than a login.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::args::{DoctorArgs, Output};
+use super::paint::Meaning;
+use super::{Failure, client, print};
+use crate::admin::Status;
+use crate::config;
+use crate::ssh::examine::{Finding, Verdict};
+
+/// One thing that was looked at, and where.
+#[derive(Debug, Serialize)]
+struct Check {
+    /// An instance as POOL/NAME, a key of the configuration, or a word for a part of this machine.
+    subject: String,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+impl Check {
+    fn ok(subject: impl Into<String>, says: impl Into<String>) -> Self {
+        Self::of(subject, Verdict::Ok, says, None)
+    }
+
+    fn warn(
+        subject: impl Into<String>,
+        says: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::of(subject, Verdict::Warn, says, Some(remedy.into()))
+    }
+
+    fn fail(
+        subject: impl Into<String>,
+        says: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::of(subject, Verdict::Fail, says, Some(remedy.into()))
+    }
+
+    fn of(
+        subject: impl Into<String>,
+        verdict: Verdict,
+        says: impl Into<String>,
+        remedy: Option<String>,
+    ) -> Self {
+        let says = says.into();
+        Self {
+            subject: subject.into(),
+            finding: Finding {
+                verdict,
+                says,
+                remedy,
+            },
+        }
+    }
+}
 
 pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
-    let config = config::load(args.config.config.as_deref())?;
-    let Some(ssh) = &config.ssh else {
-        return Err(anyhow::anyhow!(
-            "the configuration has no [ssh] section, so no instance's sshd is used"
-        )
-        .into());
+    let gate = &args.show.gate;
+    let file = config::file_to_read(gate.config.config.as_deref());
+    let config = config::load(Some(&file))?;
+    let status = client::read::<Status>(gate, "/api/v1/status").await;
+    let is_running = status.is_ok();
+    let mut checks = vec![Check::ok(
+        "config",
+        format!("{}: no faults", file.display()),
+    )];
+    checks.push(gate_at_work(status));
+    checks.extend(machine::look(&config, gate, is_running).await);
+    checks.extend(doors::look(&config, is_running).await);
+    checks.extend(fleets::look(&config).await);
+    checks.extend(instances::look(&config, args, is_running).await?);
+    let is_bad = |check: &Check| check.finding.verdict == Verdict::Fail;
+    let code = match checks.iter().any(is_bad) {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
     };
-    let certified = match &args.user {
-        Some(user) => Some(certify(ssh, user)?),
-        None => None,
+    match args.show.output {
+        Output::Json => print::show_json(&checks)?,
+        Output::Table => print::show(checks.iter().map(line).collect::<String>().as_bytes())?,
     };
-    let examiner =
-        Examiner::build(&config.pools, &config.state_dir, PATIENCE).map_err(anyhow::Error::from)?;
-    let (mut text, mut failed) = (String::new(), false);
-    let instances = instances_of(&config);
-    for instance in &instances {
-        let mut findings = examiner
-            .examine(instance, certified.as_ref(), args.crowd)
-            .await;
-        findings.extend(of_hub(&config, instance).await?);
-        failed |= findings
-            .iter()
-            .any(|finding| finding.verdict == Verdict::Fail);
-        text.extend(findings.iter().map(|finding| line(instance, finding)));
-    }
-    if certified.is_none() {
-        text.push_str("not checked: whether the instances take the gate's certificates; name an account with --user\n");
-    }
-    if instances.is_empty() {
-        text.push_str("nothing to examine: no pool lists its instances (provider = \"static\")\n");
-    }
-    print::show(text.as_bytes())?;
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(code)
 }
 
-/// What the hub says to the pool's token, where the pool has one.
-async fn of_hub(config: &Config, instance: &Instance) -> anyhow::Result<Vec<Finding>> {
-    let Some(pool) = config.pools.get(&*instance.id.pool) else {
-        return Ok(Vec::new());
-    };
-    let Some(token_file) = &pool.api_token_file else {
-        return Ok(Vec::new());
-    };
-    let tls = pool.instance_tls.as_ref().map(ClientTls::new).transpose()?;
-    let found = probe::examine_token(instance, token_file, tls).await;
-    let findings = found.into_iter().map(|found| Finding {
-        verdict: match found.grade {
-            Grade::Ok => Verdict::Ok,
-            Grade::Warn => Verdict::Warn,
-            Grade::Fail => Verdict::Fail,
+/// Whether a gate runs here by this configuration, and whether a login could succeed at it.
+fn gate_at_work(status: Result<Status, Failure>) -> Check {
+    match status {
+        Err(Failure::Other(error) | Failure::Lasting(error)) => Check::warn(
+            "gate",
+            format!("no gate answers at the admin socket: {error:#}"),
+            "systemctl start poolgate; journalctl -u poolgate -n 50",
+        ),
+        Err(Failure::Config(faults)) => Check::fail("gate", faults.to_string(), "poolgate check"),
+        Ok(status) => match (&status.readiness.reason, &status.config.refused) {
+            (Some(reason), _) => Check::fail(
+                "gate",
+                format!("it runs, and no login could succeed: {reason}"),
+                "poolgate explain health",
+            ),
+            (None, Some(_)) => Check::warn(
+                "gate",
+                "it runs with the configuration of before: the file was refused when it was read again",
+                "poolgate check; poolgate reload",
+            ),
+            (None, None) => Check::ok(
+                "gate",
+                format!("poolgate {} runs, and is ready", status.version),
+            ),
         },
-        says: found.says,
-        remedy: found.remedy,
-    });
-    Ok(findings.collect())
+    }
 }
 
-fn line(instance: &Instance, finding: &Finding) -> String {
-    let word = match finding.verdict {
-        Verdict::Ok => "ok  ",
-        Verdict::Warn => "warn",
-        Verdict::Fail => "FAIL",
+fn line(check: &Check) -> String {
+    let word = match check.finding.verdict {
+        Verdict::Ok => Meaning::Good.paint("ok  "),
+        Verdict::Warn => Meaning::Watch.paint("warn"),
+        Verdict::Fail => Meaning::Bad.paint("FAIL"),
     };
-    let (id, says) = (&instance.id, &finding.says);
-    match &finding.remedy {
-        Some(remedy) => format!("{word} {id}: {says}\n       {remedy}\n"),
-        None => format!("{word} {id}: {says}\n"),
+    let (subject, says) = (&check.subject, &check.finding.says);
+    match &check.finding.remedy {
+        Some(remedy) => format!("{word} {subject}: {says}\n       {remedy}\n"),
+        None => format!("{word} {subject}: {says}\n"),
     }
 }
 
-fn instances_of(config: &Config) -> Vec<Instance> {
-    let pools = config.pools.iter();
-    pools
-        .flat_map(|(name, pool)| match &pool.fleet {
-            FleetConfig::Static { instances } => {
-                StaticList::new(name, pool, instances).into_instances()
-            }
-            FleetConfig::Process(_) | FleetConfig::Azure(_) | FleetConfig::Command(_) => Vec::new(),
-        })
-        .collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A key of this moment, certified by the operator who runs this: within the gate only a grant mints certificates.
-fn certify(ssh: &SshConfig, user: &str) -> anyhow::Result<Certified> {
-    let folder = tempfile::tempdir().context("cannot make a folder for a key")?;
-    let key_file = folder.path().join("key");
-    let make = [
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-C",
-        "poolgate doctor",
-        "-f",
-    ];
-    keygen(Command::new("ssh-keygen").args(make).arg(&key_file))?;
-    let (before, after) = (VALID_BEFORE_NOW.as_secs(), VALID_AFTER_NOW.as_secs());
-    let validity = format!("-{before}s:+{after}s");
-    let certificate = sign(ssh, user, &validity, &key_file)?;
-    let timeless = sign(ssh, user, "always:forever", &key_file)?;
-    let text = std::fs::read_to_string(&key_file).context("cannot read the new key")?;
-    Ok(Certified {
-        user: user.to_owned(),
-        key: PrivateKey::from_openssh(&text)?,
-        certificate,
-        timeless,
-    })
-}
-
-fn sign(ssh: &SshConfig, user: &str, validity: &str, key_file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut command = Command::new("ssh-keygen");
-    command.arg("-q").arg("-s").arg(&ssh.user_ca);
-    command.args(["-I", "poolgate doctor", "-n", user, "-V", validity]);
-    keygen(command.arg(key_file.with_extension("pub")))?;
-    let line = std::fs::read_to_string(key_file.with_file_name("key-cert.pub"))
-        .context("cannot read the new certificate")?;
-    let blob = line.split_whitespace().nth(1).unwrap_or_default();
-    STANDARD
-        .decode(blob)
-        .context("ssh-keygen wrote no certificate")
-}
-
-fn keygen(command: &mut Command) -> anyhow::Result<()> {
-    let made = command.output().context(
-        "cannot run ssh-keygen, which makes the certificate for --user; install openssh-client",
-    )?;
-    if !made.status.success() {
-        let said = String::from_utf8_lossy(&made.stderr);
-        bail!(
-            "ssh-keygen failed (may this user read ssh.user_ca?): {}",
-            said.trim()
+    #[test]
+    fn each_check_is_an_object_with_its_verdict() {
+        let check = Check::fail("main/vm1", "is gone", "start it");
+        assert_eq!(
+            serde_json::to_value(&check).unwrap(),
+            serde_json::json!({"subject": "main/vm1", "verdict": "fail", "says": "is gone", "remedy": "start it"})
         );
+        let told = anstream::adapter::strip_str(&line(&check)).to_string();
+        assert_eq!(told, "FAIL main/vm1: is gone\n       start it\n");
     }
-    Ok(())
 }

@@ -1,26 +1,43 @@
 //! `poolgate events`: what was done about the pools and why, as it happened.
 //!
 //! Following asks again and again with a bounded wait, so that a gate that is restarted is followed on: its numbers begin
-//! anew, and are read from the first.
+//! anew, and are read from the first. What is asked for is chosen by the gate.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::args::{Output, ShowArgs};
+use super::paint::Meaning;
 use super::table::{local, plain};
 use super::{Failure, client, print};
-use crate::telemetry::events::Event;
+use crate::config::parse_duration;
+use crate::telemetry::events::{Event, EventKind};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     show: ShowArgs,
     /// Only those of this pool
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "POOL")]
     pool: Option<String>,
+    /// Only those of this instance, by its name or as POOL/NAME
+    #[arg(long, value_name = "INSTANCE")]
+    instance: Option<String>,
+    /// Only those of one person: their sessions ended, their wishes to keep a machine, where they were sent
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Only those of these kinds, separated by commas
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_enum)]
+    kind: Vec<EventKind>,
+    /// Only those from then on: so long ago such as 2h, or a time such as 14:30 or 2026-11-29T14:30
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
     /// Only the newest, so many
     #[arg(long, value_name = "N")]
     last: Option<usize>,
@@ -59,7 +76,12 @@ async fn follow(args: &Args, mut reader: Reader, first: Vec<Event>) -> Result<Ex
     loop {
         match next {
             Ok(events) => {
-                is_away = false;
+                if std::mem::take(&mut is_away) {
+                    print::remark("the gate answers again");
+                }
+                if std::mem::take(&mut reader.is_another) {
+                    print::remark("it is another run of the gate: what follows is since its start");
+                }
                 let text = match args.show.output {
                     Output::Table => columns.lines(&events),
                     Output::Json => json_lines(&events)?,
@@ -84,15 +106,14 @@ async fn follow(args: &Args, mut reader: Reader, first: Vec<Event>) -> Result<Ex
 struct Reader {
     run: Option<String>,
     after: u64,
+    /// The last answer was of another run than those before.
+    is_another: bool,
 }
 
 impl Reader {
     async fn read(&mut self, args: &Args, wait_s: u64) -> Result<Vec<Event>, Failure> {
         let mut path = format!("/api/v1/events?after={}&wait_s={wait_s}", self.after);
-        if let Some(pool) = &args.pool {
-            let pool = utf8_percent_encode(pool, NON_ALPHANUMERIC);
-            path.push_str(&format!("&pool={pool}"));
-        }
+        path.push_str(&args.filter());
         let answer = client::get(&args.show.gate, &path).await?;
         let events: Vec<Event> = client::decode(&answer, &path)?;
         let is_another = self.run.is_some() && self.run != answer.run;
@@ -100,6 +121,7 @@ impl Reader {
         if is_another {
             // Their numbers were compared with those of a run that is over.
             self.after = 0;
+            self.is_another = true;
             return Ok(Vec::new());
         }
         if let Some(newest) = events.last() {
@@ -107,6 +129,52 @@ impl Reader {
         }
         Ok(events)
     }
+}
+
+impl Args {
+    /// What the gate is to choose by.
+    fn filter(&self) -> String {
+        let kinds: Vec<_> = self.kind.iter().map(|kind| kind.name()).collect();
+        let wanted = [
+            ("pool", self.pool.clone()),
+            ("instance", self.instance.clone()),
+            ("user", self.user.clone()),
+            ("kind", (!kinds.is_empty()).then(|| kinds.join(","))),
+            ("since", self.since.map(|since| since.to_string())),
+        ];
+        let wanted = wanted.into_iter().filter_map(|(key, value)| {
+            let value = value?;
+            let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
+            Some(format!("&{key}={value}"))
+        });
+        wanted.collect()
+    }
+}
+
+/// A length before now, a time of today (of yesterday, where it is still to come), or a date with its time.
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    moment_before(text, &ZonedDateTime::now())
+        .ok_or("write how long ago such as 2h, or a time such as 14:30 or 2026-11-29T14:30")
+}
+
+fn moment_before(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
+    if let Some(ago) = parse_duration(text) {
+        return now.timestamp().checked_sub(ago).ok();
+    }
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(at);
+    }
+    let zone: &TimeZone = now.time_zone();
+    if let Ok(at) = text.parse::<DateTime>() {
+        return zone.to_timestamp(at).ok();
+    }
+    let at: Time = text.parse().ok()?;
+    let today = zone.to_timestamp(now.date().to_datetime(at)).ok()?;
+    if today <= now.timestamp() {
+        return Some(today);
+    }
+    let yesterday = now.date().yesterday().ok()?;
+    zone.to_timestamp(yesterday.to_datetime(at)).ok()
 }
 
 fn whole(output: Output, events: &[Event]) -> Result<String, Failure> {
@@ -139,14 +207,23 @@ impl Columns {
         let mut rows = Vec::new();
         if !std::mem::replace(&mut self.is_begun, true) {
             let headings = ["TIME", "WHERE", "EVENT", "WHAT AND WHY"];
-            rows.push(headings.map(str::to_owned));
+            rows.push((Meaning::Heading, headings.map(str::to_owned)));
         }
-        rows.extend(events.iter().map(row));
-        let widths = rows.iter().map(|[_, place, ..]| place.chars().count());
+        rows.extend(events.iter().map(|event| (event.kind.into(), row(event))));
+        let widths = rows.iter().map(|(_, [_, place, ..])| place.chars().count());
         self.place = widths.fold(self.place, usize::max);
         let width = self.place;
-        let lines = rows.iter().map(|[time, place, kind, text]| {
-            format!("{time:19}  {place:width$}  {kind:7}  {text}\n")
+        let lines = rows.iter().map(|(meaning, [time, place, kind, text])| {
+            let is_heading = *meaning == Meaning::Heading;
+            let other = if is_heading { *meaning } else { Meaning::Plain };
+            let paint = |text: String| other.paint(&text);
+            format!(
+                "{}  {}  {}  {}\n",
+                paint(format!("{time:19}")),
+                paint(format!("{place:width$}")),
+                meaning.paint(&format!("{kind:7}")),
+                paint(text.clone())
+            )
         });
         lines.collect()
     }
@@ -157,11 +234,10 @@ fn row(event: &Event) -> [String; 4] {
         Some(instance) => format!("{}/{instance}", event.pool),
         None => event.pool.clone(),
     };
-    let kind = serde_json::to_value(event.kind).unwrap_or_default();
     [
         local(event.time, "%Y-%m-%d %H:%M:%S"),
         plain(&place),
-        kind.as_str().unwrap_or("-").to_owned(),
+        event.kind.name().to_owned(),
         plain(&event.text),
     ]
 }
@@ -173,17 +249,37 @@ mod tests {
     use std::time::SystemTime;
 
     #[test]
+    fn a_time_is_told_in_any_way_people_write_it() {
+        let now: ZonedDateTime = "2026-11-29T10:00:00[UTC]".parse().unwrap();
+        for (text, expected) in [
+            ("90m", "2026-11-29T08:30:00Z"),
+            ("09:15", "2026-11-29T09:15:00Z"),
+            ("23:00", "2026-11-28T23:00:00Z"),
+            ("2026-11-20T08:00", "2026-11-20T08:00:00Z"),
+            ("2026-11-20 08:00", "2026-11-20T08:00:00Z"),
+            ("2026-11-20T08:00:00+01:00", "2026-11-20T07:00:00Z"),
+        ] {
+            let found = moment_before(text, &now);
+            assert_eq!(found.unwrap().to_string(), expected, "{text}");
+        }
+        assert!(moment_before("lately", &now).is_none());
+    }
+
+    #[test]
     fn columns_widen_and_nothing_breaks_a_line() {
         let event = |instance: Option<&str>, text: &str| Event {
             number: 1,
             time: SystemTime::UNIX_EPOCH,
             pool: "main".to_owned(),
             instance: instance.map(str::to_owned),
+            user: None,
             kind: EventKind::Undrain,
             text: text.to_owned(),
         };
         let mut columns = Columns::default();
-        let first = columns.lines(&[event(None, "one\n\u{1b}[2J")]);
+        let mut lines_of =
+            |events: &[Event]| anstream::adapter::strip_str(&columns.lines(events)).to_string();
+        let first = lines_of(&[event(None, "one\n\u{1b}[2J")]);
         let lines: Vec<_> = first.lines().collect();
         assert_eq!(lines.len(), 2);
         assert!(
@@ -191,7 +287,7 @@ mod tests {
             "{first}"
         );
         assert!(lines[1].ends_with("main   undrain  one  [2J"), "{first}");
-        let more = columns.lines(&[event(Some("vm1"), "two"), event(None, "three")]);
+        let more = lines_of(&[event(Some("vm1"), "two"), event(None, "three")]);
         let lines: Vec<_> = more.lines().collect();
         assert!(lines[0].ends_with("main/vm1  undrain  two"), "{more}");
         assert!(lines[1].ends_with("main      undrain  three"), "{more}");

@@ -44,7 +44,7 @@ fn to_text(story: UserStory) -> String {
         let rows: Vec<_> = next.candidates.iter().map(row).collect();
         let by = next.protocol;
         let headings = ["", "INSTANCE", "SEATS", "SCORE", "WHY"];
-        text.push_str(&format!("\nby {by}:\n{}", table(headings, &rows)));
+        text.push_str(&format!("\nby {by}:\n{}", table(headings, rows)));
     }
     text
 }

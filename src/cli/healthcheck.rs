@@ -7,15 +7,19 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use hyper::StatusCode;
 
-use super::args::HealthcheckArgs;
-use super::{Failure, client};
+use super::args::{HealthcheckArgs, Output};
+use super::{Failure, client, print};
 
 pub(super) async fn run(args: &HealthcheckArgs) -> Result<ExitCode, Failure> {
     let path = if args.ready { "/readyz" } else { "/livez" };
-    let answer = client::get(&args.gate, path).await?;
-    if answer.status == StatusCode::OK {
-        return Ok(ExitCode::SUCCESS);
+    let answer = client::get(&args.show.gate, path).await?;
+    let body = String::from_utf8_lossy(&answer.body);
+    if answer.status != StatusCode::OK {
+        return Err(anyhow!("the gate answered {} to {path}: {body}", answer.status).into());
     }
-    let body = String::from_utf8_lossy(&answer.body).into_owned();
-    Err(anyhow!("the gate answered {} to {path}: {body}", answer.status).into())
+    match args.show.output {
+        // Whoever checks health reads the exit code.
+        Output::Table => Ok(ExitCode::SUCCESS),
+        Output::Json => print::show(format!("{body}\n").as_bytes()),
+    }
 }

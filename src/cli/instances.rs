@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use super::args::ShowArgs;
-use super::table::{age, local, plain, table};
+use super::table::{Cell, age, local, plain, table};
 use super::{Failure, client};
-use crate::pool::{Decider, InstanceView, Measured};
+use crate::pool::{Decider, Health, InstanceView, Measured};
 
 pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     client::show(args, "/api/v1/instances", |instances: Vec<InstanceView>| {
@@ -14,28 +14,34 @@ pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
             "BUSY", "SESSIONS", "NOTES",
         ];
         let rows: Vec<_> = instances.iter().map(row).collect();
-        table(headings, &rows)
+        table(headings, rows)
     })
     .await
 }
 
-fn row(instance: &InstanceView) -> [String; 12] {
+fn row(instance: &InstanceView) -> [Cell; 12] {
+    let service = |port: u16, health: Health| Cell::new(format!("{port} {health}"), health);
+    let state = instance.admin_state;
     [
-        instance.pool.to_string(),
-        instance.name.to_string(),
-        instance.address.clone(),
-        instance.admin_state.name().to_owned(),
-        instance.health.to_string(),
-        age(instance.health_since),
-        format!("{} {}", instance.ssh_port, instance.services.ssh),
+        instance.pool.to_string().into(),
+        instance.name.to_string().into(),
+        instance.address.clone().into(),
+        Cell::new(state.name(), state),
+        Cell::new(instance.health.name(), instance.health),
+        age(instance.health_since).into(),
+        service(instance.ssh_port, instance.services.ssh),
         match (instance.jupyter_port, instance.services.jupyter) {
-            (Some(port), Some(health)) => format!("{port} {health}"),
-            _ => "off".to_owned(),
+            (Some(port), Some(health)) => service(port, health),
+            _ => "off".to_owned().into(),
         },
-        format!("{}/{}", instance.load, instance.capacity),
-        instance.measured.as_ref().map_or("-".to_owned(), busy),
-        instance.sessions.to_string(),
-        notes(instance),
+        format!("{}/{}", instance.load, instance.capacity).into(),
+        instance
+            .measured
+            .as_ref()
+            .map_or("-".to_owned(), busy)
+            .into(),
+        instance.sessions.to_string().into(),
+        notes(instance).into(),
     ]
 }
 

@@ -5,16 +5,22 @@
 pub mod args;
 pub mod check;
 mod client;
+mod completions;
 mod cost;
 pub mod demo;
 mod doctor;
+mod drain;
 mod events;
 mod explain;
 mod healthcheck;
 mod host_keys;
 mod instances;
+mod man;
 mod notify;
 mod orders;
+#[cfg(test)]
+mod page;
+mod paint;
 pub mod play;
 mod print;
 mod queue;
@@ -26,12 +32,13 @@ pub mod simulate;
 mod status;
 mod table;
 pub mod token;
+mod wait;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use crate::config::Faults;
 use args::{Args, Command};
@@ -42,6 +49,7 @@ pub fn run() -> ExitCode {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
+    args.color.apply();
     match run_to_end(args) {
         Ok(code) => code,
         Err(failure) => failure.tell(wants_json(std::env::args_os())),
@@ -138,7 +146,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Cost(args) => cost::run(&args).await,
         Command::Cordon(args) => orders::cordon(&args).await,
         Command::Uncordon(args) => orders::uncordon(&args).await,
-        Command::Drain(args) => orders::drain(&args).await,
+        Command::Drain(args) => drain::run(&args).await,
         Command::Evict(args) => orders::evict(&args).await,
         Command::Keep(args) => orders::keep(&args).await,
         Command::Move(args) => orders::send(&args).await,
@@ -150,17 +158,9 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Play(args) => play::run(&args).await,
         Command::Token(args) => token::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args).await,
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "poolgate", &mut script);
-            print::show(&script)
-        }
-        Command::Man => {
-            let mut page = Vec::new();
-            let man = clap_mangen::Man::new(Args::command());
-            man.render(&mut page).context("cannot write the page")?;
-            print::show(&page)
-        }
+        Command::Completions { shell } => completions::script(shell),
+        Command::CompleteNames(args) => completions::names(&args).await,
+        Command::Man(args) => man::run(&args),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Writes to standard output and standard error. A reader that has gone away (`| head`) is no failure.
+//!
+//! Texts may be painted; the paint goes off here where it would be seen as bytes.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
 
 use super::Failure;
+use super::paint::Meaning;
 
 /// Writes what was asked for, and thereby succeeds.
 pub(super) fn show(text: &[u8]) -> Result<ExitCode, Failure> {
@@ -22,7 +25,7 @@ pub(super) fn show_json(value: &impl Serialize) -> Result<ExitCode, Failure> {
 
 /// Writes a part of what was asked for; false once nobody reads it any more.
 pub(super) fn go_on(text: &[u8]) -> Result<bool, Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = anstream::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         written => {
@@ -34,11 +37,52 @@ pub(super) fn go_on(text: &[u8]) -> Result<bool, Failure> {
 
 /// Writes a line that is not what was asked for, such as how far something is.
 pub(super) fn remark(line: &str) {
-    complain(line);
+    // With standard error closed there is nowhere to remark to.
+    drop(writeln!(anstream::stderr().lock(), "{line}"));
 }
 
 /// Writes a line about what went wrong.
 pub(super) fn complain(line: &str) {
-    // With standard error closed there is nowhere to complain to.
-    drop(writeln!(io::stderr().lock(), "{line}"));
+    match line.strip_prefix("poolgate: ") {
+        Some(rest) => remark(&format!("{} {rest}", Meaning::Bad.paint("poolgate:"))),
+        None => remark(line),
+    }
+}
+
+/// How far something is: on a terminal one line that is written anew, elsewhere a line a change.
+pub(super) struct Progress {
+    is_terminal: bool,
+    is_begun: bool,
+    last: String,
+}
+
+impl Progress {
+    pub fn new() -> Self {
+        Self {
+            is_terminal: io::stderr().is_terminal(),
+            is_begun: false,
+            last: String::new(),
+        }
+    }
+
+    /// `text` is what changes seldom, and `clock` what runs on between changes; that is for those who watch.
+    pub fn tell(&mut self, text: &str, clock: &str) {
+        let is_same = std::mem::replace(&mut self.last, text.to_owned()) == text && self.is_begun;
+        self.is_begun = true;
+        if self.is_terminal {
+            // The line is emptied, and what does not fit is cut off, not carried over to the next.
+            let line = format!("\r\x1b[K\x1b[?7l{text}{clock}\x1b[?7h");
+            let mut out = io::stderr().lock();
+            drop(out.write_all(line.as_bytes()).and_then(|()| out.flush()));
+        } else if !is_same {
+            remark(text);
+        }
+    }
+
+    /// The line stays as it is, and what comes next begins another.
+    pub fn end(&mut self) {
+        if self.is_terminal && std::mem::take(&mut self.is_begun) {
+            remark("");
+        }
+    }
 }

@@ -11,7 +11,7 @@ pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     client::show(args, "/api/v1/queue", |queue: Vec<WaiterView>| {
         let headings = ["POOL", "PLACE", "USER", "BY", "SOURCE", "WAITS", "THERE"];
         let rows: Vec<_> = queue.iter().map(row).collect();
-        table(headings, &rows)
+        table(headings, rows)
     })
     .await
 }

@@ -14,7 +14,7 @@ pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
             "ID", "USER", "PROTOCOL", "POOL", "INSTANCE", "PEER", "AGE", "STAGE",
         ];
         let rows: Vec<_> = sessions.iter().map(row).collect();
-        table(headings, &rows)
+        table(headings, rows)
     })
     .await
 }

@@ -208,7 +208,7 @@ fn tell(args: &Args, report: &Report, runs: &[Outcome]) -> String {
         "COLD MAX", "REFUSED", "KILLED", "LOST", "ORDERS",
     ];
     let rows = report.scores.iter().map(row);
-    let mut text = table(headings, &rows.collect::<Vec<_>>());
+    let mut text = table(headings, rows);
     text.push_str(&format!(
         "{} sessions. Knowing when everybody comes: {:.0} machine-hours; when everybody leaves, too: {:.0}; moving people as well, \
          which nobody can: {:.0}.\n\

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::args::ShowArgs;
+use super::paint::Meaning;
 use super::table::{span, table};
 use super::{Failure, client};
 use crate::admin::Status;
@@ -17,24 +18,22 @@ pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
 
 fn to_table(status: Status) -> String {
     let ready = match &status.readiness.reason {
-        None => "ready".to_owned(),
-        Some(reason) => format!("not ready: {reason}"),
+        None => Meaning::Good.paint("ready"),
+        Some(reason) => format!("{}: {reason}", Meaning::Bad.paint("not ready")),
     };
     let uptime = span(Duration::from_secs(status.uptime_s));
     let version = &status.version;
     let mut text = format!("poolgate {version}, up {uptime}, {ready}\n");
     if status.audit_failing {
         let lost = status.audit_lines_lost;
-        text.push_str(&format!(
-            "the audit log cannot be written: {lost} lines are lost\n"
-        ));
+        let what = Meaning::Bad.paint("the audit log cannot be written");
+        text.push_str(&format!("{what}: {lost} lines are lost\n"));
     }
     if let Some(refused) = &status.config.refused {
         let at = Timestamp::try_from(refused.at).unwrap_or_default();
         let file = status.config.written.file.display();
-        text.push_str(&format!(
-            "{file} was refused at {at:.0}; the one before is in force:\n"
-        ));
+        let what = Meaning::Bad.paint(&format!("{file} was refused"));
+        text.push_str(&format!("{what} at {at:.0}; the one before is in force:\n"));
         for line in refused.why.lines() {
             text.push_str(&format!("  {line}\n"));
         }
@@ -43,7 +42,7 @@ fn to_table(status: Status) -> String {
         "POOL", "DEFAULT", "ROUTABLE", "LOAD", "CAPACITY", "HEADROOM", "SESSIONS",
     ];
     let rows: Vec<_> = status.pools.iter().map(row).collect();
-    format!("{text}\n{}", table(headings, &rows))
+    format!("{text}\n{}", table(headings, rows))
 }
 
 fn row(pool: &PoolView) -> [String; 7] {

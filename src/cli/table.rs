@@ -2,18 +2,48 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Rows under their headings; columns are as wide as they must be, numbers stand to the right.
-pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = headings.map(str::len);
-    let mut is_number = [!rows.is_empty(); N];
-    for row in rows {
-        for ((cell, width), number) in row.iter().zip(&mut widths).zip(&mut is_number) {
-            *width = (*width).max(cell.chars().count());
-            *number &= is_number_cell(cell);
+use super::paint::Meaning;
+
+/// What stands in a column; its colour takes no room.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    text: String,
+    meaning: Meaning,
+}
+
+impl Cell {
+    pub fn new(text: impl Into<String>, meaning: impl Into<Meaning>) -> Self {
+        Self {
+            text: text.into(),
+            meaning: meaning.into(),
         }
     }
-    let mut text = line(&headings.map(str::to_owned), &widths, &is_number);
-    for row in rows {
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::new(text, Meaning::Plain)
+    }
+}
+
+/// Rows under their headings; columns are as wide as they must be, numbers stand to the right.
+pub(super) fn table<const N: usize, C: Into<Cell>>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [C; N]>,
+) -> String {
+    let rows = rows.into_iter().map(|row| row.map(Into::into));
+    let rows: Vec<[Cell; N]> = rows.collect();
+    let mut widths = headings.map(str::len);
+    let mut is_number = [!rows.is_empty(); N];
+    for row in &rows {
+        for ((cell, width), number) in row.iter().zip(&mut widths).zip(&mut is_number) {
+            *width = (*width).max(cell.text.chars().count());
+            *number &= is_number_cell(&cell.text);
+        }
+    }
+    let headings = headings.map(|heading| Cell::new(heading, Meaning::Heading));
+    let mut text = line(&headings, &widths, &is_number);
+    for row in &rows {
         text.push_str(&line(row, &widths, &is_number));
     }
     text
@@ -62,15 +92,24 @@ fn is_number_cell(cell: &str) -> bool {
     begins && is_plain && cell != "-" && digits.matches('.').count() <= 1
 }
 
-fn line<const N: usize>(cells: &[String; N], widths: &[usize; N], is_number: &[bool; N]) -> String {
+fn line<const N: usize>(cells: &[Cell; N], widths: &[usize; N], is_number: &[bool; N]) -> String {
     let mut text = String::new();
+    // Blanks are owed until something follows them.
+    let mut blanks = 0;
     for ((cell, &width), is_number) in cells.iter().zip(widths).zip(is_number) {
-        match is_number {
-            true => text.push_str(&format!("{cell:>width$}  ")),
-            false => text.push_str(&format!("{cell:width$}  ")),
+        let pad = width.saturating_sub(cell.text.chars().count());
+        if *is_number {
+            blanks += pad;
         }
+        if !cell.text.is_empty() {
+            text.push_str(&" ".repeat(std::mem::take(&mut blanks)));
+            text.push_str(&cell.meaning.paint(&cell.text));
+        }
+        if !is_number {
+            blanks += pad;
+        }
+        blanks += 2;
     }
-    text.truncate(text.trim_end().len());
     text.push('\n');
     text
 }
@@ -86,8 +125,18 @@ mod tests {
             ["vm10".to_owned(), "no-logins".to_owned(), "12".to_owned()],
         ];
         let expected = "NAME  HEALTH     LOAD\nvm1   up            7\nvm10  no-logins    12\n";
-        assert_eq!(table(["NAME", "HEALTH", "LOAD"], &rows), expected);
-        assert_eq!(table(["NAME", "LOAD"], &[]), "NAME  LOAD\n");
+        let unpainted = |text: String| anstream::adapter::strip_str(&text).to_string();
+        let painted = rows.map(|[name, health, load]| {
+            [name.into(), Cell::new(health, Meaning::Bad), load.into()]
+        });
+        let painted = table(["NAME", "HEALTH", "LOAD"], painted);
+        assert!(
+            painted.contains("\u{1b}[31mup\u{1b}[0m            7"),
+            "{painted:?}"
+        );
+        assert_eq!(unpainted(painted), expected);
+        let none: [[String; 2]; 0] = [];
+        assert_eq!(unpainted(table(["NAME", "LOAD"], none)), "NAME  LOAD\n");
         for (cell, is_number) in [
             ("12", true),
             ("3/8", true),

@@ -20,6 +20,7 @@ mod policy;
 mod pools;
 mod raw;
 mod recording;
+pub mod reference;
 mod scaling;
 pub mod secret;
 mod source;

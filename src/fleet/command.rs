@@ -54,6 +54,13 @@ impl CommandFleet {
     }
 }
 
+impl CommandFleet {
+    /// What the program lists now.
+    pub(super) async fn look_once(&self) -> Result<Observed, FleetFault> {
+        self.looking.look.look().await
+    }
+}
+
 impl Fleet for CommandFleet {
     fn control(&self) -> Arc<dyn FleetControl> {
         self.control.clone()

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{FleetConfig, PoolConfig};
-use crate::pool::Instance;
+use crate::pool::{Instance, Observed};
 use crate::telemetry::metrics::Metrics;
 
 pub mod azure;
@@ -88,6 +88,28 @@ pub fn from_config(
             Box::new(command::CommandFleet::new(pool, config, fleet, metrics))
         }
     })
+}
+
+/// One look at the machines of a pool, as a gate takes it every few seconds, and why there is none.
+///
+/// # Errors
+/// In words: the fleet cannot be asked, or has nothing that is looked at.
+pub async fn look_once(pool: &str, config: &PoolConfig) -> Result<Observed, String> {
+    let metrics = Metrics::new();
+    let looked = match &config.fleet {
+        FleetConfig::Azure(fleet) => {
+            let fleet = azure::AzureFleet::new(pool, config, fleet, &metrics);
+            fleet.map_err(|error| error.to_string())?.look_once().await
+        }
+        FleetConfig::Command(fleet) => {
+            let fleet = command::CommandFleet::new(pool, config, fleet, &metrics);
+            fleet.look_once().await
+        }
+        FleetConfig::Static { .. } | FleetConfig::Process(_) => {
+            return Err("its machines are the gate's own to know".to_owned());
+        }
+    };
+    looked.map_err(|fault| fault.to_string())
 }
 
 /// Starts a fleet and returns its listings. The value held before the first `changed()` is no listing.

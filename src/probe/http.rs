@@ -4,6 +4,7 @@
 //! working, because their notebooks are served past the hub.
 
 use bytes::Bytes;
+use http::response::Parts;
 use http_body_util::Empty;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
@@ -16,7 +17,7 @@ pub(super) async fn ask<S>(stream: S, authority: &str) -> Answer
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    match fetch(stream, authority).await {
+    match head(stream, authority).await.map(|answer| answer.status) {
         Ok(StatusCode::OK) => Answer::new(Health::Up, "/hub/health says 200"),
         Ok(status) => Answer::new(Health::NoLogins, format!("/hub/health says {status}")),
         // A port that is accepted and then closed or reset has nothing behind it.
@@ -24,7 +25,8 @@ where
     }
 }
 
-async fn fetch<S>(stream: S, authority: &str) -> Result<StatusCode, hyper::Error>
+/// The head of the answer.
+pub(super) async fn head<S>(stream: S, authority: &str) -> Result<Parts, hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -45,11 +47,11 @@ where
     tokio::pin!(answer, connection);
     tokio::select! {
         biased;
-        answer = &mut answer => Ok(answer?.status()),
+        answer = &mut answer => Ok(answer?.into_parts().0),
         ended = &mut connection => {
             ended?;
             // The connection may end in the very step that delivered the answer.
-            Ok(answer.await?.status())
+            Ok(answer.await?.into_parts().0)
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::shared_pool::SharedPool;
 use crate::telemetry::metrics::Metrics;
 
 mod api;
+mod clock;
 mod http;
 mod hub;
 mod idle;
@@ -30,6 +31,7 @@ mod load;
 mod ssh;
 mod token;
 
+pub use clock::clock_of;
 pub use hub::{HubConfig, watch_hubs};
 pub use idle::{IdleProbe, Watched};
 pub use load::{LoadProbe, OpenShell, Shell};

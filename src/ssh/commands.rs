@@ -211,10 +211,9 @@ impl SessionCommands {
     }
 
     fn tell_event(&self, text: String) {
-        let id = &self.instance;
-        self.all
-            .events
-            .tell(&id.pool, Some(&id.name), EventKind::Keep, text);
+        let at = (&*self.instance.pool, &*self.instance.name);
+        let user = Some(&*self.user);
+        self.all.events.tell_of(user, at, EventKind::Keep, text);
     }
 }
 

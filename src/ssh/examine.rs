@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -32,7 +33,8 @@ const LOOKS_APART: Duration = Duration::from_millis(250);
 /// From this version on OpenSSH penalises sources.
 const PENALTIES_SINCE: (u32, u32) = (9, 8);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     Ok,
     Warn,
@@ -40,7 +42,7 @@ pub enum Verdict {
 }
 
 /// One thing that was looked at.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Finding {
     pub verdict: Verdict,
     pub says: String,

@@ -78,6 +78,23 @@ impl Lock {
     }
 }
 
+/// Who holds the folder's lock, as that process wrote it down; `None` if nobody does. Makes no file, and holds the lock for no
+/// longer than it takes to let go of it.
+///
+/// # Errors
+/// When the file is there and cannot be opened.
+pub fn holder(folder: &Path) -> io::Result<Option<String>> {
+    let mut file = match File::open(folder.join(FILE_NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(owner(&mut file))),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

@@ -9,5 +9,5 @@ mod pen;
 
 pub use file::StateFile;
 pub use folder::{Folder, Trouble};
-pub use lock::{Lock, LockError};
+pub use lock::{Lock, LockError, holder as lock_holder};
 pub use pen::{HeldPen, hold as hold_pen};

@@ -19,7 +19,7 @@ use super::audit::{AuditEvent, AuditLog};
 const KEPT_MAX: usize = 4096;
 
 /// What kind of thing happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// Machines were asked for.
@@ -59,6 +59,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The word of JSON and of the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Grow => "grow",
@@ -92,6 +93,9 @@ pub struct Event {
     pub pool: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// Whom it concerns, where that is one person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     pub kind: EventKind,
     /// What and why, in words.
     pub text: String,
@@ -123,26 +127,53 @@ impl Events {
     }
 
     pub fn tell(&self, pool: &str, instance: Option<&str>, kind: EventKind, text: String) {
-        tracing::info!(pool, instance, kind = kind.name(), text, "event");
-        self.story.audit.write(&AuditEvent::Fleet {
+        self.note(Event {
+            number: 0,
+            time: SystemTime::now(),
             pool: pool.to_owned(),
             instance: instance.map(str::to_owned),
+            user: None,
             kind,
-            text: text.clone(),
+            text,
+        });
+    }
+
+    /// The same of one person, where that is known, on an instance of a pool.
+    pub fn tell_of(
+        &self,
+        user: Option<&str>,
+        (pool, instance): (&str, &str),
+        kind: EventKind,
+        text: String,
+    ) {
+        self.note(Event {
+            number: 0,
+            time: SystemTime::now(),
+            pool: pool.to_owned(),
+            instance: Some(instance.to_owned()),
+            user: user.map(str::to_owned),
+            kind,
+            text,
+        });
+    }
+
+    /// Its number is the next.
+    fn note(&self, event: Event) {
+        let (pool, instance) = (&*event.pool, event.instance.as_deref());
+        let (kind, text) = (event.kind, &*event.text);
+        tracing::info!(pool, instance, kind = kind.name(), text, "event");
+        self.story.audit.write(&AuditEvent::Fleet {
+            pool: event.pool.clone(),
+            instance: event.instance.clone(),
+            kind,
+            text: event.text.clone(),
         });
         let mut kept = self.kept();
         let number = kept.back().map_or(1, |last| last.number.saturating_add(1));
         if kept.len() == KEPT_MAX {
             kept.pop_front();
         }
-        kept.push_back(Event {
-            number,
-            time: SystemTime::now(),
-            pool: pool.to_owned(),
-            instance: instance.map(str::to_owned),
-            kind,
-            text,
-        });
+        kept.push_back(Event { number, ..event });
         drop(kept);
         self.story.newest.send_replace(number);
     }
@@ -190,6 +221,15 @@ mod tests {
         let json = serde_json::to_value(&rest[0]).unwrap();
         assert_eq!(json["kind"], "grow");
         assert!(json.get("instance").is_none());
+    }
+
+    #[test]
+    fn a_kind_has_one_word() {
+        for kind in <EventKind as clap::ValueEnum>::value_variants() {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+            let typed = <EventKind as clap::ValueEnum>::to_possible_value(kind).unwrap();
+            assert_eq!(typed.get_name(), kind.name());
+        }
     }
 
     #[test]

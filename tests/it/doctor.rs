@@ -1,9 +1,13 @@
 //! `poolgate doctor` on real sshd: sound ones, each fault it knows, and the drop-in that mends them.
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
+use crate::support::gate::{poolgate, rows};
 use crate::support::hub::Hub;
-use crate::support::{Finished, Gate, GateSetup, HubScene, Logins, Sshd, World, free_port};
+use crate::support::{Finished, Gate, GateSetup, HubScene, Logins, Sshd, World, finish, free_port};
 
 fn examine(gate: &Gate, extra: &[&str]) -> Finished {
     let words: Vec<&str> = ["doctor", "--user", "person01"]
@@ -150,4 +154,57 @@ fn the_token_for_hubs_is_tried_at_each() {
     let says = "FAIL main/vm1: its hub does not know the gate's token";
     assert!(told.stdout.contains(says), "{told}");
     scene.gate.stop();
+}
+
+/// The gate's own machine: what is there while it runs, a key that others may read, and what is there without it.
+#[test]
+fn the_gates_own_machine_is_looked_at_with_and_without_a_gate() {
+    let world = World::new();
+    let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
+    let gate = GateSetup::over(&sshds).start(&world);
+    let sound = gate.cli(&["doctor"]).ok().stdout;
+    for says in [
+        "ok   config: ",
+        "ok   gate: poolgate ",
+        "ok   files: ",
+        "ok   state_dir: ",
+        "disk of state_dir: ",
+        " open files: the gate may have ",
+        "ok   ssh.listen 127.0.0.1:",
+        "ok   admin.listen 127.0.0.1:",
+        "warn certificates: not checked",
+    ] {
+        assert!(sound.contains(says), "{says}: {sound}");
+    }
+    let key = world.path("user_ca");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let told = gate.cli(&["doctor", "-o", "json"]);
+    assert_eq!(told.code(), Some(1), "{told}");
+    let checks = rows(&told.stdout);
+    let files = checks
+        .iter()
+        .find(|check| check["subject"] == "files")
+        .unwrap();
+    assert_eq!(files["verdict"], "fail");
+    assert_eq!(files["remedy"], format!("chmod 600 {}", key.display()));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = gate.config.clone();
+    let port = gate.ssh_port;
+    gate.stop();
+    let alone = || {
+        let mut doctor = poolgate();
+        finish(
+            doctor.args(["doctor", "-c"]).arg(&config),
+            Duration::from_secs(60),
+        )
+    };
+    let without = alone().ok().stdout;
+    assert!(without.contains("warn gate: no gate answers"), "{without}");
+    assert!(without.contains(" is free"), "{without}");
+    let _other = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let taken = alone();
+    assert_eq!(taken.code(), Some(1), "{taken}");
+    let line =
+        format!("FAIL ssh.listen 127.0.0.1:{port}: another program listens there\n       ss -ltnp");
+    assert!(taken.stdout.contains(&line), "{taken}");
 }

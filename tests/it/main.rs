@@ -26,6 +26,7 @@ mod azure_resize;
 mod azure_sdk;
 mod browser;
 mod certificates;
+mod cli;
 mod client_address;
 mod clients;
 mod config_faults;

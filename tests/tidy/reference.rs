@@ -6,6 +6,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use crate::documented::{Entry, sections};
+
 const SOURCE: &str = "config/poolgate.toml";
 const PAGE: &str = "docs/configuration.md";
 
@@ -26,84 +28,38 @@ pub fn faults() -> Vec<String> {
     }
 }
 
-/// Keys that are told about together, and what is told.
-#[derive(Default)]
-struct Entry {
-    keys: Vec<(String, String)>,
-    text: Vec<String>,
-}
-
 /// The page for this text.
 pub fn page(source: &str) -> String {
     let mut page = String::from(
         "# Configuration\n\nEvery key with its default, in the order of `config/poolgate.toml`, of which this page is made.\n",
     );
-    let mut entry = Entry::default();
-    let mut is_in_table = false;
-    let mut is_in_list = false;
-    for line in source.lines() {
-        let bare = line.strip_prefix('#').unwrap_or(line);
-        if is_in_list {
-            // The rest of a value that stands on several lines.
-            if let Some((_, value)) = entry.keys.last_mut() {
-                value.push(' ');
-                value.push_str(bare.trim());
-            }
-            is_in_list = bare != "]";
-        } else if let Some(text) = line.strip_prefix("# ") {
-            if !entry.keys.is_empty() {
-                close(&mut page, &mut entry, &mut is_in_table);
-            }
-            entry.text.push(text.to_owned());
-        } else if bare.starts_with('[') {
-            let text = std::mem::take(&mut entry.text);
-            close(&mut page, &mut entry, &mut is_in_table);
-            is_in_table = false;
-            let name = bare.trim_matches(['[', ']']);
+    for section in sections(source) {
+        if !section.name.is_empty() {
             // The text must fit into a `String`, which always takes it.
-            let _ = write!(page, "\n## `[{name}]`\n");
-            if !text.is_empty() {
-                let _ = write!(page, "\n{}\n", escaped(&text.join(" ")));
-            }
-        } else if let Some((key, value)) = bare.split_once(" = ") {
-            let value = without_remark(value);
-            is_in_list = value == "[";
-            entry.keys.push((key.to_owned(), value.to_owned()));
-        } else if line.is_empty() {
-            match entry.keys.is_empty() && !entry.text.is_empty() && !is_in_table {
-                true => {
-                    let text = std::mem::take(&mut entry.text).join(" ");
-                    let _ = write!(page, "\n{}\n", escaped(&text));
-                }
-                false => close(&mut page, &mut entry, &mut is_in_table),
-            }
+            let _ = write!(page, "\n## `[{}]`\n", section.name);
+        }
+        for text in &section.text {
+            let _ = write!(page, "\n{}\n", escaped(text));
+        }
+        if !section.entries.is_empty() {
+            page.push_str("\n| key | default or example | what |\n|---|---|---|\n");
+        }
+        for entry in &section.entries {
+            page.push_str(&row(entry));
         }
     }
-    close(&mut page, &mut entry, &mut is_in_table);
     page
 }
 
-/// Writes the row of this entry, and before the first one the head of the table.
-fn close(page: &mut String, entry: &mut Entry, is_in_table: &mut bool) {
-    let Entry { keys, text } = std::mem::take(entry);
-    if keys.is_empty() {
-        return;
-    }
-    if !*is_in_table {
-        page.push_str("\n| key | default or example | what |\n|---|---|---|\n");
-        *is_in_table = true;
-    }
+fn row(entry: &Entry) -> String {
     let list = |words: Vec<&String>| {
         let words: Vec<_> = words.iter().map(|word| code(word)).collect();
         words.join("<br>")
     };
-    let names = list(keys.iter().map(|(key, _)| key).collect());
-    let values = list(keys.iter().map(|(_, value)| value).collect());
-    let _ = writeln!(
-        page,
-        "| {names} | {values} | {} |",
-        escaped(&text.join(" ")).replace('|', "\\|")
-    );
+    let names = list(entry.keys.iter().map(|(key, _)| key).collect());
+    let values = list(entry.keys.iter().map(|(_, value)| value).collect());
+    let text = escaped(&entry.text).replace('|', "\\|");
+    format!("| {names} | {values} | {text} |\n")
 }
 
 /// As code in a cell of a table.
@@ -121,19 +77,6 @@ fn escaped(text: &str) -> String {
         _ => part.to_owned(),
     });
     parts.collect::<Vec<_>>().join("`")
-}
-
-/// A value without the remark behind it.
-fn without_remark(value: &str) -> &str {
-    let mut is_quoted = false;
-    for (at, letter) in value.char_indices() {
-        match letter {
-            '"' => is_quoted = !is_quoted,
-            '#' if !is_quoted => return value[..at].trim_end(),
-            _ => {}
-        }
-    }
-    value
 }
 
 #[test]

@@ -19,7 +19,7 @@ async fn every_refusal_is_a_problem_that_says_what_to_do() {
             400,
             "write up to 30",
         ),
-        ("GET /api/v1/events?since=1", &[], "", 400, "unknown field"),
+        ("GET /api/v1/events?sinse=1", &[], "", 400, "unknown field"),
         (
             "GET /api/v1/events?pool=mian",
             &[],

@@ -110,6 +110,13 @@ impl AzureFleet {
     }
 }
 
+impl AzureFleet {
+    /// What the cloud lists now.
+    pub(super) async fn look_once(&self) -> Result<Observed, FleetFault> {
+        self.looking.look.look().await
+    }
+}
+
 impl Fleet for AzureFleet {
     fn control(&self) -> Arc<dyn FleetControl> {
         self.control.clone()

@@ -94,7 +94,9 @@ impl Controller {
                     "the {} session of {user} was ended: {text}",
                     session.protocol.name()
                 );
-                self.tell(Some(&view.name), EventKind::Evict, what);
+                let at = (&*view.pool, &*view.name);
+                let user = session.user.as_deref();
+                self.tools.events.tell_of(user, at, EventKind::Evict, what);
             }
         }
     }

@@ -124,6 +124,7 @@ fn scene(sessions: Vec<SessionView>) -> Scene {
         }),
         waiters: Vec::new(),
         events: Arc::from([Event {
+            user: None,
             number: 1,
             time: now(),
             pool: "main".to_owned(),
