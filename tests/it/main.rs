@@ -19,6 +19,7 @@ mod acme;
 mod admin;
 mod admin_login;
 mod admin_tls;
+mod api;
 mod audit_tool;
 mod azure_faults;
 mod azure_life;
