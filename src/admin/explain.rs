@@ -22,8 +22,8 @@ use crate::pool::explain::health::InstanceHealth;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AskedUser {
-    /// A login name: USER, USER+POOL, USER%INSTANCE or USER+POOL%INSTANCE.
-    #[param(max_length = 192, example = "alice")]
+    /// Whose next login it is.
+    #[param(value_type = super::orders::LoginName, example = "alice")]
     pub user: String,
     /// The default pool where none is named.
     #[param(max_length = 63, example = "main")]

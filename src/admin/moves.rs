@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::explain::login_name;
-use super::orders::{InstanceName, Reason};
+use super::orders::{InstanceName, LoginName, Reason};
 use super::problem::Problem;
 use super::verbs::{Deed, Desk, bad, checked, id_of};
 use crate::pool::{AdminState as State, Health, InstanceView, SessionId, SessionView};
@@ -22,9 +22,8 @@ pub struct MoveOrder {
     /// Its person is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
-    /// A login name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 192)]
+    #[schema(value_type = Option<LoginName>)]
     pub user: Option<String>,
     #[schema(value_type = InstanceName)]
     pub to: String,

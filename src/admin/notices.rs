@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::AdminState;
-use super::orders::InstanceName;
+use super::orders::{InstanceName, PersonName, whole};
 use super::problem::Problem;
+use super::verbs::bad;
+use super::{AdminState, named};
 use crate::pool::SessionId;
+use crate::pool::login_name::check_user;
 use crate::shared_pool::Audience;
 
 /// What fits a terminal, and the room the ssh door keeps for the gate's own words.
@@ -27,7 +28,7 @@ pub struct Notice {
     pub session: Option<SessionId>,
     /// Only to this person.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 64)]
+    #[schema(value_type = Option<PersonName>)]
     pub user: Option<String>,
     /// Only to people there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +38,11 @@ pub struct Notice {
     #[schema(min_length = 1, max_length = 1000, pattern = r"\S")]
     pub text: String,
     /// Seconds from now until which browsers that come later are shown it too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::option"
+    )]
     #[schema(maximum = 2678400)]
     pub deadline_s: Option<u64>,
     /// Only tell how many would get it.
@@ -53,10 +58,11 @@ pub struct Given {
 
 impl Notice {
     pub(super) fn post(&self, state: &AdminState) -> Result<Given, Problem> {
-        let audience = self.audience().map_err(|detail| Problem {
-            status: StatusCode::BAD_REQUEST,
-            detail: detail.to_owned(),
-        })?;
+        let mut audience = self.audience().map_err(bad)?;
+        if let Audience::Instance(name) = &mut audience {
+            let id = named::find(name, &state.pool.snapshot().instances)?;
+            *name = id.name.to_string();
+        }
         if self.is_dry_run {
             let sessions = state.pool.count_audience(&audience);
             return Ok(Given { sessions });
@@ -82,19 +88,27 @@ impl Notice {
         }
     }
 
-    fn audience(&self) -> Result<Audience, &'static str> {
+    fn audience(&self) -> Result<Audience, String> {
         if self.text.trim().is_empty() || self.text.len() > TEXT_BYTES_MAX {
-            return Err("text is empty or longer than 1000 bytes: write one line");
+            let text = "text is empty or longer than 1000 bytes: write one line";
+            return Err(text.to_owned());
         }
         if self.deadline_s.is_some_and(|after| after > DEADLINE_MAX_S) {
-            return Err("deadline_s is more than 31 days away: write up to 2678400 seconds");
+            let text = "deadline_s is more than 31 days away: write up to 2678400 seconds";
+            return Err(text.to_owned());
         }
         match (self.session, &self.user, &self.instance) {
             (None, None, None) => Ok(Audience::Everybody),
             (Some(session), None, None) => Ok(Audience::Session(session)),
-            (None, Some(user), None) => Ok(Audience::User(user.clone())),
+            (None, Some(user), None) => {
+                check_user(user).map_err(|fault| format!("user: {fault}"))?;
+                Ok(Audience::User(user.clone()))
+            }
             (None, None, Some(instance)) => Ok(Audience::Instance(instance.clone())),
-            _ => Err("name one of session, user and instance, or none of them for everybody"),
+            _ => {
+                let text = "name one of session, user and instance, or none of them for everybody";
+                Err(text.to_owned())
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whatever changes something, as the API takes it: for the command line over the socket, and for scripts with a token.
 
 mod bodies;
+pub(super) mod whole;
 
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -16,7 +17,7 @@ use super::scale::{ScaleAnswer, ScaleRequest};
 use super::verbs::Desk;
 use super::{AdminState, Given, Notice};
 pub use bodies::{CordonOrder, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
-pub(super) use bodies::{DEADLINE_MAX_S, InstanceName, REASON_MAX, Reason};
+pub(super) use bodies::{DEADLINE_MAX_S, InstanceName, LoginName, PersonName, REASON_MAX, Reason};
 
 pub(super) fn router(state: AdminState) -> Router {
     described().split_for_parts().0.with_state(state)
@@ -89,7 +90,7 @@ async fn keep(state: Shared, caller: Whose, body: Body<KeepOrder>) -> Answer<Don
 
 /// Show a line in people's terminals and browsers.
 #[utoipa::path(post, path = "/api/v1/notices", operation_id = "notify", tag = "orders", request_body = Notice,
-    responses((status = 200, body = Given)))]
+    responses((status = 200, body = Given), Unfit))]
 async fn give(state: Shared, caller: Whose, body: Body<Notice>) -> Answer<Given> {
     let Json(notice) = body?;
     let desk = Desk::of(&state, &caller).await;

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::orders::whole;
 use super::problem::Problem;
 use crate::pool::Snapshot;
 
@@ -64,10 +65,11 @@ pub(super) fn none_resized() -> AskScale {
 pub struct ScaleRequest {
     #[schema(max_length = 63)]
     pub pool: String,
+    #[serde(deserialize_with = "whole::number")]
     #[schema(maximum = 10000)]
     pub machines: u32,
     /// For how many seconds from now.
-    #[serde(default = "default_hold_s")]
+    #[serde(default = "default_hold_s", deserialize_with = "whole::number")]
     #[schema(minimum = 60, maximum = 2678400)]
     pub hold_s: u64,
     #[serde(default)]

@@ -16,6 +16,7 @@ use super::explain::no_pool;
 use super::problem::Problem;
 use super::verbs::bad;
 use crate::pool::Snapshot;
+use crate::pool::login_name::{NAME_MAX, check_user};
 use crate::pool::snapshot::rfc3339;
 use crate::telemetry::events::{Event, EventKind, Events};
 
@@ -23,6 +24,10 @@ use crate::telemetry::events::{Event, EventKind, Events};
 pub const RUN_HEADER: &str = "poolgate-run";
 /// Shorter than what proxies and impatient programs take for a hang.
 const WAIT_MAX_S: u64 = 30;
+/// What programs in most languages can count to.
+const AFTER_MAX: u64 = i64::MAX as u64;
+/// `POOL/NAME`.
+const INSTANCE_BYTES_MAX: usize = 2 * NAME_MAX + 1;
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
@@ -40,7 +45,7 @@ pub(super) struct Since {
     #[param(max_length = 127, example = "main/vm1")]
     instance: Option<String>,
     /// Only of this person.
-    #[param(max_length = 128, example = "alice")]
+    #[param(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$", example = "alice")]
     user: Option<String>,
     /// Only of these kinds, separated by commas.
     #[param(value_type = Option<String>, example = "drain,evict")]
@@ -76,6 +81,19 @@ impl Since {
         if self.wait_s > WAIT_MAX_S {
             let wait_s = self.wait_s;
             return Err(bad(format!("wait_s is {wait_s}: write up to {WAIT_MAX_S}")));
+        }
+        if self.after > AFTER_MAX {
+            let after = self.after;
+            return Err(bad(format!("after is {after}: write up to {AFTER_MAX}")));
+        }
+        if let Some(user) = &self.user {
+            check_user(user).map_err(|fault| bad(format!("user: {fault}")))?;
+        }
+        let instance = self.instance.as_deref().unwrap_or_default();
+        if instance.len() > INSTANCE_BYTES_MAX {
+            return Err(bad(format!(
+                "instance is longer than {INSTANCE_BYTES_MAX} bytes: write NAME or POOL/NAME"
+            )));
         }
         // Else whoever mistypes a name would follow nothing for ever.
         if let Some(pool) = &self.pool

@@ -153,6 +153,10 @@ impl<'a> Desk<'a> {
     }
 
     async fn uncordon_now(&self, order: &UncordonOrder) -> Result<Done, Problem> {
+        let reason = match order.reason.is_empty() {
+            true => None,
+            false => Some(checked(&order.reason)?),
+        };
         let view = self.find(&order.instance)?;
         if view.admin_state == State::Ready {
             return Ok(done(&view, "takes people already"));
@@ -161,8 +165,8 @@ impl<'a> Desk<'a> {
             return Ok(would(&view, "would take people again"));
         }
         let mut text = format!("{} sends people there again", self.by);
-        if !order.reason.is_empty() {
-            text.push_str(&format!(": {}", checked(&order.reason)?));
+        if let Some(reason) = reason {
+            text.push_str(&format!(": {reason}"));
         }
         self.decide(&view, Decision::none()).await?;
         self.tell(&view, EventKind::Undrain, text);

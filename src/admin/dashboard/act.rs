@@ -249,11 +249,9 @@ fn notice(desk: &Desk<'_>, form: &Form, deadline_s: Option<u64>) -> Result<Told,
         true => None,
         false => Some(session(&form.session)?),
     };
-    // Notices know machines by their bare name.
-    let instance = form.instance.rsplit('/').next().unwrap_or_default();
     let notice = Notice {
         session,
-        instance: (!instance.is_empty()).then(|| instance.to_owned()),
+        instance: (!form.instance.is_empty()).then(|| form.instance.clone()),
         text: form.text.clone(),
         deadline_s,
         ..Notice::default()

@@ -17,9 +17,9 @@ use super::words::{in_query, plain};
 use super::{Dashboard, csv, kernels};
 use crate::admin::Role;
 use crate::admin::caller::Caller;
-use crate::admin::explain::{AskedHealth, AskedScaling, AskedUser};
+use crate::admin::explain::{AskedHealth, AskedScaling, AskedUser, no_pool};
 use crate::admin::idle;
-use crate::admin::problem::Problem;
+use crate::admin::problem::{Problem, Unfit};
 
 type Shared = State<Arc<Dashboard>>;
 type Whose = Extension<Caller>;
@@ -272,13 +272,19 @@ fn attached(name: &str, text: String) -> Response {
 
 /// The minutes that charts are drawn from.
 #[utoipa::path(get, path = "/api/v1/history", tag = "figures", params(pages::charts::Asked),
-    responses((status = 200, body = [PoolHistory])))]
+    responses((status = 200, body = [PoolHistory]), Unfit))]
 pub(super) async fn history(
     State(dashboard): Shared,
     asked: Result<Query<pages::charts::Asked>, QueryRejection>,
 ) -> Result<Json<Vec<PoolHistory>>, Problem> {
     let Query(asked) = asked?;
     let history = dashboard.gathered.history();
+    if let Some(pool) = &asked.pool
+        && dashboard.state.pool.snapshot().pool(pool).is_none()
+        && !history.pools().any(|known| known == pool)
+    {
+        return Err(no_pool(&format!("there is no pool named {pool:?}")));
+    }
     let wanted = |pool: &&str| asked.pool.as_deref().is_none_or(|asked| asked == *pool);
     let pools = history.pools().filter(wanted).map(|pool| {
         let minutes = history.minutes(Some(pool));

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::whole;
 use crate::pool::SessionId;
 
 /// Bytes of a reason: people read it in a terminal.
@@ -25,6 +26,21 @@ pub struct Reason(String);
 #[schema(max_length = 127, example = "main/vm1")]
 #[expect(dead_code, reason = "only described")]
 pub struct InstanceName(String);
+
+/// A person's name.
+#[derive(ToSchema)]
+#[schema(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$", example = "alice")]
+#[expect(dead_code, reason = "only described")]
+pub struct PersonName(String);
+
+/// What people type to log in: USER, USER+POOL, USER%INSTANCE or USER+POOL%INSTANCE.
+#[derive(ToSchema)]
+#[schema(
+    pattern = r"^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}(\+[a-z0-9][a-z0-9._-]{0,62})?(%[a-z0-9][a-z0-9._-]{0,62})?$",
+    example = "alice"
+)]
+#[expect(dead_code, reason = "only described")]
+pub struct LoginName(String);
 
 /// Nobody new is sent to an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -66,7 +82,11 @@ pub struct DrainOrder {
     #[schema(value_type = Reason)]
     pub reason: String,
     /// Seconds from now until the sessions that are left are ended; without it none is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::option"
+    )]
     #[schema(maximum = 2678400)]
     pub deadline_s: Option<u64>,
     /// Only tell what would be done.
