@@ -54,7 +54,10 @@ impl Scene {
     fn on_a_terminal(&self, words: &str, variables: &[(&str, &str)]) -> String {
         let mut script = tool("script");
         script.args(["-qec", &self.line(words), "/dev/null"]);
-        script.env("TERM", "xterm").env_remove("NO_COLOR");
+        script
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .env_remove("CI");
         script.envs(variables.iter().copied());
         finish(&mut script, PATIENCE).ok().stdout
     }
