@@ -19,7 +19,7 @@ use super::problem::{Problem, Unfit};
 use super::readiness::Verdict;
 use super::reload::ConfigState;
 use super::story::Since;
-use super::{AdminState, CostView, openapi, story};
+use super::{AdminState, CostView, me, openapi, story};
 use crate::pool::idle::Idle;
 use crate::pool::snapshot::{PoolView, WaiterView};
 use crate::pool::{InstanceView, SessionView, Snapshot};
@@ -70,6 +70,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(explain_health))
         .routes(routes!(explain_scaling))
         .routes(routes!(cost))
+        .routes(routes!(me::me))
         .routes(routes!(description))
 }
 

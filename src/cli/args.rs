@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
     check, completions, cost, demo, drain, events, man, orders, paint, play, scale, serve,
-    simulate, token,
+    simulate, token, top,
 };
 use crate::config::parse_duration;
 
@@ -45,6 +45,9 @@ pub enum Command {
     /// Show the gate and its pools
     #[command(after_help = "Example: poolgate status")]
     Status(ShowArgs),
+    /// Look at the pools on this terminal as they change, and give orders by key
+    #[command(after_help = "Example: poolgate top")]
+    Top(top::Args),
     /// Show the instances: where they are, whether they are up, how full
     #[command(after_help = "Example: poolgate instances -o json")]
     Instances(ShowArgs),
@@ -327,6 +330,7 @@ mod tests {
             "poolgate healthcheck --ready -o json",
             "poolgate status -o json",
             "poolgate --color always status",
+            "poolgate top --socket /run/x.sock",
             "poolgate instances --color=never",
             "poolgate instances -o table --socket /run/x.sock",
             "poolgate sessions -o json -c x.toml",

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::args::{GateArgs, Output, ShowArgs};
 use super::{Failure, print};
 use crate::admin::RUN_HEADER;
-use gate::{Gate, locate};
+pub(super) use gate::{Gate, locate};
 use token::Token;
 
 /// Shows what the gate answers to `path`: as it is, or as `to_table` puts it.
@@ -39,8 +39,7 @@ pub(super) async fn show<T: DeserializeOwned>(
 
 /// What the gate answers to `path`.
 pub(super) async fn read<T: DeserializeOwned>(args: &GateArgs, path: &str) -> Result<T, Failure> {
-    let answer = get(args, path).await?;
-    Ok(decode(&answer, path)?)
+    locate(args)?.read(path).await
 }
 
 /// Has the gate do something, and returns what it says about that.
@@ -49,10 +48,7 @@ pub(super) async fn order<T: DeserializeOwned>(
     path: &str,
     order: &impl Serialize,
 ) -> Result<T, Failure> {
-    let json = serde_json::to_vec(order).context("cannot write the request")?;
-    let json = Some(json.into());
-    let answer = ask(&locate(args)?, &Question { path, json }).await?;
-    Ok(decode(&answer, path)?)
+    locate(args)?.order(path, order).await
 }
 
 /// Has the gate do something that needs no words.
@@ -100,8 +96,32 @@ impl Answer {
 
 /// Asks the gate that the arguments name.
 pub(super) async fn get(args: &GateArgs, path: &str) -> Result<Answer, Failure> {
-    let json = None;
-    ask(&locate(args)?, &Question { path, json }).await
+    locate(args)?.get(path).await
+}
+
+impl Gate {
+    pub async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        let json = None;
+        ask(self, &Question { path, json }).await
+    }
+
+    /// What it answers to `path`.
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let answer = self.get(path).await?;
+        Ok(decode(&answer, path)?)
+    }
+
+    /// Has it do something, and returns what it says about that.
+    pub async fn order<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        order: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let json = serde_json::to_vec(order).context("cannot write the request")?;
+        let json = Some(json.into());
+        let answer = ask(self, &Question { path, json }).await?;
+        Ok(decode(&answer, path)?)
+    }
 }
 
 /// A path, and what is sent to it; without that it is only read.

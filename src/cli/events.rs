@@ -13,6 +13,7 @@ use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::args::{Output, ShowArgs};
+use super::client::Gate;
 use super::paint::Meaning;
 use super::table::{local, plain};
 use super::{Failure, client, print};
@@ -53,7 +54,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut reader = Reader::default();
-    let mut events = reader.read(args, 0).await?;
+    let (gate, filter) = (client::locate(&args.show.gate)?, args.filter());
+    let mut events = reader.read(&gate, &filter, 0).await?;
     if let Some(last) = args.last {
         events.drain(..events.len().saturating_sub(last));
     }
@@ -61,7 +63,7 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
         return print::show(whole(args.show.output, &events)?.as_bytes());
     }
     tokio::select! {
-        ended = follow(args, reader, events) => ended,
+        ended = follow(args, &gate, reader, events) => ended,
         stopped = tokio::signal::ctrl_c() => {
             stopped.context("cannot wait for ctrl-c")?;
             Ok(ExitCode::SUCCESS)
@@ -69,7 +71,13 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn follow(args: &Args, mut reader: Reader, first: Vec<Event>) -> Result<ExitCode, Failure> {
+async fn follow(
+    args: &Args,
+    gate: &Gate,
+    mut reader: Reader,
+    first: Vec<Event>,
+) -> Result<ExitCode, Failure> {
+    let filter = args.filter();
     let mut columns = Columns::default();
     let mut next = Ok(first);
     let mut is_away = false;
@@ -97,13 +105,13 @@ async fn follow(args: &Args, mut reader: Reader, first: Vec<Event>) -> Result<Ex
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
-        next = reader.read(args, WAIT_S).await;
+        next = reader.read(gate, &filter, WAIT_S).await;
     }
 }
 
 /// How far one has read, in which run of the gate.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     run: Option<String>,
     after: u64,
     /// The last answer was of another run than those before.
@@ -111,10 +119,16 @@ struct Reader {
 }
 
 impl Reader {
-    async fn read(&mut self, args: &Args, wait_s: u64) -> Result<Vec<Event>, Failure> {
+    /// `filter` is more of the query; waits so long for something to tell.
+    pub async fn read(
+        &mut self,
+        gate: &Gate,
+        filter: &str,
+        wait_s: u64,
+    ) -> Result<Vec<Event>, Failure> {
         let mut path = format!("/api/v1/events?after={}&wait_s={wait_s}", self.after);
-        path.push_str(&args.filter());
-        let answer = client::get(&args.show.gate, &path).await?;
+        path.push_str(filter);
+        let answer = gate.get(&path).await?;
         let events: Vec<Event> = client::decode(&answer, &path)?;
         let is_another = self.run.is_some() && self.run != answer.run;
         self.run.clone_from(&answer.run);

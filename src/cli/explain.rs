@@ -92,7 +92,7 @@ fn paragraph(sentences: &[String]) -> String {
     lines.collect()
 }
 
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 

@@ -32,6 +32,7 @@ pub mod simulate;
 mod status;
 mod table;
 pub mod token;
+pub mod top;
 mod wait;
 
 use std::process::ExitCode;
@@ -139,6 +140,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Reload(args) => reload::run(&args).await,
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Status(args) => status::run(&args).await,
+        Command::Top(args) => top::run(&args).await,
         Command::Instances(args) => instances::run(&args).await,
         Command::Sessions(args) => sessions::run(&args).await,
         Command::Queue(args) => queue::run(&args).await,

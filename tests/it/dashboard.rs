@@ -4,7 +4,7 @@
 //! `crowd` has the gate and its people, `awkward` what names and reasons try on its pages.
 
 mod awkward;
-mod crowd;
+pub mod crowd;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -86,5 +86,6 @@ mod state_faults;
 mod systemd;
 mod terminal;
 mod tls_files;
+mod top;
 mod upgrade;
 mod waiting;

@@ -4,9 +4,10 @@
 
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What an operator may do; each includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sees everything, changes nothing.
@@ -88,6 +89,8 @@ pub const ROUTES: &[(Method, &str, Needs)] = &[
     (Method::GET, "/api/v1/explain/user", VIEWER),
     (Method::GET, "/api/v1/explain/health", VIEWER),
     (Method::GET, "/api/v1/explain/scaling", VIEWER),
+    (Method::GET, "/api/v1/kernels", VIEWER),
+    (Method::GET, "/api/v1/me", VIEWER),
     (Method::POST, "/api/v1/reload", Needs::Role(Role::Admin)),
     (Method::POST, "/api/v1/notices", OPERATOR),
     (Method::POST, "/api/v1/scale", OPERATOR),

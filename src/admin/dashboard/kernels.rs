@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
+use utoipa::ToSchema;
 
 use super::Dashboard;
 use crate::pool::idle::{Busy, Idle};
@@ -18,6 +22,27 @@ const ASKED_EVERY: Duration = Duration::from_secs(30);
 const ASKED_MAX: usize = 4;
 /// One that hangs is left out this time.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// Kernels that compute on one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KernelsView {
+    pub pool: Arc<str>,
+    pub instance: Arc<str>,
+    pub kernels: u32,
+}
+
+/// How many kernels compute on each machine, as found in the last half minute.
+#[utoipa::path(get, path = "/api/v1/kernels", tag = "looks", operation_id = "kernels", responses((status = 200, body = [KernelsView])))]
+pub(super) async fn show(State(dashboard): State<Arc<Dashboard>>) -> Json<Vec<KernelsView>> {
+    refresh(&dashboard);
+    let known = dashboard.kernels.known();
+    let views = known.iter().map(|(id, kernels)| KernelsView {
+        pool: id.pool.clone(),
+        instance: id.name.clone(),
+        kernels: *kernels,
+    });
+    Json(views.collect())
+}
 
 #[derive(Default)]
 pub(super) struct Kernels {

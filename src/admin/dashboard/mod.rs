@@ -34,8 +34,12 @@ use act::Flashes;
 pub(super) use assets::{icon_path, style_path};
 use gather::Gathered;
 use kernels::Kernels;
+pub use kernels::KernelsView;
 use live::Live;
+pub use pages::machines::counting_key;
 pub(super) use record::record;
+pub use states::{State as InstanceState, count as count_states};
+pub use words::plain;
 
 /// What all pages share.
 pub(super) struct Dashboard {
@@ -64,7 +68,9 @@ impl Dashboard {
 
 /// What is a part of the API, and what the API's description says of it.
 pub(super) fn described() -> OpenApiRouter<Arc<Dashboard>> {
-    OpenApiRouter::new().routes(routes!(show::history))
+    OpenApiRouter::new()
+        .routes(routes!(show::history))
+        .routes(routes!(kernels::show))
 }
 
 /// All pages, without a guard and without the headers of `admin::headers`: whoever mounts them adds both.

@@ -17,13 +17,13 @@ use crate::cli::args::GateArgs;
 use crate::config;
 use crate::net::web_tls;
 
-pub(super) enum Gate {
+pub enum Gate {
     Socket(PathBuf),
     Address(Remote),
 }
 
 /// A gate's admin address.
-pub(super) struct Remote {
+pub struct Remote {
     /// With the port if it is not the scheme's own, as `Host` has it.
     authority: String,
     /// Bare, also of an IPv6 address.
@@ -48,7 +48,7 @@ impl Gate {
         matches!(self, Self::Address(remote) if remote.token.is_none())
     }
 
-    pub async fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
+    pub(super) async fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
         match self {
             Self::Socket(socket) => {
                 ask_over(connect(socket).await?, "localhost", None, question).await
@@ -118,7 +118,7 @@ async fn connect(socket: &Path) -> anyhow::Result<UnixStream> {
 
 /// `--socket` or `--url`, else `POOLGATE_URL`, else what the configuration says, else, where there is none, the default
 /// socket.
-pub(super) fn locate(args: &GateArgs) -> Result<Gate, Failure> {
+pub fn locate(args: &GateArgs) -> Result<Gate, Failure> {
     let variables = config::ClientVariables::own();
     let token_file = args.token_file.clone().or(variables.token_file);
     let with_token = |mut remote: Remote| {

@@ -125,7 +125,7 @@ pub fn select<'a>(scene: &'a Scene, asked: &Asked) -> Vec<&'a InstanceView> {
 }
 
 /// Digits count as a number.
-fn counting_key(name: &str) -> Vec<(u64, char)> {
+pub fn counting_key(name: &str) -> Vec<(u64, char)> {
     let mut key = Vec::new();
     let mut number: Option<u64> = None;
     for one in name.chars() {
