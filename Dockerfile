@@ -2,6 +2,8 @@
 # deploy/compose.yaml runs it; docs/packaging.md says more.
 
 FROM rust:1.95-slim-bookworm AS build
+# Versions are those of the Debian release that FROM names; pinned ones would be gone from its mirrors after the next fix.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends cmake gcc g++ make && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY Cargo.toml Cargo.lock askama.toml ./
@@ -14,6 +16,7 @@ COPY tests/it/main.rs tests/it/main.rs
 RUN cargo build --locked --release --bin poolgate
 
 FROM debian:bookworm-slim
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates openssh-client \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --system --gid 64022 poolgate \
