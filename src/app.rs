@@ -41,6 +41,7 @@ use crate::state::{Folder, Lock};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
+use crate::webhooks::Webhooks;
 
 /// After sessions are told to end, how long their goodbyes may take.
 const GOODBYES: Duration = Duration::from_secs(3);
@@ -124,6 +125,10 @@ impl App {
             metrics,
         };
         let (shutdown, services) = (Shutdown::default(), TaskTracker::new());
+        let hooks = Webhooks::prepare(&config.webhooks).map_err(anyhow::Error::msg)?;
+        // Before anything has a story to tell.
+        let mut webhooks = Webhooks::new(parts.events.clone(), parts.metrics.clone());
+        webhooks.change(hooks, &services, &shutdown.ending);
         let mut doors = Doors::new(inherited.clone());
         let next = doors.prepare(&config, &parts, &shutdown)?;
         let tasks = Tasks {
@@ -158,7 +163,7 @@ impl App {
         let app = Self {
             readiness: admin.readiness.clone(),
             addresses: Addresses::of(&doors),
-            inside: Inside::new(config, doors, pools, admin, lock),
+            inside: Inside::new(config, doors, pools, admin, lock, webhooks),
             operating: shutdown.ending.child_token(),
             generations: Generations::default(),
             shutdown,

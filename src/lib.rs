@@ -19,3 +19,4 @@ pub mod simulate; // pure: a pool in a virtual world, to try policies in
 pub mod ssh; // the ssh front door, and the engine under it
 pub mod state; // files that outlive the process, and who may write them
 pub mod telemetry; // logs, audit lines, metrics
+pub mod webhooks; // chat channels and programs that are told of events

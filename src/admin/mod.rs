@@ -131,6 +131,7 @@ impl AdminSide {
     /// Keeps what charts are drawn from, who has logged in and its certificate, as some of `tasks`, until `ending`.
     pub fn begin(state: AdminState, tasks: &TaskTracker, ending: CancellationToken) -> Self {
         let (access, tls) = (state.access.clone(), state.tls.clone());
+        let events = state.events.clone();
         let dashboard = Dashboard::new(state.clone(), ending.clone());
         let router = routes::router(state.clone(), ending.clone())
             .merge(orders::router(state))
@@ -142,7 +143,7 @@ impl AdminSide {
         let router = headers::harden(host::guard(router, access.clone(), tls.clone()));
         tasks.spawn(dashboard::record(dashboard));
         tasks.spawn(access.keep(ending.clone()));
-        tasks.spawn(tls.clone().keep(ending.clone()));
+        tasks.spawn(tls.clone().keep(events, ending.clone()));
         Self {
             router,
             tls,

@@ -15,6 +15,7 @@ use crate::config::CertificateFiles;
 use crate::net::current::Current;
 use crate::net::server_tls::store::{Certificates, Reread};
 use crate::net::server_tls::{ALPN_H1, TlsError, server_config, watch};
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
 /// Whose certificates they are, for metrics.
@@ -106,7 +107,7 @@ impl AdminTls {
     }
 
     /// Takes new certificate files as they come, until `ending`.
-    pub(super) async fn keep(self, ending: CancellationToken) {
+    pub(super) async fn keep(self, events: Events, ending: CancellationToken) {
         let certificates = || {
             self.get()
                 .as_ref()
@@ -114,7 +115,7 @@ impl AdminTls {
                 .map(|tls| tls.certificates.clone())
         };
         ending
-            .run_until_cancelled(watch::follow(certificates))
+            .run_until_cancelled(watch::follow(certificates, &events))
             .await;
     }
 }

@@ -25,6 +25,7 @@ use crate::net::lanes::Lanes;
 use crate::net::shutdown::Shutdown;
 use crate::pool::Protocol;
 use crate::ssh::front::SshFront;
+use crate::telemetry::events::Events;
 
 const WITHOUT_PINS: &str =
     "browsers are placed anew, and people there may have to log in once more";
@@ -47,6 +48,8 @@ struct HttpsDoor {
     lanes: Lanes,
     /// Ends whoever keeps the certificates.
     keeping: CancellationToken,
+    /// Where they tell of ends.
+    events: Events,
 }
 
 /// What takes the place of what is there; dropped, it changes nothing.
@@ -176,7 +179,7 @@ impl Doors {
                 (Some(of), _) => of.change(front, bounds, tasks),
                 (None, Some(lanes)) => {
                     let door = Door::new(front, Protocol::Jupyter, bounds, parts);
-                    self.https = Some(HttpsDoor::begin(door, lanes, tasks));
+                    self.https = Some(HttpsDoor::begin(door, lanes, parts.events.clone(), tasks));
                 }
                 (None, None) => {}
             }
@@ -265,21 +268,22 @@ impl Door<SshFront> {
 }
 
 impl HttpsDoor {
-    fn begin(door: Door<https::Front>, lanes: Lanes, tasks: &Tasks<'_>) -> Self {
+    fn begin(door: Door<https::Front>, lanes: Lanes, events: Events, tasks: &Tasks<'_>) -> Self {
         let sweeping = https::sweep(door.front.clone(), tasks.shutdown.ending.clone());
         tasks.services.spawn(sweeping);
-        let keeping = keep_certificates(door.front.get(), tasks);
+        let keeping = keep_certificates(door.front.get(), events.clone(), tasks);
         Self {
             door,
             lanes,
             keeping,
+            events,
         }
     }
 
     fn change(&mut self, front: Arc<https::Front>, bounds: Bounds, tasks: &Tasks<'_>) {
         if !front.has_certificates_of(&self.door.front.get()) {
             self.keeping.cancel();
-            self.keeping = keep_certificates(front.clone(), tasks);
+            self.keeping = keep_certificates(front.clone(), self.events.clone(), tasks);
         }
         self.door.change(front, bounds);
     }
@@ -319,9 +323,13 @@ impl HttpsDoor {
     }
 }
 
-fn keep_certificates(front: Arc<https::Front>, tasks: &Tasks<'_>) -> CancellationToken {
+fn keep_certificates(
+    front: Arc<https::Front>,
+    events: Events,
+    tasks: &Tasks<'_>,
+) -> CancellationToken {
     let until = tasks.shutdown.ending.child_token();
-    let keeping = front.keep_certificates(until.clone());
+    let keeping = front.keep_certificates(events, until.clone());
     tasks.services.spawn(keeping);
     until
 }

@@ -23,6 +23,7 @@ use crate::net::inherited::SocketName;
 use crate::state::Lock;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::log;
+use crate::webhooks::Webhooks;
 
 /// What a reload changes.
 pub(super) struct Inside {
@@ -30,6 +31,7 @@ pub(super) struct Inside {
     pub doors: Doors,
     pub pools: Pools,
     pub admin: AdminState,
+    pub webhooks: Webhooks,
     /// Answers operators, once it does.
     pub side: Option<AdminSide>,
     /// The operators' socket file.
@@ -47,6 +49,7 @@ impl Inside {
         pools: Pools,
         admin: AdminState,
         lock: Lock,
+        webhooks: Webhooks,
     ) -> Arc<Mutex<Self>> {
         let now = SystemTime::now();
         admin.metrics.set_config_loaded(now);
@@ -57,6 +60,7 @@ impl Inside {
             doors,
             pools,
             admin,
+            webhooks,
             side: None,
             socket: None,
             lock: Some(lock),
@@ -113,12 +117,15 @@ impl Inside {
         let doors = self.doors.prepare(&next, &app.parts, &app.shutdown)?;
         let pools = self.pools.prepare(&next)?;
         let admin_tls = self.admin.tls.prepare(next.admin.tls.as_ref())?;
+        let webhooks = Webhooks::prepare(&next.webhooks).map_err(anyhow::Error::msg)?;
         // From here on nothing fails.
         log::change(&next.log);
         app.reopen_logs();
         let opened = self.doors.change(doors, &app.parts, &tasks);
         self.admin.tls.change(admin_tls);
         self.pools.change(pools).await;
+        let ending = &app.shutdown.ending;
+        self.webhooks.change(webhooks, &app.services, ending);
         if let Err(error) = self.serve(opened, &tasks) {
             tracing::error!(%error, "a new listener of the admin side cannot be served");
         }
@@ -202,7 +209,7 @@ impl Shared {
                 }
                 let told = why.lines().collect::<Vec<_>>().join("; ");
                 let text = format!("{by}: the configuration stays as it is: {told}");
-                self.tell(&inside.config, EventKind::Fault, &text);
+                self.tell(&inside.config, EventKind::ReloadRefused, &text);
             }
         }
         outcome.map_err(|error| format!("{error:#}"))

@@ -100,6 +100,8 @@ pub enum Command {
     /// Show a line in the terminals of people's ssh sessions, and a page in their browsers
     #[command(after_help = r#"Example: poolgate notify --instance vm1 "vm1 restarts at noon""#)]
     Notify(NotifyArgs),
+    /// Send a webhook of the configuration a message to try it
+    Webhook(WebhookArgs),
     /// Show a recording of a terminal
     #[command(after_help = "Example: poolgate play recording.cast --speed 2")]
     Play(play::Args),
@@ -141,6 +143,14 @@ pub struct DoctorArgs {
     /// machine's logins for up to a minute after
     #[arg(long)]
     pub crowd: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct WebhookArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Of which section [webhooks.NAME]
+    pub name: String,
 }
 
 /// Which gate to ask.

@@ -34,6 +34,7 @@ mod table;
 pub mod token;
 pub mod top;
 mod wait;
+mod webhook;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -157,6 +158,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::Simulate(args) => simulate::run(&args),
         Command::HostKeys(args) => host_keys::run(&args),
         Command::Notify(args) => notify::run(&args).await,
+        Command::Webhook(args) => webhook::run(&args).await,
         Command::Play(args) => play::run(&args).await,
         Command::Token(args) => token::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args).await,

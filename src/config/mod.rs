@@ -29,6 +29,7 @@ mod text;
 mod units;
 mod validate;
 mod values;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, 
 pub use scaling::{ExceptionConfig, PhaseConfig, ReservationConfig, ReservedAt, ScalingConfig};
 pub use text::socket_of;
 pub use units::{parse_duration, show_duration, show_size};
+pub use webhooks::{WebhookConfig, WebhookForm};
 
 /// Where the configuration is looked for when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/poolgate/poolgate.toml";
@@ -119,6 +121,7 @@ pub struct Config {
     pub audit: AuditConfig,
     pub log: LogConfig,
     pub pools: BTreeMap<String, PoolConfig>,
+    pub webhooks: BTreeMap<String, WebhookConfig>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

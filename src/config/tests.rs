@@ -82,6 +82,22 @@ fn every_message_says_where_what_and_what_to_write() {
     }
 }
 
+#[test]
+fn the_documented_defaults_of_a_webhook_are_true() {
+    let full = read("/etc/poolgate.toml", &documented_in_full(), &[]).unwrap();
+    let webhook = full.webhooks["team"].clone();
+    let text = format!(
+        "{}\n[webhooks.team]\nurl_file = \"team.url\"\nform = \"slack\"",
+        documented()
+    );
+    let short = read("/etc/poolgate/x.toml", &text, &[]).unwrap();
+    let short = super::WebhookConfig {
+        ca_file: webhook.ca_file.clone(),
+        ..short.webhooks["team"].clone()
+    };
+    assert_eq!(short, webhook);
+}
+
 fn documented() -> String {
     fs::read_to_string(Path::new(ROOT).join("config/poolgate.toml")).unwrap()
 }
@@ -109,6 +125,7 @@ fn the_documented_file_is_valid_and_its_defaults_are_true() {
     let tls = full.admin.tls.take().unwrap();
     assert_eq!((&*tls.key, tls.ocsp_response), ("admin.tls", None));
     let oidc = full.admin.oidc.take().unwrap();
+    full.webhooks.clear();
     let acme = full.https.as_mut().unwrap().acme.take().unwrap();
     full.written.clone_from(&short.written);
     assert_eq!(format!("{short:?}"), format!("{full:?}"));
@@ -170,7 +187,8 @@ fn every_key_is_documented() {
     assert!(validate::validate(&raw).is_some());
     let general = |key: &str| {
         let pools = ["main", "local", "west", "east", "lab"];
-        let key = pools.iter().fold(key.to_owned(), |key, pool| {
+        let key = key.replace("webhooks.team.", "webhooks.*.");
+        let key = pools.iter().fold(key, |key, pool| {
             key.replace(&format!("pools.{pool}."), "pools.*.")
         });
         let mut general = String::new();

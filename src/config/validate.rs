@@ -11,7 +11,7 @@ use super::doors::{self, Listening};
 use super::raw::{Raw, Section};
 use super::units::duration;
 use super::values::{boolean, path};
-use super::{Config, FleetConfig, LoadSource, PoolConfig, admin, logs, pools};
+use super::{Config, FleetConfig, LoadSource, PoolConfig, admin, logs, pools, webhooks};
 
 /// `None` where something needed is missing or at fault; `raw` knows what.
 pub(super) fn validate(raw: &Raw) -> Option<Config> {
@@ -42,6 +42,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
     if let (Ok(None), Some(pools)) = (&ssh, &pools) {
         check_load_sources(&root, pools);
     }
+    let webhooks = webhooks::webhooks(&mut root, pools.as_ref());
     root.finish();
     let mut https = https.ok()?;
     let mut pools = pools?;
@@ -62,6 +63,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
         audit,
         log,
         pools,
+        webhooks: webhooks?,
     })
 }
 

@@ -58,6 +58,7 @@ pub fn config(folder: &Folder, choices: Choices) -> Config {
             filter: choices.log_filter.clone(),
             ..LogConfig::default()
         },
+        webhooks: std::collections::BTreeMap::new(),
         pools: [(POOL.to_string(), pool(folder, choices))].into(),
     }
 }

@@ -26,6 +26,7 @@ use crate::net::server_tls::store::{Certificates, Reread};
 use crate::net::server_tls::{self, TlsError, watch};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
 /// Whose certificates they are, for metrics.
@@ -187,8 +188,8 @@ impl Front {
 
     /// Takes new certificate files as they come, warns of ends, and asks an authority where one is named; runs until
     /// `shutdown`.
-    pub async fn keep_certificates(self: Arc<Self>, shutdown: CancellationToken) {
-        let watching = watch::follow(|| Some(self.certificates.clone()));
+    pub async fn keep_certificates(self: Arc<Self>, events: Events, shutdown: CancellationToken) {
+        let watching = watch::follow(|| Some(self.certificates.clone()), &events);
         let asking = async {
             if let Some(acme) = &self.acme {
                 acme.keep(&self.certificates).await;

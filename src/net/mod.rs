@@ -8,6 +8,7 @@ pub mod handover;
 pub mod html;
 pub mod inherited;
 pub mod lanes;
+pub mod outbound;
 pub mod penalties;
 pub mod proxy_header;
 pub mod proxy_protocol;

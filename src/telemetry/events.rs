@@ -56,6 +56,16 @@ pub enum EventKind {
     Begin,
     /// The configuration was read again and is another.
     Reload,
+    /// The configuration was to be read again, and has faults.
+    ReloadRefused,
+    /// People wait, nothing is up, and no machine can be had.
+    WakeFailed,
+    /// A certificate ends soon, or has ended.
+    CertificateExpiry,
+    /// A webhook could not be told.
+    WebhookFailed,
+    /// A try of a webhook; it is in no story.
+    Test,
 }
 
 impl EventKind {
@@ -79,6 +89,11 @@ impl EventKind {
             Self::Order => "order",
             Self::Begin => "begin",
             Self::Reload => "reload",
+            Self::ReloadRefused => "reload-refused",
+            Self::WakeFailed => "wake-failed",
+            Self::CertificateExpiry => "certificate-expiry",
+            Self::WebhookFailed => "webhook-failed",
+            Self::Test => "test",
         }
     }
 }

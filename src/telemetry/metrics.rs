@@ -172,6 +172,16 @@ impl Metrics {
         commands.get_or_create(&labels).inc();
     }
 
+    /// A message for a webhook: `sent`, or `failed` after all tries.
+    pub fn count_webhook(&self, webhook: &str, outcome: &'static str) {
+        let labels = [
+            ("webhook", webhook.to_owned()),
+            ("outcome", outcome.to_owned()),
+        ];
+        let messages = &self.inner.counted.webhook_messages;
+        messages.get_or_create(&labels).inc();
+    }
+
     /// Takes over how many audit lines are lost, which the audit log counts itself.
     pub fn set_audit_lost(&self, lines: u64) {
         let lost = self.inner.counted.audit_lost.inner();
@@ -356,6 +366,7 @@ struct Counted {
     acme_orders: Counters<1>,
     handshakes: Counters<2>,
     fleet_looks: OwnedCounters<2>,
+    webhook_messages: OwnedCounters<2>,
     fleet_commands: OwnedCounters<3>,
     resized: ledger::Resized,
 }
@@ -391,6 +402,8 @@ impl Counted {
         to.register("hub_polls", help, self.hub_polls.clone());
         let help = "Times an instance was asked how busy it is";
         to.register("load_probes", help, self.load_probes.clone());
+        let help = "Messages for webhooks by outcome";
+        to.register("webhook_messages", help, self.webhook_messages.clone());
         let help = "Audit lines that could not be written";
         to.register("audit_lines_lost", help, self.audit_lost.clone());
         let help = "Lines of the log that could not be written";

@@ -89,3 +89,4 @@ mod tls_files;
 mod top;
 mod upgrade;
 mod waiting;
+mod webhooks;

@@ -98,6 +98,7 @@ const ROOMS: &[Room] = &[
         "admin",
         &["pool", "shared_pool", "net", "telemetry", "config", "state"],
     ),
+    room("webhooks", &["net", "telemetry", "config"]),
     room("demo", &["config", "pool", "net", "telemetry", "ssh::wire"]),
     room("app", &["*"]),
     room("cli", &["*"]),

@@ -32,7 +32,9 @@ enum Stage {
 }
 
 impl Expiry {
-    pub fn look(&mut self, pairs: &[Arc<Pair>], now: SystemTime) {
+    /// What is news of their ends, in words; the log is told as well.
+    pub fn look(&mut self, pairs: &[Arc<Pair>], now: SystemTime) -> Vec<String> {
+        let mut ends = Vec::new();
         for pair in pairs {
             let Some(stage) = stage(pair, now) else {
                 continue;
@@ -55,14 +57,21 @@ impl Expiry {
                             "a certificate ends soon; renew it"
                         );
                     }
+                    ends.push(format!(
+                        "the certificate {certificate} ends in {hours_left} hours: renew it"
+                    ));
                 }
                 Stage::Ended(_) => {
                     tracing::error!(certificate, "a certificate has ended: browsers refuse it");
+                    ends.push(format!(
+                        "the certificate {certificate} has ended: browsers refuse it"
+                    ));
                 }
             }
         }
         self.told
             .retain(|name, _| pairs.iter().any(|pair| pair.name() == name));
+        ends
     }
 }
 
@@ -119,10 +128,12 @@ mod tests {
         let (pair, end) = pair(DAY * 90);
         let pairs = [Arc::new(pair)];
         let mut expiry = Expiry::default();
-        expiry.look(&pairs, end - DAY * 5);
-        let told = expiry.told.clone();
-        expiry.look(&pairs, end - DAY * 4);
-        assert_eq!(expiry.told, told);
+        let told = expiry.look(&pairs, end - DAY * 5);
+        assert_eq!(
+            told,
+            ["the certificate pool.example ends in 120 hours: renew it"]
+        );
+        assert!(expiry.look(&pairs, end - DAY * 4).is_empty());
         expiry.look(&[], end);
         assert!(expiry.told.is_empty());
     }

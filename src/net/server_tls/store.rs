@@ -143,11 +143,11 @@ impl Certificates {
         self.show(&mut kept);
     }
 
-    /// Warns of certificates that end soon; to be called now and then.
-    pub fn watch_ends(&self, now: SystemTime) {
+    /// Warns of certificates that end soon, and says so in words; to be called now and then.
+    pub fn watch_ends(&self, now: SystemTime) -> Vec<String> {
         let mut kept = self.kept();
         let pairs = kept.pairs();
-        kept.expiry.look(&pairs, now);
+        kept.expiry.look(&pairs, now)
     }
 
     fn reload_where(&self, is_due: impl Fn(&OfFiles, Stamp) -> bool) {

@@ -341,7 +341,7 @@ impl Controller {
             if command.op.kind == OpKind::Remove {
                 self.unseal(command.op.machines.iter());
             }
-            self.tell(None, EventKind::Fault, command.complaint());
+            self.tell(None, self.trouble(command.op.kind), command.complaint());
         }
     }
 
@@ -365,10 +365,24 @@ impl Controller {
             OpKind::Start => "machines cannot be started",
             OpKind::Stop => "machines cannot be stopped",
         };
-        let text = format!("{verb}: {fault}");
+        let trouble = self.trouble(kind);
+        let people = match trouble {
+            EventKind::WakeFailed => " while people wait and no machine is up",
+            _ => "",
+        };
+        let text = format!("{verb}{people}: {fault}");
         if self.told.fault.as_ref() != Some(&text) {
-            self.tell(None, EventKind::Fault, text.clone());
+            self.tell(None, trouble, text.clone());
             self.told.fault = Some(text);
+        }
+    }
+
+    /// What kind of news it is that a command like this fails.
+    fn trouble(&self, kind: OpKind) -> EventKind {
+        let would_wake = matches!(kind, OpKind::Grow | OpKind::Start);
+        match would_wake && self.told.waking_since.is_some() {
+            true => EventKind::WakeFailed,
+            false => EventKind::Fault,
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Told {
     pub warned: Vec<Drain>,
     pub evicted: BTreeSet<SessionId>,
     /// Since when somebody waits and nothing is up.
-    waking_since: Option<Instant>,
+    pub waking_since: Option<Instant>,
 }
 
 impl Controller {

@@ -110,6 +110,7 @@ fn counted() -> Metrics {
     metrics.count_fleet_fault("main", "quota");
     metrics.count_moved_login("moved");
     metrics.count_probe(Protocol::Ssh, false);
+    metrics.count_webhook("team", "failed");
     metrics.set_audit_lost(3);
     metrics.count_state_write_failure();
     metrics.set_log_lost(2);

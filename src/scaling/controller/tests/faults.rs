@@ -54,7 +54,7 @@ async fn a_refusal_is_waited_out_and_told() {
             "{fault}: {passed} s"
         );
         assert!(
-            world.has_event(EventKind::Fault, &fault.to_string()),
+            world.has_event(EventKind::WakeFailed, &fault.to_string()),
             "{}",
             world.story()
         );
@@ -79,7 +79,7 @@ async fn people_are_told_of_what_stands_in_the_way() {
     assert!(trouble.contains("no machine to be had"), "{trouble}");
     world.pass(900).await;
     assert_eq!(
-        world.count(EventKind::Fault),
+        world.count(EventKind::WakeFailed),
         1,
         "once, however often\n{}",
         world.story()
