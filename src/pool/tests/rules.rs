@@ -396,7 +396,7 @@ fn a_snapshot_prints_as_the_contract_says() {
         }],
         "sessions": [{
             "id": session.to_string(), "user": "alice", "protocol": "ssh", "pool": "main", "instance": "vm1",
-            "peer": "192.0.2.7", "since": "1970-01-01T00:00:01.000Z", "stage": "reserved", "is_elsewhere": false,
+            "peer": "192.0.2.7", "since": "1970-01-01T00:00:01.000Z", "stage": "reserved",
             "is_elsewhere": false,
         }],
     });
