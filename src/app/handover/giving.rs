@@ -189,8 +189,9 @@ impl Giver {
     /// From here on the place is the new gate's.
     fn retire(&self, inside: &mut Inside, asker: &Asker) {
         self.shutdown.handed_over.cancel();
-        self.operating.cancel();
+        // Before the admin side ends: the socket's file stays.
         inside.retire(&self.shutdown);
+        self.operating.cancel();
         systemd::main_process(asker.pid);
         tracing::info!(
             pid = asker.pid,
