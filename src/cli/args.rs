@@ -101,6 +101,7 @@ pub enum Command {
     #[command(after_help = r#"Example: poolgate notify --instance vm1 "vm1 restarts at noon""#)]
     Notify(NotifyArgs),
     /// Send a webhook of the configuration a message to try it
+    #[command(after_help = "Example: poolgate webhook team")]
     Webhook(WebhookArgs),
     /// Show a recording of a terminal
     #[command(after_help = "Example: poolgate play recording.cast --speed 2")]
