@@ -2,10 +2,11 @@
 //! that fails is as if nobody had asked.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -209,17 +210,32 @@ impl Scene {
         let mut ssh = self.gate.door(&self.world).ssh(&self.person);
         ssh.args(["-tt", &host(&self.person), "read -r line; echo \"<$line>\""]);
         let terminal = Running::start_with_stdin(ssh.stdin(Stdio::piped()));
+        self.wait_session();
+        terminal
+    }
+
+    /// One that is read while it lasts.
+    fn shown_terminal(&self) -> (Running, PathBuf) {
+        let shown = self.world.path("terminal");
+        let mut ssh = self.gate.door(&self.world).ssh(&self.person);
+        ssh.args(["-tt", &host(&self.person), "sleep 600"]);
+        let terminal = Running::start_logged(&mut ssh, File::create(&shown).unwrap());
+        self.wait_session();
+        (terminal, shown)
+    }
+
+    fn wait_session(&self) {
         wait_until("the command on the instance", PATIENCE, || {
             self.sshd.log().contains("Starting session: ").then_some(())
         });
-        terminal
     }
 }
 
 #[test]
 fn sessions_at_an_older_gate_are_told_and_ended_from_the_new_one() {
     let mut scene = Scene::new(|_, setup| setup);
-    let terminal = scene.terminal();
+    let (terminal, shown) = scene.shown_terminal();
+    let shows = |text: &str| fs::read_to_string(&shown).unwrap().contains(text);
     let before = scene.gate.sessions();
     let old = scene.gate.upgrade();
     let mut held = Vec::new();
@@ -236,17 +252,16 @@ fn sessions_at_an_older_gate_are_told_and_ended_from_the_new_one() {
     assert!(explained.text().contains("vm1"), "{explained}");
     let given = scene.gate.cli(&["notify", "tea is ready"]).ok();
     assert_eq!(given.text(), "given to 1 sessions");
+    wait_until("the notice in the terminal", PATIENCE, || {
+        shows("tea is ready").then_some(())
+    });
     let id = held[0]["id"].as_str().unwrap();
     scene
         .gate
         .cli(&["evict", id, "--reason", "end of term"])
         .ok();
     let ended = terminal.finish_within(PATIENCE);
-    let said = format!("{}{}", ended.stdout, ended.stderr);
-    assert!(
-        said.contains("tea is ready") && said.contains("end of term"),
-        "{ended}"
-    );
+    assert!(shows("end of term"), "{ended}");
     old.finish_within(PATIENCE).ok();
     scene.gate.wait_sessions(0);
     scene.gate.stop();
