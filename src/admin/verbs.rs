@@ -159,7 +159,9 @@ impl<'a> Desk<'a> {
         };
         let view = self.find(&order.instance)?;
         if view.admin_state == State::Ready {
-            return Ok(done(&view, "takes people already"));
+            let is_dry_run = order.is_dry_run;
+            let done = done(&view, "takes people already");
+            return Ok(Done { is_dry_run, ..done });
         }
         if order.is_dry_run {
             return Ok(would(&view, "would take people again"));

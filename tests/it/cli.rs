@@ -226,9 +226,15 @@ fn events_are_chosen_and_a_reader_may_go_away() {
     assert_eq!(kinds(&["--kind", "drain,cordon"]), ["cordon", "drain"]);
     assert_eq!(kinds(&["--instance", "main/vm2"]), ["drain"]);
     assert_eq!(kinds(&["--user", "alice"]), ["move"]);
-    assert_eq!(kinds(&["--pool", "gpu"]), Vec::<String>::new());
+    assert_eq!(kinds(&["--pool", "main"]).len(), 4);
     assert_eq!(kinds(&["--since", "1h"]).len(), 4);
     assert!(kinds(&["--since", "2100-01-01T00:00"]).is_empty());
+    let unknown = scene.gate.cli(&["events", "--pool", "gpu"]);
+    assert_eq!(unknown.code(), Some(1), "{unknown}");
+    assert!(
+        unknown.stderr.contains("no pool named \"gpu\""),
+        "{unknown}"
+    );
     let unknown = scene.gate.cli(&["events", "--kind", "party"]);
     assert_eq!(unknown.code(), Some(2), "{unknown}");
     let line = format!(
@@ -348,7 +354,7 @@ fn the_manual_has_no_fault() {
         let mut groff = tool("groff");
         let read = finish(
             groff
-                .args(["-man", "-ww", "-Tutf8", "-K", "utf8"])
+                .args(["-man", "-ww", "-Tutf8", "-P-cbu", "-K", "utf8"])
                 .arg(&page),
             PATIENCE,
         )

@@ -89,7 +89,7 @@ impl Model {
             KeyCode::Tab | KeyCode::Right => self.focus = self.focus.next(),
             KeyCode::BackTab | KeyCode::Left => self.focus = self.focus.before(),
             KeyCode::Char('/') => self.mode = Mode::Filtering,
-            KeyCode::Esc => self.choices.of_mut(self.focus).filter.clear(),
+            KeyCode::Esc => self.show_all(),
             KeyCode::Char('s') => self.choices.of_mut(self.focus).sort_next(self.focus),
             KeyCode::Char('S') => {
                 let choice = self.choices.of_mut(self.focus);
@@ -121,12 +121,24 @@ impl Model {
         self.choices.of_mut(Pane::Machines).key = chosen;
     }
 
+    /// Without the filter; the row that is chosen among a few stays chosen among all.
+    fn show_all(&mut self) {
+        let pane = self.focus;
+        let chosen = self.chosen(pane).map(|row| row.key);
+        let choice = self.choices.of_mut(pane);
+        // Whoever follows the events goes on following.
+        if pane != Pane::Events || choice.key.is_some() {
+            choice.key = chosen;
+        }
+        choice.filter.clear();
+    }
+
     fn press_in_filter(&mut self, key: KeyEvent) {
         let choice = self.choices.of_mut(self.focus);
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Enter => return,
-            KeyCode::Esc => return choice.filter.clear(),
+            KeyCode::Esc => return self.show_all(),
             KeyCode::Char('u') if is_control => choice.filter.clear(),
             KeyCode::Char(one) if !is_control => choice.filter.extend(one.to_lowercase()),
             KeyCode::Backspace => drop(choice.filter.pop()),
