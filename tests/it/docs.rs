@@ -61,6 +61,11 @@ fn a_gate_can_be_recovered() {
 }
 
 #[test]
+fn operators_can_be_let_in() {
+    walk("how-to/let-operators-in.md");
+}
+
+#[test]
 fn programs_can_ask() {
     walk("api.md");
 }

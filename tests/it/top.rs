@@ -222,6 +222,7 @@ fn an_order_is_given(gate: &Gate, window: &Window) {
     window.press(&["y"]);
     window.wait("takes people again");
     assert_eq!(state_of(gate, "vm2").0, "ready");
+    window.press(&["Escape"]);
 }
 
 fn the_window_changes(window: &Window) {

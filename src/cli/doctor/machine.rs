@@ -174,7 +174,7 @@ async fn limit_of_gate(gate: &GateArgs) -> Option<u64> {
     let answer = client::get(gate, "/metrics").await.ok()?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     let value = |line: &str| {
-        line.strip_prefix("process_max_fds ")?
+        line.strip_prefix("poolgate_process_max_fds ")?
             .trim()
             .parse::<f64>()
             .ok()

@@ -97,7 +97,7 @@ impl World {
 
     /// The gate's setting for where `authorize` writes.
     pub fn authorized_keys_pattern(&self) -> String {
-        format!("{}/keys/%u/authorized_keys", self.folder.path().display())
+        format!("{}/%u/authorized_keys", self.folder("keys").display())
     }
 
     pub fn known_hosts(&self) -> PathBuf {
