@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::support::client::host;
-use crate::support::gate::rows;
+use crate::support::gate::{OF_INSTANCE, OF_SESSION, rows};
 use crate::support::{Gate, GateSetup, Logins, Running, Sshd, World};
 
 /// A gate over two instances on which person01 has a session.
@@ -28,16 +28,7 @@ fn the_command_line_shows_instances_and_sessions() {
         let instances = rows(&gate.cli(&["instances", "-o", "json"]).ok().stdout);
         assert_eq!(instances.len(), 2);
         for row in &instances {
-            for field in [
-                "name",
-                "address",
-                "pool",
-                "admin_state",
-                "health",
-                "sessions",
-                "capacity",
-                "load",
-            ] {
+            for field in OF_INSTANCE {
                 assert!(!row[field].is_null(), "{field} in {row}");
             }
             assert_eq!(
@@ -51,9 +42,7 @@ fn the_command_line_shows_instances_and_sessions() {
         }
         let sessions = rows(&gate.cli(&["sessions", "-o", "json"]).ok().stdout);
         assert_eq!(sessions.len(), 1);
-        for field in [
-            "id", "user", "protocol", "pool", "instance", "peer", "since",
-        ] {
+        for field in OF_SESSION {
             assert!(!sessions[0][field].is_null(), "{field} in {}", sessions[0]);
         }
         assert_eq!(

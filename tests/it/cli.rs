@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::client::{PATIENCE, host};
-use crate::support::gate::poolgate;
+use crate::support::gate::{OF_INSTANCE, OF_SESSION, poolgate};
 use crate::support::proc::{descendants, send};
 use crate::support::{Gate, GateSetup, Logins, Running, Sshd, World, finish, tool, wait_until};
 
@@ -86,21 +86,8 @@ fn each_verb_has_objects_for_programs() {
     let id = session["id"].as_str().unwrap().to_owned();
     let name = session["instance"].as_str().unwrap().to_owned();
     let instances = scene.json(&["instances"]);
-    let of_instance = [
-        "name",
-        "address",
-        "pool",
-        "admin_state",
-        "health",
-        "sessions",
-        "capacity",
-        "load",
-    ];
-    has(&instances[0], &of_instance);
-    let of_session = [
-        "id", "user", "protocol", "pool", "instance", "peer", "since",
-    ];
-    has(&scene.json(&["sessions"])[0], &of_session);
+    has(&instances[0], &OF_INSTANCE);
+    has(&scene.json(&["sessions"])[0], &OF_SESSION);
     has(
         &scene.json(&["status"]),
         &["version", "ready", "uptime_s", "pools"],

@@ -19,6 +19,21 @@ pub use setup::GateSetup;
 mod setup;
 mod upgrade;
 
+/// What the contract gives every instance and every session, at the API and on the command line.
+pub const OF_INSTANCE: [&str; 8] = [
+    "name",
+    "address",
+    "pool",
+    "admin_state",
+    "health",
+    "sessions",
+    "capacity",
+    "load",
+];
+pub const OF_SESSION: [&str; 7] = [
+    "id", "user", "protocol", "pool", "instance", "peer", "since",
+];
+
 /// A running gate.
 pub struct Gate {
     process: Option<Running>,
