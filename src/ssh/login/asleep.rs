@@ -9,34 +9,29 @@ use std::time::SystemTime;
 use super::line::pool_of;
 use super::words::words_of_sleep;
 use super::{Login, LoginError};
-use crate::pool::{LoginRequest, Outlook, Progress, Protocol, Refusal, Snapshot};
+use crate::pool::{LoginRequest, Outlook, Progress, Protocol, Snapshot};
 
 impl Login<'_> {
-    /// Takes a seat in advance where the pool sleeps and wakes for this name.
+    /// Takes a seat in advance where the pool sleeps and wakes for this name; anybody else's waits for their turn.
     pub(super) async fn wake_for_known(&mut self) -> Result<(), LoginError> {
         if self.upstream.is_some() || self.seat.is_some() || !self.verified.is_empty() {
             return Ok(());
         }
         let request = self.login_request(false);
-        match self.take_seat_in_turn(&request) {
-            Ok(seat) => self.seat = Some(seat),
-            Err(Refusal::NoneUp(_)) if self.may_wake(&request) => {
-                self.is_expected = true;
-                self.seat = Some(self.seat(&request).await?);
-            }
-            // Told when it is asked for again.
-            Err(_) => {}
+        if self.may_wake(&request) {
+            self.is_expected = true;
+            self.seat = Some(self.seat(&request).await?);
         }
         Ok(())
     }
 
     fn may_wake(&self, request: &LoginRequest) -> bool {
-        let Some(user) = &request.user else {
+        let snapshot = self.gatekeeper.pool.snapshot();
+        let (Some(user), Some(pool)) = (&request.user, pool_of(request, &snapshot)) else {
             return false;
         };
-        let snapshot = self.gatekeeper.pool.snapshot();
-        let pool = pool_of(request, &snapshot);
-        pool.is_some_and(|pool| self.gatekeeper.may_wake(&pool, user))
+        let is_open = Outlook::of(&snapshot, &pool, Protocol::Ssh).is_open;
+        !is_open && self.gatekeeper.may_wake(&pool, user)
     }
 
     /// What somebody does about a pool that their login does not wake.
