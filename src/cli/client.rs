@@ -5,12 +5,10 @@ mod token;
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use http_body_util::{BodyExt, Full, Limited};
+use anyhow::Context;
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::args::{GateArgs, Output, ShowArgs};
 use super::{Failure, print};
 use crate::admin::RUN_HEADER;
+use crate::net::exchange;
 pub(super) use gate::{Gate, locate};
 use token::Token;
 
@@ -154,9 +153,8 @@ async fn ask_over<S>(
     question: &Question<'_>,
 ) -> anyhow::Result<Answer>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = match question.json {
         None => Request::get(question.path),
         Some(_) => Request::post(question.path).header(header::CONTENT_TYPE, "application/json"),
@@ -167,32 +165,15 @@ where
     };
     let body = Full::new(question.json.clone().unwrap_or_default());
     let request = request.header(header::HOST, host).body(body)?;
-    let asking = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let run = response.headers().get(RUN_HEADER);
-        let run = run.and_then(|run| Some(run.to_str().ok()?.to_owned()));
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
-            .collect()
-            .await;
-        let Ok(body) = body else {
-            bail!("the answer broke off or is too long");
-        };
-        Ok(Answer {
-            status,
-            run,
-            body: body.to_bytes(),
-        })
-    };
-    tokio::pin!(asking);
-    tokio::select! {
-        answer = &mut asking => answer,
-        ended = connection => {
-            ended?;
-            // The answer may be complete although the connection has ended.
-            asking.await
-        }
-    }
+    let read = async |answer| exchange::whole(answer, ANSWER_BYTES_MAX).await;
+    let answer = exchange::ask(stream, request, read).await?;
+    let (head, body) = answer.context("the answer is of no use")?.into_parts();
+    let run = head.headers.get(RUN_HEADER);
+    Ok(Answer {
+        status: head.status,
+        run: run.and_then(|run| Some(run.to_str().ok()?.to_owned())),
+        body,
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! is tried again with growing pauses, and what is shown meanwhile stays. Deliberately absent: DNS challenges, which need
 //! the credentials of a DNS service, and external account binding.
 
-mod client;
+mod carrier;
 mod folder;
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::sign::CertifiedKey;
 
-use self::client::Client;
+use self::carrier::Carrier;
 use self::folder::Folder;
 use crate::config::{AcmeChallenge, AcmeConfig};
 use crate::net::server_tls::pair::Pair;
@@ -167,7 +167,7 @@ impl Acme {
     }
 
     async fn account(&self) -> Result<Account, OrderError> {
-        let http = || Client::boxed(self.config.ca_file.as_deref());
+        let http = || Carrier::boxed(self.config.ca_file.as_deref());
         let directory = &self.config.directory;
         if let Some(credentials) = self.folder.account(directory)? {
             let builder = Account::builder_with_http(http()?);

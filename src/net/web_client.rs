@@ -1,9 +1,11 @@
 //! One HTTP request to a service elsewhere and its whole answer: TLS by the system's authorities or a file's, a time limit, a
-//! bound on the body.
+//! bound on the body. All that the gate asks of the web goes through here; libraries have small carriers over it.
 //!
-//! Knows no token, follows no redirect and retries nothing: a request that failed on the way may have been carried out, and
-//! only whoever decides can tell whether to ask again. A connection a request, as there are a few a minute. Tests dial
-//! elsewhere by `Route`.
+//! Knows no token and asks no proxy, follows no redirect and retries nothing: a request that failed on the way may have been
+//! carried out, and only whoever decides can tell whether to ask again. A connection a request, as there are a few a minute: one
+//! that was kept could be closed by the other side just as a request goes out, and nobody could say whether it arrived.
+
+mod own_cloud;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,28 +15,30 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
+use super::exchange::{self, BodyFault};
 use super::web_tls;
 
-/// Why there is no answer.
+/// Why there is no answer. Never names more of an address than its host: the rest may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum WebFault {
-    #[error("{0} names no host that can be asked")]
-    Uri(String),
+    #[error("the address is not http:// or https:// with a host")]
+    Address,
+    #[error(
+        "{0} has no address that may be asked: link-local ones and those of a cloud's metadata may not"
+    )]
+    Forbidden(String),
     #[error("cannot reach {0}: {1}")]
     Connect(String, io::Error),
     #[error("{0} does not answer as HTTP: {1}")]
     Http(String, hyper::Error),
-    #[error("the answer of {0} ends early or is no HTTP: {1}")]
-    Body(String, String),
-    #[error("the answer of {0} is larger than {1} bytes")]
-    TooLarge(String, usize),
+    #[error("the answer of {0} is of no use: {1}")]
+    Body(String, BodyFault),
     #[error("{0} has not answered within {1:?}")]
     Late(String, Duration),
 }
@@ -58,7 +62,7 @@ pub struct Limits {
 
 #[derive(Clone)]
 enum Route {
-    Hosts(TlsConnector),
+    Hosts { tls: TlsConnector, is_guarded: bool },
     Elsewhere(Reroute),
 }
 
@@ -74,10 +78,26 @@ impl WebClient {
     /// # Errors
     /// There is no certificate authority, neither in the file nor in the system.
     pub fn new(limits: Limits, ca_file: Option<&Path>) -> Result<Self, String> {
-        Ok(Self {
-            route: Route::Hosts(web_tls::connector(ca_file)?),
-            limits,
-        })
+        let tls = web_tls::connector(ca_file)?;
+        let route = Route::Hosts {
+            tls,
+            is_guarded: false,
+        };
+        Ok(Self { route, limits })
+    }
+
+    /// The same, but never to an address that only this machine's own cloud answers on, whatever a name resolves to: who may
+    /// write a URL must not thereby ask for the machine's credentials.
+    ///
+    /// # Errors
+    /// As for `new`.
+    pub fn guarded(limits: Limits, ca_file: Option<&Path>) -> Result<Self, String> {
+        let tls = web_tls::connector(ca_file)?;
+        let route = Route::Hosts {
+            tls,
+            is_guarded: true,
+        };
+        Ok(Self { route, limits })
     }
 
     /// To wherever `reroute` says, in plain HTTP.
@@ -88,91 +108,98 @@ impl WebClient {
         }
     }
 
+    /// Adds `Host`, and `User-Agent` where there is none.
+    ///
     /// # Errors
     /// There is no whole answer. The request may have been carried out all the same.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, WebFault> {
-        let host = request.uri().host().unwrap_or_default().to_owned();
-        let late = WebFault::Late(host.clone(), self.limits.time);
-        let exchange = self.exchange(request, host);
-        tokio::time::timeout(self.limits.time, exchange)
+        let host = request.uri().host().unwrap_or_default();
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let late = || WebFault::Late(host.clone(), self.limits.time);
+        tokio::time::timeout(self.limits.time, self.dial_and_ask(request, &host))
             .await
-            .map_err(|_| late)?
+            .map_err(|_| late())?
     }
 
-    async fn exchange(
+    /// `host`: bare, also of an IPv6 address.
+    async fn dial_and_ask(
         &self,
         request: Request<Bytes>,
-        host: String,
+        host: &str,
     ) -> Result<Response<Bytes>, WebFault> {
-        let body_bytes_max = self.limits.body_bytes;
-        let uri = request.uri();
-        let is_tls = uri.scheme_str() == Some("https");
-        if host.is_empty() {
-            return Err(WebFault::Uri(uri.to_string()));
-        }
-        let no_connection = |error| WebFault::Connect(host.clone(), error);
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let stream = match &self.route {
-            Route::Hosts(_) => TcpStream::connect((host.as_str(), port)).await,
-            Route::Elsewhere(reroute) => TcpStream::connect(reroute(uri)).await,
+        let is_tls = match request.uri().scheme_str() {
+            _ if host.is_empty() => return Err(WebFault::Address),
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(WebFault::Address),
         };
+        let no_connection = |error| WebFault::Connect(host.to_owned(), error);
+        let addresses = self.addresses(request.uri(), host, is_tls).await?;
+        let stream = TcpStream::connect(&*addresses).await;
         let stream = stream.map_err(no_connection)?;
         match &self.route {
-            Route::Hosts(tls) if is_tls => {
-                let name = ServerName::try_from(host.clone());
-                let name = name.map_err(|_| WebFault::Uri(host.clone()))?;
+            Route::Hosts { tls, .. } if is_tls => {
+                let name = ServerName::try_from(host.to_owned()).map_err(|_| WebFault::Address)?;
                 let stream = tls.connect(name, stream).await.map_err(no_connection)?;
-                ask(stream, request, host, body_bytes_max).await
+                self.ask(stream, request, host).await
             }
-            _ => ask(stream, request, host, body_bytes_max).await,
+            _ => self.ask(stream, request, host).await,
         }
     }
-}
 
-async fn ask<S>(
-    stream: S,
-    request: Request<Bytes>,
-    host: String,
-    body_bytes_max: usize,
-) -> Result<Response<Bytes>, WebFault>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let failed = |error| WebFault::Http(host.clone(), error);
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(256 * 1024)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(failed)?;
-    let exchange = async {
-        let answer = sender.send_request(origin_form(request, &host)?).await;
-        let (head, body) = answer.map_err(failed)?.into_parts();
-        let whole = Limited::new(body, body_bytes_max).collect().await;
-        let whole = whole.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-            Some(_) => WebFault::TooLarge(host.clone(), body_bytes_max),
-            None => WebFault::Body(host.clone(), error.to_string()),
-        })?;
-        Ok(Response::from_parts(head, whole.to_bytes()))
-    };
-    tokio::pin!(exchange);
-    tokio::select! {
-        biased;
-        done = &mut exchange => done,
-        ended = connection => match ended {
-            Ok(()) => exchange.await,
-            Err(error) => Err(failed(error)),
-        },
+    /// Those that may be asked, which are some.
+    async fn addresses(
+        &self,
+        uri: &Uri,
+        host: &str,
+        is_tls: bool,
+    ) -> Result<Vec<SocketAddr>, WebFault> {
+        let is_guarded = match &self.route {
+            Route::Elsewhere(reroute) => return Ok(vec![reroute(uri)]),
+            Route::Hosts { is_guarded, .. } => *is_guarded,
+        };
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let found = lookup_host((host, port)).await;
+        let found = found.map_err(|error| WebFault::Connect(host.to_owned(), error))?;
+        let may_be_asked =
+            |address: &SocketAddr| !is_guarded || !own_cloud::may_answer(address.ip());
+        let allowed: Vec<_> = found.filter(may_be_asked).collect();
+        match allowed.is_empty() {
+            true => Err(WebFault::Forbidden(host.to_owned())),
+            false => Ok(allowed),
+        }
+    }
+
+    async fn ask<S>(
+        &self,
+        stream: S,
+        request: Request<Bytes>,
+        host: &str,
+    ) -> Result<Response<Bytes>, WebFault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let read = async |answer| exchange::whole(answer, self.limits.body_bytes).await;
+        let answer = exchange::ask(stream, origin_form(request)?, read).await;
+        let answer = answer.map_err(|error| WebFault::Http(host.to_owned(), error))?;
+        answer.map_err(|fault| WebFault::Body(host.to_owned(), fault))
     }
 }
 
 /// The request as an origin server wants it: path alone, host in a header.
-fn origin_form(request: Request<Bytes>, host: &str) -> Result<Request<Full<Bytes>>, WebFault> {
+fn origin_form(request: Request<Bytes>) -> Result<Request<Full<Bytes>>, WebFault> {
     let (mut head, body) = request.into_parts();
-    let bad = || WebFault::Uri(host.to_owned());
-    let authority = head.uri.authority().ok_or_else(bad)?;
-    let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| bad())?;
+    let authority = head.uri.authority().ok_or(WebFault::Address)?.as_str();
+    // A name and a password are nothing that `Host` may hold (RFC 9110 7.2).
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let authority = HeaderValue::from_str(authority).map_err(|_| WebFault::Address)?;
     head.headers.insert(header::HOST, authority);
+    let agent = head.headers.entry(header::USER_AGENT);
+    agent.or_insert(HeaderValue::from_static("poolgate"));
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    head.uri = path.parse().map_err(|_| bad())?;
+    head.uri = path.parse().map_err(|_| WebFault::Address)?;
     Ok(Request::from_parts(head, Full::new(body)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,15 +6,15 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
 use serde::{Deserialize, Deserializer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::config::secret::Secret;
 use crate::net::client_tls::ClientTls;
+use crate::net::exchange;
 
 /// Why there is no answer. Says nothing of the token.
 #[derive(Debug, thiserror::Error)]
@@ -88,26 +88,14 @@ async fn exchange(
     request: Request<Full<Bytes>>,
     limit: usize,
 ) -> Result<Bytes, Fault> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let asking = async {
-        let response = sender.send_request(request).await?;
-        if !response.status().is_success() {
-            return Err(Fault::Status(response.status()));
-        }
-        let body = Limited::new(response.into_body(), limit).collect().await;
-        body.map(|body| body.to_bytes()).map_err(|_| Fault::Long)
+    let read = async |answer: Response<_>| match answer.status().is_success() {
+        true => exchange::whole(answer, limit)
+            .await
+            .map_err(|_| Fault::Long),
+        false => Err(Fault::Status(answer.status())),
     };
-    tokio::pin!(asking, connection);
-    tokio::select! {
-        biased;
-        answer = &mut asking => answer,
-        ended = &mut connection => {
-            ended?;
-            // The connection may end in the very step that delivered the answer.
-            asking.await
-        }
-    }
+    let answer = exchange::ask(stream, request, read).await??;
+    Ok(answer.into_body())
 }
 
 /// A time as hubs and servers write it; what is no time is none.

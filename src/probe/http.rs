@@ -3,13 +3,12 @@
 //! A hub that hangs or errs while its port still answers is `no-logins`, not `down`: people who are already on it go on
 //! working, because their notebooks are served past the hub.
 
-use bytes::Bytes;
 use http::response::Parts;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::net::exchange;
 use crate::pool::{Answer, Health};
 
 /// Asks a connected server; the caller bounds the time. The body is not read.
@@ -30,11 +29,7 @@ pub(super) async fn head<S>(stream: S, authority: &str) -> Result<Parts, hyper::
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(16 * 1024)
-        .handshake(TokioIo::new(stream))
-        .await?;
-    let mut request = Request::new(Empty::<Bytes>::new());
+    let mut request = Request::new(Full::default());
     *request.uri_mut() = http::Uri::from_static("/hub/health");
     if let Ok(host) = header::HeaderValue::from_str(authority) {
         request.headers_mut().insert(header::HOST, host);
@@ -43,15 +38,5 @@ where
         header::USER_AGENT,
         header::HeaderValue::from_static("poolgate-probe"),
     );
-    let answer = sender.send_request(request);
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        biased;
-        answer = &mut answer => Ok(answer?.into_parts().0),
-        ended = &mut connection => {
-            ended?;
-            // The connection may end in the very step that delivered the answer.
-            Ok(answer.await?.into_parts().0)
-        }
-    }
+    exchange::ask(stream, request, async |answer| answer.into_parts().0).await
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, StatusCode, Uri, header};
 use super::form::Message;
 use crate::config::secret::Secret;
 use crate::config::{WebhookConfig, WebhookForm};
-use crate::net::outbound::{Outbound, OutboundFault};
+use crate::net::web_client::{Limits, WebClient, WebFault};
 use crate::telemetry::events::Event;
 
 /// Waits between tries: two minutes and a half in all.
@@ -29,7 +29,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     #[error(transparent)]
-    Unreached(#[from] OutboundFault),
+    Unreached(#[from] WebFault),
     #[error("its receiver answers {0}{1}")]
     Refused(StatusCode, &'static str),
     #[error("no request can be made of it")]
@@ -39,7 +39,7 @@ pub enum Fault {
 pub struct Delivery {
     uri: Uri,
     form: WebhookForm,
-    outbound: Outbound,
+    client: WebClient,
     gate: String,
 }
 
@@ -60,11 +60,14 @@ impl Delivery {
         let uri = uri.filter(is_web).ok_or_else(|| {
             format!("url_file {file} holds no address; write one line, https://HOST/...")
         })?;
-        let ca_file = config.ca_file.as_deref();
+        let limits = Limits {
+            time: config.timeout,
+            body_bytes: ANSWER_BYTES_MAX,
+        };
         Ok(Self {
             uri,
             form: config.form,
-            outbound: Outbound::new(ca_file, config.timeout, ANSWER_BYTES_MAX)?,
+            client: WebClient::guarded(limits, config.ca_file.as_deref())?,
             gate: host_name(),
         })
     }
@@ -96,7 +99,7 @@ impl Delivery {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Bytes::from(body))
             .map_err(|_| (Fault::Unmade, None))?;
-        let answer = self.outbound.send(request).await;
+        let answer = self.client.send(request).await;
         let answer = answer.map_err(|fault| (fault.into(), None))?;
         let status = answer.status();
         if status.is_success() {
@@ -118,8 +121,7 @@ impl Fault {
     /// Whether another try may succeed.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Unreached(OutboundFault::Address | OutboundFault::Forbidden(_))
-            | Self::Unmade => false,
+            Self::Unreached(WebFault::Address | WebFault::Forbidden(_)) | Self::Unmade => false,
             Self::Unreached(_) => true,
             Self::Refused(status, _) => {
                 status.is_server_error()
