@@ -1,14 +1,14 @@
 //! `poolgate completions`: what shells complete. The words of the command line are in the script; names of instances, pools, sessions
 //! and people only the gate knows, and it is asked for them while one types (`poolgate complete-names`).
 //!
-//! The script asks for every word alike; which kind of name may stand there is found here, by the very definition of the command
-//! line.
+//! The scripts ask for every word alike; which kind of name may stand there is found here, by the very definition of the command
+//! line. What only a person can know (a reason, a time) is completed by nothing: files would be noise.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory, ValueHint};
 use clap_complete::Shell;
 use serde_json::Value;
 
@@ -33,29 +33,63 @@ const ZSH: &str = include_str!("completions/names.zsh");
 const FISH: &str = include_str!("completions/names.fish");
 
 pub(super) fn script(shell: Shell) -> Result<ExitCode, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut CommandLine::command(), "poolgate", &mut script);
-    let script = String::from_utf8_lossy(&script);
-    print::show(with_names(shell, &script).as_bytes())
+    print::show(with_names(shell).as_bytes())
 }
 
-fn with_names(shell: Shell, script: &str) -> String {
+fn with_names(shell: Shell) -> String {
+    let mut command = CommandLine::command();
+    if matches!(shell, Shell::Zsh | Shell::Fish) {
+        command = hinted(command);
+    }
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "poolgate", &mut script);
+    let script = String::from_utf8_lossy(&script);
     match shell {
         Shell::Bash => format!("{script}\n{BASH}"),
-        // The file is the function when zsh loads it by itself, so ours takes the name and calls the other.
-        Shell::Zsh => {
-            let script = script.replacen("\n_poolgate() {", "\n_poolgate_words() {", 1);
-            match script.rfind("\nif [ \"$funcstack[1]\"") {
-                Some(end) => {
-                    let (before, after) = script.split_at(end);
-                    format!("{before}\n{ZSH}{after}")
-                }
-                None => script,
-            }
-        }
-        Shell::Fish => format!("{script}\n{FISH}"),
-        _ => script.to_owned(),
+        Shell::Zsh => zsh(&script.replace(ZSH_HINT, "_poolgate_names")),
+        Shell::Fish => fish(&script.replace(FISH_HINT, "__poolgate_names"), &command),
+        _ => script.into_owned(),
     }
+}
+
+/// A hint that nothing of ours means otherwise stands for names of the gate, and is written as below.
+const NAMES_HINT: ValueHint = ValueHint::Username;
+const ZSH_HINT: &str = "_users";
+const FISH_HINT: &str = "__fish_complete_users";
+
+/// Says of each value what shells need to know of it.
+fn hinted(command: Command) -> Command {
+    let hint = |arg: Arg| match kinds_of(&arg) {
+        _ if !arg.get_action().takes_values() => arg,
+        [] if arg.get_value_hint() == ValueHint::Unknown => arg.value_hint(ValueHint::Other),
+        [] => arg,
+        _ => arg.value_hint(NAMES_HINT),
+    };
+    command.mut_args(hint).mut_subcommands(hinted)
+}
+
+/// The file is the function when zsh loads it by itself, so ours takes the name and calls the other.
+fn zsh(script: &str) -> String {
+    let script = script.replacen("\n_poolgate() {", "\n_poolgate_words() {", 1);
+    let Some(end) = script.rfind("\nif [ \"$funcstack[1]\"") else {
+        return script;
+    };
+    let (before, after) = script.split_at(end);
+    format!("{before}\n{ZSH}{after}")
+}
+
+/// Fish is told of options alone: which words are files must be added.
+fn fish(script: &str, command: &Command) -> String {
+    let takes_file = |arg: &Arg| arg.get_value_hint() == ValueHint::AnyPath;
+    let files: String = command
+        .get_subcommands()
+        .filter(|sub| sub.get_positionals().any(takes_file))
+        .map(|sub| {
+            let name = sub.get_name();
+            format!("complete -c poolgate -n \"__fish_poolgate_using_subcommand {name}\" -F\n")
+        })
+        .collect();
+    format!("{script}\n{FISH}{files}")
 }
 
 /// Prints a name a line; nothing where no name may stand, or nobody knows any.
@@ -63,7 +97,7 @@ pub(super) async fn names(args: &NamesArgs) -> Result<ExitCode, Failure> {
     let mut command = CommandLine::command();
     command.build();
     let asked = Asked::read(&command, &args.words);
-    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut names = asked.choices;
     for kind in asked.kinds {
         let found = tokio::time::timeout(PATIENCE, kind.names(&asked.gate)).await;
         names.extend(found.unwrap_or_default());
@@ -102,6 +136,8 @@ fn kinds_of(arg: &Arg) -> &'static [Kind] {
 /// What may stand after some words, and which gate they name.
 struct Asked {
     kinds: &'static [Kind],
+    /// What the command line itself lets stand there; of options, shells know it by their scripts.
+    choices: BTreeSet<String>,
     gate: GateArgs,
 }
 
@@ -117,16 +153,18 @@ impl Asked {
         let mut pending: Option<&Arg> = None;
         let mut positionals = 0;
         for word in words {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) if name.starts_with("--") => (name, Some(value)),
+                _ => (word.as_str(), None),
+            };
             if let Some(arg) = pending.take() {
-                match arg.get_id().as_str() {
-                    "config" => gate.config.config = Some(word.into()),
-                    "socket" => gate.socket = Some(word.into()),
-                    "url" => gate.url = Some(word.clone()),
-                    "token_file" => gate.token_file = Some(word.into()),
-                    _ => {}
+                note(&mut gate, arg, word);
+            } else if name.starts_with('-') {
+                let takes_value = |arg: &&Arg| arg.get_action().takes_values();
+                match (option(command, name).filter(takes_value), value) {
+                    (Some(arg), Some(value)) => note(&mut gate, arg, value),
+                    (arg, _) => pending = arg,
                 }
-            } else if word.starts_with('-') {
-                pending = option(command, word).filter(|arg| arg.get_action().takes_values());
             } else if let Some(sub) = command.find_subcommand(word) {
                 command = sub;
                 positionals = 0;
@@ -134,10 +172,39 @@ impl Asked {
                 positionals += 1;
             }
         }
-        let next = || command.get_positionals().nth(positionals);
-        let kinds = pending.or_else(next).map_or(&[][..], kinds_of);
-        Self { kinds, gate }
+        let next = command.get_positionals().nth(positionals);
+        let next = next.filter(|_| pending.is_none());
+        Self {
+            kinds: pending.or(next).map_or(&[][..], kinds_of),
+            choices: next
+                .map(|arg| choices_of(command, arg, positionals))
+                .unwrap_or_default(),
+            gate,
+        }
     }
+}
+
+/// Notes what names the gate to ask.
+fn note(gate: &mut GateArgs, arg: &Arg, value: &str) {
+    match arg.get_id().as_str() {
+        "config" => gate.config.config = Some(value.into()),
+        "socket" => gate.socket = Some(value.into()),
+        "url" => gate.url = Some(value.to_owned()),
+        "token_file" => gate.token_file = Some(value.into()),
+        _ => {}
+    }
+}
+
+/// The values of a word without `--`, and the commands that may stand in its place.
+fn choices_of(command: &Command, arg: &Arg, position: usize) -> BTreeSet<String> {
+    let values = arg.get_possible_values();
+    let values = values.iter().filter(|value| !value.is_hide_set());
+    let commands = command.get_subcommands().filter(|_| position == 0);
+    let commands = commands.filter(|sub| !sub.is_hide_set());
+    values
+        .map(|value| value.get_name().to_owned())
+        .chain(commands.map(|sub| sub.get_name().to_owned()))
+        .collect()
 }
 
 /// The option that a word is, with its value yet to come.
@@ -201,14 +268,16 @@ mod tests {
             ("events --user", &[Kind::People]),
             ("notify --session", &[Kind::Sessions]),
             ("cost --pool", &[Kind::Pools]),
+            ("events --instance=vm1 --user", &[Kind::People]),
             ("serve", &[]),
         ] {
             assert_eq!(kinds(line), expected, "{line}");
         }
-        let words = ["drain", "--socket", "/x", "-c", "/y"].map(str::to_owned);
+        let words = ["drain", "--socket=/x", "-c", "/y", "--url", "z"].map(str::to_owned);
         let gate = Asked::read(&command, &words).gate;
         assert_eq!(gate.socket, Some("/x".into()));
         assert_eq!(gate.config.config, Some("/y".into()));
+        assert_eq!(gate.url, Some("z".into()));
     }
 
     #[test]
@@ -223,15 +292,45 @@ mod tests {
 
     #[test]
     fn each_script_asks_for_names() {
+        let is_named = |arg: &&Arg| !kinds_of(arg).is_empty();
+        fn count(command: &Command, is_one: &impl Fn(&&Arg) -> bool) -> usize {
+            let below = command.get_subcommands().map(|sub| count(sub, is_one));
+            command.get_arguments().filter(is_one).count() + below.sum::<usize>()
+        }
+        let named = count(&CommandLine::command(), &is_named);
+        let options = count(&CommandLine::command(), &|arg| {
+            is_named(arg) && !arg.is_positional()
+        });
+        assert!(named > 20 && options > 5, "{named} {options}");
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut CommandLine::command(), "poolgate", &mut script);
-            let script = with_names(shell, &String::from_utf8(script).unwrap());
+            let script = with_names(shell);
             assert!(script.contains("complete-names"), "{shell}");
-            if shell == Shell::Zsh {
-                assert_eq!(script.matches("\n_poolgate() {").count(), 1);
-                assert!(script.contains("\n_poolgate_words() {"));
+            match shell {
+                Shell::Zsh => {
+                    assert_eq!(script.matches("\n_poolgate() {").count(), 1);
+                    assert!(script.contains("\n_poolgate_words() {"));
+                    assert_eq!(script.matches(":_poolgate_names'").count(), named);
+                    assert!(!script.contains("_default'"), "files for anything");
+                }
+                Shell::Fish => {
+                    assert_eq!(
+                        script.matches("-f -a \"(__poolgate_names)").count(),
+                        options
+                    );
+                    assert!(script.contains("using_subcommand play\" -F\n"));
+                }
+                _ => {}
             }
         }
+    }
+
+    #[test]
+    fn what_the_command_line_lets_stand_there_is_said() {
+        let mut command = CommandLine::command();
+        command.build();
+        let choices = |word: &str| Asked::read(&command, &[word.to_owned()]).choices;
+        assert!(choices("completions").contains("fish"));
+        assert!(choices("explain").contains("health"));
+        assert_eq!(choices("drain"), BTreeSet::new());
     }
 }

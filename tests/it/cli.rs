@@ -1,5 +1,5 @@
 //! The command line as people and programs meet it: objects for programs, colours on terminals and nowhere else, readers that go away,
-//! progress, what bash completes, and the manual.
+//! progress, and the manual.
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -280,49 +280,6 @@ fn a_drain_is_watched_and_goes_on_without_its_watcher() {
     held.signal(Signal::SIGTERM);
     held.finish(PATIENCE);
     scene.gate.stop();
-}
-
-/// The script as bash reads it, with names that the gate knows at that moment.
-#[test]
-fn bash_completes_words_and_the_names_the_gate_knows() {
-    let scene = Scene::new();
-    let (held, session) = scene.session();
-    let id = session["id"].as_str().unwrap().to_owned();
-    let script = finish(poolgate().args(["completions", "bash"]), PATIENCE)
-        .ok()
-        .stdout;
-    let file = scene.world.path("poolgate.bash");
-    std::fs::write(&file, script).unwrap();
-    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_poolgate"))
-        .parent()
-        .unwrap();
-    let config = scene.gate.config.clone();
-    let completed = |words: &[&str]| {
-        let program = "source \"$0\"; PATH=$1:$PATH; shift; COMP_WORDS=(poolgate \"$@\"); COMP_CWORD=$#; \
-                       _poolgate_with_names poolgate \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; \
-                       printf '%s\\n' \"${COMPREPLY[@]}\"";
-        let mut bash = tool("bash");
-        bash.args(["--norc", "-c", program]);
-        bash.arg(&file).arg(folder).args(words);
-        bash.env("POOLGATE_CONFIG", &config);
-        let told = finish(&mut bash, PATIENCE).ok().stdout;
-        told.lines().map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(completed(&["drain", ""]), ["vm1", "vm2"]);
-    assert_eq!(completed(&["drain", "vm2"]), ["vm2"]);
-    assert_eq!(completed(&["move", "person01", "--to", ""]), ["vm1", "vm2"]);
-    assert_eq!(completed(&["explain", "pers"]), ["person01"]);
-    assert_eq!(completed(&["evict", ""]), [id]);
-    assert_eq!(completed(&["cost", "--pool", ""]), ["main"]);
-    assert!(completed(&["unco"]).contains(&"uncordon".to_owned()));
-    assert!(completed(&["drain", "--de"]).contains(&"--deadline".to_owned()));
-    held.signal(Signal::SIGTERM);
-    held.finish(PATIENCE);
-    scene.gate.stop();
-    assert!(
-        completed(&["explain", "--po"]).contains(&"--pool".to_owned()),
-        "without a gate"
-    );
 }
 
 /// groff reads every page and has nothing to say about it.

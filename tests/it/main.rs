@@ -30,6 +30,7 @@ mod certificates;
 mod cli;
 mod client_address;
 mod clients;
+mod completions;
 mod config_faults;
 mod dashboard;
 mod demo;

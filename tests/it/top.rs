@@ -1,7 +1,6 @@
 //! `poolgate top` on a real terminal: tmux has it, types the keys and reads the screen, while people log in and the gate is
 //! killed.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -10,51 +9,14 @@ use nix::unistd::Pid;
 use crate::dashboard::crowd::Scene as Crowd;
 use crate::support::client::host;
 use crate::support::proc::descendants;
-use crate::support::{Finished, Gate, GateSetup, Logins, Running, Sshd, World, finish, tool};
+use crate::support::window::{PROMPT, Window};
+use crate::support::{Gate, GateSetup, Logins, Running, Sshd, World};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What is new on the gate is on the screen by then.
 const SOON: Duration = Duration::from_secs(2);
-const PROMPT: &str = "prompt>";
-
-/// A shell in a window of tmux.
-struct Window {
-    socket: PathBuf,
-}
 
 impl Window {
-    fn open(world: &World, (columns, lines): (u16, u16), environment: &[(&str, &str)]) -> Self {
-        let window = Self {
-            socket: world.path("tmux"),
-        };
-        let mut tmux = window.tmux(&["-f", "/dev/null", "-u", "new-session", "-d"]);
-        tmux.args(["-x", &columns.to_string(), "-y", &lines.to_string()]);
-        for (name, value) in environment {
-            tmux.args(["-e", &format!("{name}={value}")]);
-        }
-        tmux.args([
-            "-e",
-            &format!("PS1={PROMPT} "),
-            "bash",
-            "--norc",
-            "--noprofile",
-        ]);
-        tmux.env("LC_ALL", "C.UTF-8");
-        finish(&mut tmux, PATIENCE).ok();
-        window.wait(PROMPT);
-        window
-    }
-
-    fn tmux(&self, words: &[&str]) -> std::process::Command {
-        let mut tmux = tool("tmux");
-        tmux.arg("-S").arg(&self.socket).args(words);
-        tmux
-    }
-
-    fn run(&self, words: &[&str]) -> Finished {
-        finish(&mut self.tmux(words), PATIENCE).ok()
-    }
-
     /// Starts the program in it.
     fn start_top(&self, gate: &Gate) {
         let line = format!(
@@ -65,45 +27,6 @@ impl Window {
         self.write(&line);
         self.press(&["Enter"]);
         self.wait("Machines");
-    }
-
-    fn press(&self, keys: &[&str]) {
-        let mut words = vec!["send-keys"];
-        words.extend(keys);
-        self.run(&words);
-    }
-
-    fn write(&self, text: &str) {
-        self.run(&["send-keys", "-l", text]);
-    }
-
-    fn screen(&self) -> String {
-        self.run(&["capture-pane", "-p"]).stdout
-    }
-
-    fn told(&self, what: &str) -> String {
-        self.run(&["display-message", "-p", what]).text().to_owned()
-    }
-
-    #[track_caller]
-    fn wait(&self, what: &str) -> String {
-        self.wait_within(PATIENCE, what, |screen| screen.contains(what))
-    }
-
-    #[track_caller]
-    fn wait_within(&self, limit: Duration, what: &str, is_so: impl Fn(&str) -> bool) -> String {
-        let began = Instant::now();
-        loop {
-            let screen = self.screen();
-            if is_so(&screen) {
-                return screen;
-            }
-            assert!(
-                began.elapsed() < limit,
-                "not within {limit:?}: {what}\n{screen}"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 
     /// The process of the program.
@@ -127,12 +50,6 @@ impl Window {
     }
 }
 
-impl Drop for Window {
-    fn drop(&mut self) {
-        drop(self.tmux(&["kill-server"]).output());
-    }
-}
-
 fn state_of(gate: &Gate, name: &str) -> (String, String) {
     let rows = gate.instances();
     let row = rows.iter().find(|row| row["name"] == name).unwrap();
@@ -147,7 +64,7 @@ fn a_pool_is_looked_at_and_ordered_about_on_a_terminal() {
     let mut gate = GateSetup::over(&sshds)
         .ssh("connect_timeout = \"20s\"")
         .start(&world);
-    let window = Window::open(&world, (80, 24), &[]);
+    let window = Window::bash(&world, (80, 24), &[]);
     window.start_top(&gate);
     let screen = window.wait("2 ready");
     for name in ["vm1", "vm2", "Queue: nobody waits", "q quit"] {
@@ -265,7 +182,7 @@ fn a_terminal_is_left_as_it_was_and_asked_for_no_more_than_it_has() {
     gate.cli(&["cordon", "vm1", "--reason", "na\u{ef}ve \u{202e}txt"])
         .ok();
     let plain = [("NO_COLOR", "1"), ("LC_ALL", "C"), ("LANG", "C")];
-    let window = Window::open(&world, (80, 24), &plain);
+    let window = Window::bash(&world, (80, 24), &plain);
     window.start_top(&gate);
     let screen = window.wait("na?ve <U+202E>txt");
     assert!(screen.is_ascii(), "{screen}");
@@ -307,7 +224,7 @@ fn a_thousand_sessions_are_looked_at_for_little() {
     let seconds = seconds.map_or(5, |seconds| seconds.to_str().unwrap().parse().unwrap());
     let idle = || Duration::ZERO;
     let (alone, _) = shares_of_a_core(seconds, || crowd.gate.cpu_time(), idle);
-    let window = Window::open(&crowd.world, (200, 60), &[]);
+    let window = Window::bash(&crowd.world, (200, 60), &[]);
     window.start_top(&crowd.gate);
     window.wait(&format!("Sessions {}", people.len()));
     window.wait("50 ready");

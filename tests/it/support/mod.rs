@@ -20,6 +20,7 @@ pub mod streams;
 pub mod template;
 pub mod visitor;
 pub mod wait;
+pub mod window;
 pub mod world;
 
 pub use client::Door;
