@@ -50,6 +50,16 @@ one_of() {
   die "$key is \"$value\"; it must be one of: $*"
 }
 
+# begin FILE: as root, with these settings, and no other run of it at the same time.
+begin() {
+  [ "$(id -u)" = 0 ] || die "it must run as root"
+  umask 022
+  read_settings "$1"
+  check_words
+  exec 9>/run/poolgate-setup.lock
+  flock -w 600 9 || die "another run of it has not ended in ten minutes"
+}
+
 # put MODE FILE: standard input becomes FILE, whole or not at all, and only where it is not so already.
 put() {
   local mode=$1 file=$2 new

@@ -20,12 +20,7 @@ readonly ADMIN_PORT=2222
 readonly KEY_BYTES_MAX=65536
 
 main() {
-  [ "$(id -u)" = 0 ] || die "it must run as root"
-  umask 022
-  read_settings /etc/poolgate/gate.env
-  check_words
-  exec 9>/run/poolgate-setup.lock
-  flock -w 600 9 || die "another run of it has not ended in ten minutes"
+  begin /etc/poolgate/gate.env
   case ${1:-all} in
     all) install_all ;;
     keys) sync_keys ;;

@@ -26,12 +26,7 @@ readonly HUB_PINS=(jupyterhub==6.1.1 jupyterlab==4.6.6 jupyter_server==2.21.1)
 readonly PROXY_PIN=configurable-http-proxy@4.6.3
 
 main() {
-  [ "$(id -u)" = 0 ] || die "it must run as root"
-  umask 022
-  read_settings /etc/poolgate/instance.env
-  check_words
-  exec 9>/run/poolgate-setup.lock
-  flock -w 600 9 || die "another run of it has not ended in ten minutes"
+  begin /etc/poolgate/instance.env
   case ${1:-all} in
     all) install_all; boot ;;
     prepare) packages_needed; hub_program ;;
