@@ -104,8 +104,7 @@ pub(super) async fn cordon(args: &CordonArgs) -> Result<ExitCode, Failure> {
         reason: args.reason.clone(),
         is_dry_run: args.how.dry_run,
     };
-    let done: Done = client::order(&args.gate, "/api/v1/cordon", &order).await?;
-    tell(&args.how, &done, &done.text)
+    give(&args.gate, "/api/v1/cordon", &order, &args.how).await
 }
 
 pub(super) async fn uncordon(args: &UncordonArgs) -> Result<ExitCode, Failure> {
@@ -114,8 +113,7 @@ pub(super) async fn uncordon(args: &UncordonArgs) -> Result<ExitCode, Failure> {
         reason: args.reason.clone(),
         is_dry_run: args.how.dry_run,
     };
-    let done: Done = client::order(&args.gate, "/api/v1/uncordon", &order).await?;
-    tell(&args.how, &done, &done.text)
+    give(&args.gate, "/api/v1/uncordon", &order, &args.how).await
 }
 
 pub(super) async fn evict(args: &EvictArgs) -> Result<ExitCode, Failure> {
@@ -125,8 +123,7 @@ pub(super) async fn evict(args: &EvictArgs) -> Result<ExitCode, Failure> {
         reason: args.reason.clone(),
         is_dry_run: args.how.dry_run,
     };
-    let done: Done = client::order(&args.gate, "/api/v1/evict", &order).await?;
-    tell(&args.how, &done, &done.text)
+    give(&args.gate, "/api/v1/evict", &order, &args.how).await
 }
 
 pub(super) async fn keep(args: &KeepArgs) -> Result<ExitCode, Failure> {
@@ -135,8 +132,7 @@ pub(super) async fn keep(args: &KeepArgs) -> Result<ExitCode, Failure> {
         until: args.until.clone(),
         is_dry_run: args.how.dry_run,
     };
-    let done: Done = client::order(&args.gate, "/api/v1/keep", &order).await?;
-    tell(&args.how, &done, &done.text)
+    give(&args.gate, "/api/v1/keep", &order, &args.how).await
 }
 
 pub(super) async fn send(args: &MoveArgs) -> Result<ExitCode, Failure> {
@@ -151,6 +147,16 @@ pub(super) async fn send(args: &MoveArgs) -> Result<ExitCode, Failure> {
     };
     let moved: Moved = client::order(&args.gate, "/api/v1/move", &order).await?;
     tell(&args.how, &moved, &moved.text)
+}
+
+async fn give(
+    gate: &GateArgs,
+    path: &str,
+    order: &impl Serialize,
+    how: &How,
+) -> Result<ExitCode, Failure> {
+    let done: Done = client::order(gate, path, order).await?;
+    tell(how, &done, &done.text)
 }
 
 pub(super) fn tell(how: &How, done: &impl Serialize, text: &str) -> Result<ExitCode, Failure> {

@@ -18,6 +18,7 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use super::grant::Offered;
+use super::percent::{self, Part};
 use crate::ssh::wire::keys::{Certificate, fingerprint, key_type};
 use crate::telemetry::metrics::Metrics;
 
@@ -46,11 +47,10 @@ struct Account {
 }
 
 /// Parts that stand for themselves or for something of the login.
-type Argument = Vec<Part>;
+type Argument = Vec<Part<Token>>;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
     User,
     Home,
     Key,
@@ -102,7 +102,7 @@ impl KeysCommand {
             );
         }
         if parsed.is_empty() {
-            parsed.push(vec![Part::User]);
+            parsed.push(vec![Part::Token(Token::User)]);
         }
         let found = User::from_name(account).ok().flatten();
         let found = found.ok_or_else(|| CommandError::NoAccount(account.to_owned()))?;
@@ -201,7 +201,7 @@ impl KeysCommand {
             .arguments
             .iter()
             .flatten()
-            .any(|part| *part == Part::Home);
+            .any(|part| *part == Part::Token(Token::Home));
         let mut home = String::new();
         if wants_home {
             let user = offered.user.to_string();
@@ -212,13 +212,13 @@ impl KeysCommand {
         }
         let shown = offered.certificate.as_deref();
         let blob = shown.map_or_else(|| offered.key_blob.clone(), Certificate::blob);
-        let value = |part: &Part| match part {
+        let value = |part: &Part<Token>| match part {
             Part::Text(text) => text.clone(),
-            Part::User => offered.user.to_string(),
-            Part::Home => home.clone(),
-            Part::Key => STANDARD.encode(&blob),
-            Part::KeyType => key_type(&blob).unwrap_or_default().to_owned(),
-            Part::Fingerprint => fingerprint(&offered.key_blob),
+            Part::Token(Token::User) => offered.user.to_string(),
+            Part::Token(Token::Home) => home.clone(),
+            Part::Token(Token::Key) => STANDARD.encode(&blob),
+            Part::Token(Token::KeyType) => key_type(&blob).unwrap_or_default().to_owned(),
+            Part::Token(Token::Fingerprint) => fingerprint(&offered.key_blob),
         };
         let arguments = self.arguments.iter();
         Some(
@@ -231,35 +231,16 @@ impl KeysCommand {
 
 /// `None` if a `%` stands before something else than a token.
 fn parse_argument(text: &str) -> Option<Argument> {
-    let mut parts = Vec::new();
-    let mut plain = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            plain.push(c);
-            continue;
-        }
-        let part = match chars.next()? {
-            '%' => {
-                plain.push('%');
-                continue;
-            }
-            'u' => Part::User,
-            'h' => Part::Home,
-            'k' => Part::Key,
-            't' => Part::KeyType,
-            'f' => Part::Fingerprint,
+    percent::parts(text, |token| {
+        Some(match token {
+            'u' => Token::User,
+            'h' => Token::Home,
+            'k' => Token::Key,
+            't' => Token::KeyType,
+            'f' => Token::Fingerprint,
             _ => return None,
-        };
-        if !plain.is_empty() {
-            parts.push(Part::Text(std::mem::take(&mut plain)));
-        }
-        parts.push(part);
-    }
-    if !plain.is_empty() || parts.is_empty() {
-        parts.push(Part::Text(plain));
-    }
-    Some(parts)
+        })
+    })
 }
 
 /// Blocking. Whoever may write the program, or a folder above it, decides who logs in: that must be root alone.

@@ -17,6 +17,7 @@ pub mod unix_groups;
 mod certificates;
 pub(crate) mod glob;
 mod operator_file;
+mod percent;
 mod person_files;
 mod strict_modes;
 #[cfg(test)]

@@ -94,12 +94,7 @@ impl People {
 
     /// An operator sends this person there, until they are forgotten.
     pub fn send(&mut self, user: &str, instance: &Arc<str>, now: Instant, affinity: Duration) {
-        self.version = self.version.wrapping_add(1);
-        let user = match self.known.get_key_value(user) {
-            Some((user, _)) => user.clone(),
-            None => Arc::from(user),
-        };
-        self.stop_lingering(&user);
+        let user = self.recall(user);
         let person = self.known.entry(user.clone()).or_default();
         person.sent_to = Some(instance.clone());
         if !person.presences.is_empty() {
@@ -119,17 +114,23 @@ impl People {
 
     /// A proven session began; returns the name as it is stored, so that it is held once.
     pub fn arrive(&mut self, user: &str, instance: &Arc<str>) -> Arc<str> {
+        let user = self.recall(user);
+        let person = self.known.entry(user.clone()).or_default();
+        if let Some(end) = person.forgotten_at.take() {
+            self.leaving.remove(&(end, user.clone()));
+        }
+        person.arrive(instance);
+        user
+    }
+
+    /// The name of somebody who is about to change, as it is stored; they linger nowhere any more.
+    fn recall(&mut self, user: &str) -> Arc<str> {
         self.version = self.version.wrapping_add(1);
         let user = match self.known.get_key_value(user) {
             Some((user, _)) => user.clone(),
             None => Arc::from(user),
         };
         self.stop_lingering(&user);
-        let person = self.known.entry(user.clone()).or_default();
-        if let Some(end) = person.forgotten_at.take() {
-            self.leaving.remove(&(end, user.clone()));
-        }
-        person.arrive(instance);
         user
     }
 

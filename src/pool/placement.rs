@@ -161,14 +161,10 @@ pub(super) fn belongs_elsewhere(
     at: &str,
     now: Instant,
 ) -> Found {
-    let search = Search {
-        roster,
-        request,
-        is_proven: true,
-    };
+    let search = Search::of_proven(roster, request);
     let user = search.user()?;
-    if let Some((name, reason)) = search.sent(now) {
-        return (*name != *at && search.is_up(&name)).then_some((name, reason));
+    if let Some(sent) = search.sent(now) {
+        return search.other_than(at, Some(sent));
     }
     if roster.people.is_present(user, at) {
         return None;
@@ -177,7 +173,7 @@ pub(super) fn belongs_elsewhere(
     let elsewhere = || search.serving().or_else(|| search.remembered(now));
     let found = search.present();
     let found = found.or_else(|| (!has_server).then(elsewhere).flatten());
-    found.filter(|(name, _)| **name != *at && search.is_up(name))
+    search.other_than(at, found)
 }
 
 /// Where an operator sends this person, if that is another instance than the one they are `at` and would take them.
@@ -187,13 +183,8 @@ pub(super) fn sent_elsewhere(
     at: &str,
     now: Instant,
 ) -> Found {
-    let search = Search {
-        roster,
-        request,
-        is_proven: true,
-    };
-    let found = search.sent(now);
-    found.filter(|(name, _)| **name != *at && search.is_up(name))
+    let search = Search::of_proven(roster, request);
+    search.other_than(at, search.sent(now))
 }
 
 struct Search<'a> {
@@ -204,7 +195,20 @@ struct Search<'a> {
 
 type Found = Option<(Arc<str>, PlacementReason)>;
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn of_proven(roster: &'a Roster, request: &'a LoginRequest) -> Self {
+        Self {
+            roster,
+            request,
+            is_proven: true,
+        }
+    }
+
+    /// What was found, if it is somewhere else and takes people there.
+    fn other_than(&self, at: &str, found: Found) -> Found {
+        found.filter(|(name, _)| **name != *at && self.is_up(name))
+    }
+
     fn requested(&self, wish: &str) -> Result<(Arc<str>, PlacementReason), Refusal> {
         let Some(member) = self.roster.member(wish) else {
             return Err(Refusal::NoSuchInstance {

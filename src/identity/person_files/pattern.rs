@@ -4,15 +4,15 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::User;
 
+use crate::identity::percent::{self, Part};
 use crate::identity::strict_modes::Owner;
 
 /// A checked pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Vec<Part>);
+pub struct Pattern(Vec<Part<Token>>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
     User,
     Home,
 }
@@ -29,34 +29,16 @@ pub enum PatternError {
 
 impl Pattern {
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let mut parts = Vec::new();
-        let mut plain = String::new();
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            if c != '%' {
-                plain.push(c);
-                continue;
-            }
-            let part = match chars.next() {
-                Some('%') => {
-                    plain.push('%');
-                    continue;
-                }
-                Some('u') => Part::User,
-                Some('h') => Part::Home,
-                _ => return Err(PatternError::Token(text.into())),
-            };
-            if !plain.is_empty() {
-                parts.push(Part::Text(std::mem::take(&mut plain)));
-            }
-            parts.push(part);
-        }
-        if !plain.is_empty() {
-            parts.push(Part::Text(plain));
-        }
+        let token = |c| match c {
+            'u' => Some(Token::User),
+            'h' => Some(Token::Home),
+            _ => None,
+        };
+        let parts = percent::parts(text, token);
+        let parts = parts.ok_or_else(|| PatternError::Token(text.into()))?;
         let is_absolute = match parts.first() {
             Some(Part::Text(text)) => text.starts_with('/'),
-            Some(Part::Home) => !parts.iter().skip(1).any(|part| *part == Part::Home),
+            Some(home @ Part::Token(Token::Home)) => !parts.iter().skip(1).any(|part| part == home),
             _ => false,
         };
         if !is_absolute {
@@ -81,11 +63,11 @@ impl Pattern {
         for part in &self.0 {
             match part {
                 Part::Text(text) => path.push_str(text),
-                Part::User => {
+                Part::Token(Token::User) => {
                     personal.get_or_insert(path.len());
                     path.push_str(user);
                 }
-                Part::Home => {
+                Part::Token(Token::Home) => {
                     path.push_str(account.as_ref()?.dir.to_str()?);
                     personal.get_or_insert(path.len());
                 }
