@@ -49,8 +49,6 @@ pub enum Proof {
         /// It wants something else as well, so this alone makes no grant.
         is_partial: bool,
     },
-    /// The instance's hub logged the browser in.
-    Hub { instance: InstanceId },
 }
 
 /// What is to be known later of the certificate that let somebody in.
@@ -115,7 +113,6 @@ impl fmt::Display for Proof {
             } => {
                 write!(f, "{method} (instance {})", instance.name)
             }
-            Self::Hub { instance } => write!(f, "jupyterhub (instance {})", instance.name),
         }
     }
 }
@@ -193,18 +190,6 @@ impl Verified {
             },
             restrictions: Restrictions::unrestricted(),
         })
-    }
-
-    /// The hub on this instance set the person's own login cookie in answer to its OAuth callback: the caller has seen
-    /// that answer come from the instance, not a cookie that a browser sent.
-    pub fn by_hub(user: &str, instance: &InstanceId) -> Self {
-        Self {
-            user: user.into(),
-            proof: Proof::Hub {
-                instance: instance.clone(),
-            },
-            restrictions: Restrictions::unrestricted(),
-        }
     }
 
     pub fn user(&self) -> &Arc<str> {

@@ -179,14 +179,6 @@ impl Snapshot {
             .iter()
             .filter(move |session| session.pool == id.pool && session.instance == id.name)
     }
-
-    /// Sessions of one pool by protocol, of any stage.
-    pub fn count_sessions(&self, pool: &str, protocol: Protocol) -> u32 {
-        let of_pool = |session: &&SessionView| &*session.pool == pool;
-        let count = self.sessions.iter().filter(of_pool);
-        let count = count.filter(|session| session.protocol == protocol).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
-    }
 }
 
 /// Times as people and machines read them.

@@ -262,16 +262,6 @@ impl MachineTime {
             .saturating_sub(useful.saturating_add(self.booting))
     }
 
-    /// Together what is billed, by the names that metrics use.
-    pub fn by_use(&self) -> [(&'static str, Duration); 4] {
-        [
-            ("used", self.used),
-            ("idle", self.idle),
-            ("booting", self.booting),
-            ("lost", self.lost()),
-        ]
-    }
-
     pub fn cost(&self, prices: Prices) -> f64 {
         let spot = hours(self.spot);
         (hours(self.billed) - spot) * prices.regular + spot * prices.spot

@@ -47,7 +47,6 @@ impl Signer for PrivateKey {
 /// The authority that instances trust to say who a person is.
 pub struct UserCa {
     signer: Box<dyn Signer>,
-    source_address: Option<String>,
 }
 
 /// What one login to an instance needs; dropped after it.
@@ -75,19 +74,7 @@ impl UserCa {
     }
 
     pub fn new(signer: Box<dyn Signer>) -> Self {
-        Self {
-            signer,
-            source_address: None,
-        }
-    }
-
-    /// Lets certificates be used only from these addresses or networks: the gate's, as instances see it. A person's own
-    /// `from=` is checked by the gate, since no instance ever sees that address.
-    #[must_use]
-    pub fn for_source(mut self, addresses: &[ipnet::IpNet]) -> Self {
-        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        self.source_address = (!texts.is_empty()).then(|| texts.join(","));
-        self
+        Self { signer }
     }
 
     /// One line for instances' `TrustedUserCAKeys`.
@@ -95,7 +82,8 @@ impl UserCa {
         self.signer.public_line()
     }
 
-    /// A fresh ed25519 key and its certificate for this grant's person.
+    /// A fresh ed25519 key and its certificate for this grant's person. Their own `from=` is not in it: the gate has checked
+    /// that, and no instance ever sees their address.
     pub fn mint(
         &self,
         grant: &Grant,
@@ -109,9 +97,6 @@ impl UserCa {
         let mut critical_options = Vec::new();
         if let Some(command) = &limits.force_command {
             critical_options.push(("force-command", command.as_str()));
-        }
-        if let Some(addresses) = &self.source_address {
-            critical_options.push(("source-address", addresses.as_str()));
         }
         let key = PrivateKey::generate_ed25519(entropy)?;
         let request = UserCertificate {
@@ -136,11 +121,6 @@ impl UserCa {
         entropy: &mut dyn Entropy,
     ) -> Result<Minted, MintError> {
         let (valid_after, valid_before) = validity(None, now)?;
-        let source = self.source_address.as_deref();
-        let options: Vec<_> = source
-            .map(|from| ("source-address", from))
-            .into_iter()
-            .collect();
         let key = PrivateKey::generate_ed25519(entropy)?;
         let request = UserCertificate {
             public_blob: key.public_blob(),
@@ -148,7 +128,7 @@ impl UserCa {
             principals: &[account],
             valid_after,
             valid_before,
-            critical_options: &options,
+            critical_options: &[],
             extensions: &[],
             serial: 0,
         };
@@ -183,7 +163,7 @@ fn validity(not_after: Option<SystemTime>, now: SystemTime) -> Result<(u64, u64)
 fn key_id(grant: &Grant, session: SessionId, client: IpAddr) -> String {
     let fingerprint = grant.proofs().iter().find_map(|proof| match proof {
         Proof::PublicKey { fingerprint, .. } => Some(fingerprint.as_str()),
-        Proof::Instance { .. } | Proof::Hub { .. } => None,
+        Proof::Instance { .. } => None,
     });
     let client = client.to_canonical();
     let fingerprint = fingerprint.unwrap_or("no-key");

@@ -97,10 +97,11 @@ fn a_grant_is_all_factors_of_one_person() {
         Grant::new(&factors).unwrap_err(),
         GrantError::DifferentUsers
     );
-    let factors = [by_key("alice", 1), Verified::by_hub("alice", &instance())];
+    let password = Verified::by_instance("alice", "password", &instance(), &AuthReply::Success);
+    let factors = [by_key("alice", 1), password.unwrap()];
     let grant = Grant::new(&factors).unwrap();
     assert_eq!(grant.user().as_ref(), "alice");
-    assert!(grant.proof_text().ends_with(", jupyterhub (instance vm1)"));
+    assert!(grant.proof_text().ends_with(", password (instance vm1)"));
     assert_eq!(*grant.restrictions(), Restrictions::unrestricted());
 }
 

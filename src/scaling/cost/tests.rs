@@ -113,16 +113,8 @@ fn time_is_counted_by_what_it_was_for_and_by_whose() {
         counted.add(ledger.observe(&machines, sessions(), clock.after(10 * MINUTE)));
     }
     assert_eq!(counted, ledger.total());
-    let by_use = counted.by_use().map(|(name, time)| (name, hours(time)));
-    assert_eq!(
-        by_use,
-        [
-            ("used", 2.0),
-            ("idle", 1.0),
-            ("booting", 1.0),
-            ("lost", 1.0)
-        ]
-    );
+    let by_use = [counted.used, counted.idle, counted.booting, counted.lost()];
+    assert_eq!(by_use.map(hours), [2.0, 1.0, 1.0, 1.0]);
     let view = ledger.view("main", PRICES, 7).unwrap();
     assert_eq!(
         (view.hours.billed_h, view.hours.lost_h, view.hours.spot_h),

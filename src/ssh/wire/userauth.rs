@@ -51,11 +51,6 @@ impl Secret {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
-
-    /// The same as text, if it is UTF-8.
-    pub fn expose_text(&self) -> Option<&str> {
-        std::str::from_utf8(&self.0).ok()
-    }
 }
 
 /// In constant time for equal lengths.
