@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::config::diff::{Change, Written};
-use crate::pool::snapshot::rfc3339;
+use crate::pool::rfc3339;
 
 /// Reads the configuration again; the words are whose wish it is. An error is every fault, a line each.
 pub type AskReload = Arc<

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::verbs::bad;
 use crate::pool::Snapshot;
 use crate::pool::login_name::{NAME_MAX, check_user};
-use crate::pool::snapshot::rfc3339;
+use crate::pool::rfc3339;
 use crate::telemetry::events::{Event, EventKind, Events};
 
 /// Names the run whose numbers an answer has.

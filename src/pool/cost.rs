@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::snapshot::rfc3339;
+use super::rfc3339;
 
 /// Hours are machine-hours; money is in whatever the pool's prices are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

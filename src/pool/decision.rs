@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 use super::Pool;
 use super::instance::{AdminState, Instance, InstanceId};
 use super::member::Member;
-use super::placement::PlacementPolicy;
+use super::rfc3339;
 use super::roster::Roster;
-use super::snapshot::rfc3339;
+use super::rules::PlacementPolicy;
 
 /// The reason of a drain that is nobody's wish: the machine goes whatever is decided.
 pub const CLOUD_TAKES: &str = "the cloud takes it away";

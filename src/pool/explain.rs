@@ -15,9 +15,11 @@ use utoipa::ToSchema;
 
 use super::instance::Protocol;
 use super::member::Member;
-use super::placement::{self, LoginRequest, PlacementPolicy, PlacementReason, Refusal};
+use super::placement::{self, LoginRequest, PlacementReason, Refusal};
+use super::rfc3339;
 use super::roster::Roster;
-use super::snapshot::{SessionView, WaiterView, rfc3339};
+use super::rules::PlacementPolicy;
+use super::snapshot::{SessionView, WaiterView};
 use super::{Now, Pool};
 
 /// One person in one pool.

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use super::Pool;
 use super::machine::MachinePhase;
-use super::placement::PlacementPolicy;
-use super::snapshot::rfc3339;
+use super::rfc3339;
+use super::rules::PlacementPolicy;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Intent {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::rfc3339;
+use super::rfc3339;
 
 /// Names known of one pool; some 15 MB. The longest unseen tenth goes when there are more.
 pub const KNOWN_MAX: usize = 100_000;

@@ -15,6 +15,7 @@ pub mod intent;
 mod invariants;
 pub mod keep;
 pub mod known;
+mod life;
 pub mod login_name;
 pub mod machine;
 pub mod measured;
@@ -23,7 +24,9 @@ mod order;
 pub mod outlook;
 pub mod placement;
 pub mod queue;
+pub mod rfc3339;
 mod roster;
+mod rules;
 mod servers;
 mod service;
 pub mod session;
@@ -39,8 +42,9 @@ pub use login_name::{LoginName, LoginNameError};
 pub use machine::{Machine, MachinePhase, Observed};
 pub use measured::Measured;
 pub use outlook::{Outlook, Progress, Wake, WakeStage};
-pub use placement::{LoginRequest, Placement, PlacementPolicy, PlacementReason, Refusal};
+pub use placement::{LoginRequest, Placement, PlacementReason, Refusal};
 pub use queue::{Queue, QueueFull, Waiter};
+pub use rules::{PlacementPolicy, PoolRules};
 pub use servers::HubPerson;
 pub use service::{Answer, Heard};
 pub use session::{Session, SessionId, SessionIdError, Stage};
@@ -50,7 +54,7 @@ pub use snapshot::{
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use member::Member;
 use roster::Roster;
@@ -60,20 +64,6 @@ use roster::Roster;
 pub struct Now {
     pub instant: Instant,
     pub wall: SystemTime,
-}
-
-/// What a pool is told of its rules: from config, already validated.
-#[derive(Clone, Debug)]
-pub struct PoolRules {
-    /// Logins that name no pool go here; exactly one pool has it.
-    pub default: bool,
-    pub placement: PlacementPolicy,
-    /// How long a person's instance is remembered after their last session ended.
-    pub affinity: Duration,
-    /// Consecutive good probes until an instance that was down is up again.
-    pub rise: u32,
-    /// Consecutive failed probes until it is down.
-    pub fall: u32,
 }
 
 /// All pools of a gate: the one owner of their state.
@@ -281,34 +271,6 @@ impl Pool {
         placement::sent_elsewhere(roster, request, &at.name, now.instant).is_some()
     }
 
-    fn begin_session(
-        &mut self,
-        request: &LoginRequest,
-        user: Option<Arc<str>>,
-        instance: InstanceId,
-        now: Now,
-    ) -> SessionId {
-        self.last_session = self.last_session.wrapping_add(1);
-        let id = SessionId(self.last_session);
-        let stage = match request.proven_user() {
-            Some(_) => Stage::Reserved,
-            None => Stage::Provisional,
-        };
-        let session = Session {
-            id,
-            user,
-            protocol: request.protocol,
-            instance,
-            peer: request.peer,
-            stage,
-            since: now.wall,
-            is_carrying: false,
-            is_elsewhere: false,
-        };
-        self.sessions.insert(id, session);
-        id
-    }
-
     /// The instance this person belongs on, if it is another than the one they are `at` and its service is up. Takes no
     /// seat and remembers nothing.
     pub fn belongs_elsewhere(
@@ -320,82 +282,6 @@ impl Pool {
         let roster = self.rosters.get(&at.pool)?;
         let (name, reason) = placement::belongs_elsewhere(roster, request, &at.name, now.instant)?;
         Some((roster.member(&name)?.instance.clone(), reason))
-    }
-
-    /// The session's person has proved this name: their affinity is learned and the seat counts against capacity, even
-    /// beyond it. False if the session has ended.
-    pub fn prove(&mut self, session: SessionId, user: &str, now: Now) -> bool {
-        let Some(session) = self.sessions.get_mut(&session) else {
-            return false;
-        };
-        let Some(roster) = self.rosters.get_mut(&session.instance.pool) else {
-            return false;
-        };
-        roster.settle(now.instant);
-        let name = &session.instance.name;
-        let old = session.user.take().filter(|_| session.is_proven());
-        let arrived = roster.people.arrive(user, name);
-        roster.attend(name, &arrived, session.protocol);
-        session.user = Some(arrived);
-        match old {
-            Some(old) => {
-                roster
-                    .people
-                    .leave(&old, name, now.instant, roster.rules.affinity);
-                roster.unattend(name, &old, session.protocol);
-            }
-            None => {
-                roster.update(name, |member| {
-                    member.free_seat(false);
-                    member.take_seat(true);
-                });
-            }
-        }
-        if session.is_carrying {
-            roster.people.settle_in(user, name);
-        }
-        roster.settle(now.instant);
-        session.stage = if session.is_carrying {
-            Stage::Live
-        } else {
-            Stage::Reserved
-        };
-        self.debug_check();
-        true
-    }
-
-    /// Bytes flow. A session whose person has proved nothing stays provisional until they do. False if it has ended.
-    pub fn set_live(&mut self, session: SessionId) -> bool {
-        let Some(session) = self.sessions.get_mut(&session) else {
-            return false;
-        };
-        session.is_carrying = true;
-        if session.is_proven() {
-            session.stage = Stage::Live;
-            let roster = self.rosters.get_mut(&session.instance.pool);
-            if let (Some(roster), Some(user)) = (roster, &session.user) {
-                roster.people.settle_in(user, &session.instance.name);
-            }
-        }
-        true
-    }
-
-    /// The instance does not let this proven session's person in: they are not sent there again for having been there.
-    pub fn turn_away(&mut self, session: SessionId) {
-        let Some(session) = self.sessions.get(&session).filter(|one| one.is_proven()) else {
-            return;
-        };
-        let roster = self.rosters.get_mut(&session.instance.pool);
-        if let (Some(roster), Some(user)) = (roster, &session.user) {
-            roster.people.turn_away(user, &session.instance.name);
-        }
-    }
-
-    /// Frees the seat; returns what the session was, or `None` if it had ended.
-    pub fn end_session(&mut self, session: SessionId, now: Now) -> Option<Session> {
-        let ended = self.remove_session(session, now.instant);
-        self.debug_check();
-        ended
     }
 
     /// Forgets the people whose time is over.
@@ -450,20 +336,6 @@ impl Pool {
                 .collect(),
             sessions: self.sessions.values().map(Session::view).collect(),
         }
-    }
-
-    fn remove_session(&mut self, id: SessionId, now: Instant) -> Option<Session> {
-        let session = self.sessions.remove(&id)?;
-        if let Some(roster) = self.rosters.get_mut(&session.instance.pool) {
-            let name = &session.instance.name;
-            roster.update(name, |member| member.free_seat(session.is_proven()));
-            if let Some(user) = session.user.as_ref().filter(|_| session.is_proven()) {
-                roster.people.leave(user, name, now, roster.rules.affinity);
-                roster.unattend(name, user, session.protocol);
-            }
-            roster.settle(now);
-        }
-        Some(session)
     }
 
     fn debug_check(&self) {

@@ -8,35 +8,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
 use super::instance::{Health, Instance, InstanceId, Protocol};
 use super::order::Rank;
 use super::roster::Roster;
+use super::rules::PlacementPolicy;
 use super::session::SessionId;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PlacementPolicy {
-    /// The least loaded, in proportion to capacity.
-    Spread,
-    /// The fullest that still has room, so that others empty and can go.
-    Pack,
-    /// Poolgate's choice: spread.
-    Auto,
-}
-
-impl PlacementPolicy {
-    /// The word of the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Spread => "spread",
-            Self::Pack => "pack",
-            Self::Auto => "auto",
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 pub struct LoginRequest {

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::PoolRules;
 use super::affinity::People;
 use super::decision::{Expected, Prospect};
 use super::instance::{Instance, Protocol};
 use super::intent::Intent;
 use super::member::Member;
 use super::order::{Order, Standing, tie};
+use super::rules::PoolRules;
 use super::servers::{HubPerson, Servers};
 use super::snapshot::PoolView;
 

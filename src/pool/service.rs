@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::health::{Run, ServiceHealth};
 use super::instance::Health;
-use super::snapshot::rfc3339;
+use super::rfc3339;
 
 /// What one probe found, or a login that found nobody there.
 #[derive(Clone, Debug)]

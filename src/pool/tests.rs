@@ -10,6 +10,7 @@ mod sent;
 mod servers;
 
 use super::*;
+use std::time::Duration;
 
 /// A pool with a clock that moves only when told to.
 struct World {

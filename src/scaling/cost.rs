@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::pool::cost::{CostView, HoursView, MonthCost, PersonCost};
-use crate::pool::snapshot::rfc3339;
+use crate::pool::rfc3339;
 use crate::pool::{Health, InstanceId, MachinePhase, Now, SessionView, Stage};
 
 use super::facts::{InstanceFacts, Occupancy};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::Audience;
-use crate::pool::snapshot::rfc3339;
+use crate::pool::rfc3339;
 use crate::pool::{InstanceId, Now, SessionId};
 
 const NOTICES_MAX: usize = 16;

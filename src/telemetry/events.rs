@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use crate::pool::snapshot::rfc3339;
+use crate::pool::rfc3339;
 
 use super::audit::{AuditEvent, AuditLog};
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::states::State;
-use crate::pool::snapshot::rfc3339;
+use crate::pool::rfc3339;
 
 /// A day of minutes.
 pub const MINUTES: usize = 24 * 60;

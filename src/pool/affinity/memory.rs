@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::snapshot::rfc3339;
+use super::super::rfc3339;
 use super::super::{Now, Pool};
 use super::{AFFINITY_MAX, People, Person, REMEMBERED_MAX, SENT_MIN};
 

@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 use super::super::health::enough;
 use super::super::instance::{AdminState, Health, InstanceId, Protocol};
 use super::super::member::Member;
-use super::super::snapshot::{HubView, Snapshot, rfc3339};
+use super::super::rfc3339;
+use super::super::snapshot::{HubView, Snapshot};
 use super::super::{Heard, Pool, PoolRules};
 
 mod words;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Now;
 use super::super::instance::Protocol;
-use super::super::snapshot::rfc3339;
+use super::super::rfc3339;
 use super::{ABSENT, LIMIT, Queue, Ticket, Waiter};
 
 /// One ticket, by its place among the others of its pool.
