@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::cost::Prices;
 use super::facts::Facts;
-use super::policy::{PolicyConfig, plan};
+use super::policy::plan;
+use super::policy_config::PolicyConfig;
 use super::prospect::prospect;
 use super::{History, Plan, lint};
 use crate::config::PoolConfig;

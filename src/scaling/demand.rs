@@ -6,7 +6,7 @@ use crate::pool::Now;
 
 use super::facts::Facts;
 use super::history::{History, Peak};
-use super::policy::PolicyConfig;
+use super::policy_config::PolicyConfig;
 use super::schedule::Headroom;
 use super::supply::Supply;
 

@@ -10,7 +10,8 @@ use crate::pool::Now;
 use super::facts::Facts;
 use super::history::History;
 use super::plan::Step;
-use super::policy::{PolicyConfig, plan};
+use super::policy::plan;
+use super::policy_config::PolicyConfig;
 
 /// Farther than that nobody believes it.
 const MINUTES: [u64; 10] = [1, 2, 3, 5, 8, 12, 20, 30, 45, 60];

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::policy::Situation;
+use super::situation::Situation;
 use super::supply::Role;
 
 /// Above this share of machines that should serve and do not, the fault is not in the machines.

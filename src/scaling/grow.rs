@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 
 use super::plan::Action;
-use super::policy::{Draft, Situation};
+use super::situation::{Draft, Situation};
 use super::supply::Role;
 
 pub(super) fn grow(situation: &Situation<'_>, draft: &mut Draft) {

@@ -14,7 +14,8 @@ use crate::pool::{Machine, Now};
 use super::demand::Demand;
 use super::facts::Facts;
 use super::plan::{Action, Plan};
-use super::policy::{PolicyConfig, Situation};
+use super::policy_config::PolicyConfig;
+use super::situation::Situation;
 use super::tracks::Tracks;
 
 const MINUTE: Duration = Duration::from_secs(60);

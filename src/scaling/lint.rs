@@ -9,7 +9,7 @@ use crate::pool::{AdminState, Decider, Health, InstanceId, MachinePhase, Now};
 
 use super::facts::{Facts, InstanceFacts, Occupancy};
 use super::plan::{Action, Plan};
-use super::policy::PolicyConfig;
+use super::policy_config::PolicyConfig;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {

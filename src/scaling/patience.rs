@@ -12,7 +12,8 @@ use crate::pool::{Held, Now};
 use super::facts::{Facts, InstanceFacts, Occupancy};
 use super::history::History;
 use super::plan::Plan;
-use super::policy::{PolicyConfig, Situation};
+use super::policy_config::PolicyConfig;
+use super::situation::Situation;
 use super::supply::Role;
 
 /// Instances told one by one; of more nobody reads.

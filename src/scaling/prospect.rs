@@ -7,7 +7,8 @@ use crate::pool::{Now, Prospect};
 
 use super::facts::Facts;
 use super::history::History;
-use super::policy::{PolicyConfig, Situation};
+use super::policy_config::PolicyConfig;
+use super::situation::Situation;
 use super::supply::Role;
 
 /// `asked`: how long ago the oldest machine was asked for that is not listed yet. `trouble`: what stands in the way, as

@@ -4,7 +4,7 @@ use crate::config;
 use crate::pool::PlacementPolicy;
 
 use super::cost::Prices;
-use super::policy::PolicyConfig;
+use super::policy_config::PolicyConfig;
 use super::schedule::{Bounds, Days, Exception, Headroom, Phase, Reservation, Schedule, When};
 
 impl PolicyConfig {

@@ -10,7 +10,7 @@ use crate::pool::decision::CLOUD_TAKES;
 
 use super::facts::{InstanceFacts, Occupancy};
 use super::plan::Action;
-use super::policy::{Draft, Situation};
+use super::situation::{Draft, Situation};
 use super::supply::Role;
 
 /// Between two swaps of machines, so that nobody is told something else all the time.

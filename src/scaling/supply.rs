@@ -6,7 +6,7 @@ use crate::pool::{AdminState, Decider, Health, MachinePhase, Now};
 
 use super::facts::{Facts, InstanceFacts};
 use super::history::History;
-use super::policy::PolicyConfig;
+use super::policy_config::PolicyConfig;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
