@@ -83,6 +83,7 @@ fn facts(ids: &[InstanceId], snapshot: &Snapshot, now: Now) -> Facts {
         listing_age: Duration::ZERO,
         contradiction: None,
         counted_for: Duration::from_secs(86_400),
+        unheard: Vec::new(),
         writes_after: None,
         order: None,
     }

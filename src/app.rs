@@ -23,10 +23,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use doors::{Doors, Tasks};
-use handover::Generations;
 use listeners::Opened;
 use pools::{Ground, Pools};
 use reload::Inside;
+use state_dir::Whose;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,7 +57,6 @@ pub struct App {
     inside: Arc<Mutex<Inside>>,
     /// Ends what only one gate of a place does.
     operating: CancellationToken,
-    generations: Generations,
     pub addresses: Addresses,
 }
 
@@ -106,20 +105,27 @@ impl App {
     pub async fn start(config: Config, inherited: Inherited) -> Result<Self> {
         state_dir::make(&config.state_dir)?;
         let lock = Lock::take(&config.state_dir)?;
-        let (app, begun) = Self::build(config, inherited, lock)?;
+        let (app, begun) = Self::build(config, inherited, lock, Whose::Own)?;
+        let older = app.meet_older().await?;
         app.serve(begun)?;
+        app.follow(older);
         app.let_take_over().await;
         Ok(app)
     }
 
     /// Everything but accepting and controllers is there, and at work.
-    fn build(config: Config, inherited: Inherited, lock: Lock) -> Result<(Self, Begun)> {
+    fn build(
+        config: Config,
+        inherited: Inherited,
+        lock: Lock,
+        folder: Whose,
+    ) -> Result<(Self, Begun)> {
         handover::note_program();
         let audit = AuditLog::of_config(&config.audit)?;
         let (events, metrics) = (Events::new(audit.clone()), Metrics::new());
         let parts = Parts {
             pool: SharedPool::new(u64::from_ne_bytes(state_dir::random()?)),
-            state: state_dir::told(&config, &events, &metrics),
+            state: state_dir::told(&config, &events, &metrics, folder),
             events,
             audit,
             metrics,
@@ -165,7 +171,6 @@ impl App {
             addresses: Addresses::of(&doors),
             inside: Inside::new(config, doors, pools, admin, lock, webhooks),
             operating: shutdown.ending.child_token(),
-            generations: Generations::default(),
             shutdown,
             services,
             parts,

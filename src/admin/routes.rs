@@ -22,7 +22,7 @@ use super::story::Since;
 use super::{AdminState, CostView, me, openapi, story};
 use crate::pool::idle::Idle;
 use crate::pool::snapshot::{PoolView, WaiterView};
-use crate::pool::{InstanceView, SessionView, Snapshot};
+use crate::pool::{InstanceView, OlderGate, SessionView, Snapshot};
 use crate::telemetry::events::Event;
 use crate::telemetry::log;
 use crate::telemetry::metrics::Format;
@@ -39,6 +39,8 @@ pub struct Status {
     pub pools: Vec<PoolView>,
     /// Sessions of any stage, over all pools.
     pub sessions: usize,
+    /// Gates of before that still hold some of them.
+    pub older: Vec<OlderGate>,
     /// Whether the newest audit lines could not be written.
     pub audit_failing: bool,
     pub audit_lines_lost: u64,
@@ -143,6 +145,7 @@ async fn status(State(shared): Shares) -> Json<Status> {
         uptime_s: u64::try_from(uptime.as_secs()).unwrap_or(0),
         pools: snapshot.pools.clone(),
         sessions: snapshot.sessions.len(),
+        older: snapshot.older.clone(),
         audit_failing: state.audit.is_failing(),
         audit_lines_lost: state.audit.lost(),
         config: state.config.get().without_keys(),

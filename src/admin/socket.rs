@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::{UnixListener, UnixStream};
 
@@ -30,20 +30,23 @@ impl SocketFile {
     /// When it is not there.
     pub fn adopt(&self, path: &Path) -> io::Result<()> {
         let inode = fs::metadata(path)?.ino();
-        *self.own.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((path.to_path_buf(), inode));
+        *self.lock() = Some((path.to_path_buf(), inode));
         Ok(())
     }
 
     /// Where it is, if this process removes it.
     pub fn path(&self) -> Option<PathBuf> {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.lock();
         own.as_ref().map(|(path, _)| path.clone())
     }
 
     /// Another process removes it from here on.
     pub fn leave(&self) {
-        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(PathBuf, u64)>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,6 +60,20 @@ impl AdminSocket {
         Ok((descriptor, self.file.clone()))
     }
 
+    /// Its file has another path from here on; one that is there is replaced.
+    ///
+    /// # Errors
+    /// When the file is not this process's own, or as rename(2).
+    pub fn move_to(&self, path: &Path) -> io::Result<()> {
+        let mut own = self.file.lock();
+        let Some((from, _)) = &mut *own else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        fs::rename(&*from, path)?;
+        *from = path.to_path_buf();
+        Ok(())
+    }
+
     /// # Errors
     /// As accept(2).
     pub async fn accept_one(&self) -> io::Result<UnixStream> {
@@ -66,8 +83,7 @@ impl AdminSocket {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        let own = self.file.own.lock();
-        if let Some((path, inode)) = own.unwrap_or_else(PoisonError::into_inner).take()
+        if let Some((path, inode)) = self.file.lock().take()
             && fs::metadata(&path).is_ok_and(|found| found.ino() == inode)
         {
             // Nothing depends on it: the next start replaces a stale file.

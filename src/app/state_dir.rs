@@ -28,19 +28,31 @@ pub fn make(path: &Path) -> Result<()> {
         .with_context(|| format!("state_dir: this user cannot write in {}", path.display()))
 }
 
+/// Whose the folder is while a gate is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Own,
+    /// That of a gate whose place this one takes, and which may go on: nothing of it is put aside.
+    Another,
+}
+
 /// The folder, whose troubles operators find among the events and the metrics.
-pub fn told(config: &Config, events: &Events, metrics: &Metrics) -> Folder {
+pub fn told(config: &Config, events: &Events, metrics: &Metrics, whose: Whose) -> Folder {
     let default = config.pools.iter().find(|(_, pool)| pool.default);
     let pool = default.map_or(String::new(), |(name, _)| name.clone());
     let (events, metrics) = (events.clone(), metrics.clone());
-    Folder::new(&config.state_dir).telling(move |trouble| {
+    let folder = Folder::new(&config.state_dir).telling(move |trouble| {
         if matches!(trouble, Trouble::NotWritten { .. }) {
             metrics.count_state_write_failure();
         }
         if trouble.is_news() {
             events.tell(&pool, None, EventKind::Fault, trouble.to_string());
         }
-    })
+    });
+    match whose {
+        Whose::Own => folder,
+        Whose::Another => folder.of_another(),
+    }
 }
 
 /// A secret that is made at the first start and kept for the next ones. One that is spoilt is put aside for a new one, and one

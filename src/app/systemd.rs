@@ -18,6 +18,11 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// Reading the configuration again, until it is dropped.
 pub(super) struct Reloading(());
 
+/// Whether somebody starts another gate where the one it knows of ends.
+pub(super) fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
@@ -50,7 +55,7 @@ pub(super) fn stopping(sessions: usize) {
 
 /// Signs of life at half the time systemd waits for them, and the status line as it changes, until `until`.
 pub(super) async fn live(pool: SharedPool, until: CancellationToken) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+    if !is_there() {
         return;
     }
     let watchdog = sd_notify::watchdog_enabled();

@@ -12,7 +12,7 @@ use super::orders::{How, tell};
 use super::table::{local, plain, span};
 use super::wait::{self, Look};
 use super::{Failure, client, print};
-use crate::admin::{Done, DrainOrder};
+use crate::admin::{Done, DrainOrder, Status};
 use crate::pool::{AdminState, InstanceView, SessionView};
 use crate::telemetry::events::Event;
 
@@ -96,6 +96,14 @@ async fn look(
         return Ok(Look::CalledOff(why));
     }
     if view.sessions == 0 {
+        let status: Status = client::read(gate, "/api/v1/status").await?;
+        if let Some(older) = status.older.iter().find(|older| !older.is_heard) {
+            let pid = older.pid;
+            let text =
+                format!("{name}: an older gate (pid {pid}) has not told yet whom it holds there");
+            let clock = String::new();
+            return Ok(Look::GoesOn { text, clock });
+        }
         return Ok(Look::Done(empty(name, view)));
     }
     if people.sessions != view.sessions {

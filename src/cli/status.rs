@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::args::ShowArgs;
 use super::paint::Meaning;
-use super::table::{span, table};
+use super::table::{plain, span, table};
 use super::{Failure, client};
 use crate::admin::Status;
-use crate::pool::snapshot::PoolView;
+use crate::pool::snapshot::{OlderGate, PoolView};
 
 pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     client::show(args, "/api/v1/status", to_table).await
@@ -38,11 +38,30 @@ fn to_table(status: Status) -> String {
             text.push_str(&format!("  {line}\n"));
         }
     }
+    for gate in &status.older {
+        text.push_str(&older(gate));
+    }
     let headings = [
         "POOL", "DEFAULT", "ROUTABLE", "LOAD", "CAPACITY", "HEADROOM", "SESSIONS",
     ];
     let rows: Vec<_> = status.pools.iter().map(row).collect();
     format!("{text}\n{}", table(headings, rows))
+}
+
+fn older(gate: &OlderGate) -> String {
+    let version = gate.version.as_ref();
+    let version = version.map_or(String::new(), |version| {
+        format!(", version {}", plain(version))
+    });
+    let name = format!("an older gate (pid {}{version})", gate.pid);
+    match (gate.is_heard, gate.sessions) {
+        (true, 1) => format!("{name} keeps 1 session until it ends\n"),
+        (true, sessions) => format!("{name} keeps {sessions} sessions until they end\n"),
+        (false, _) => {
+            let what = Meaning::Bad.paint("has not told whose sessions it holds");
+            format!("{name} {what}: until it has or ends, no machine is drained or removed\n")
+        }
+    }
 }
 
 fn row(pool: &PoolView) -> [String; 7] {

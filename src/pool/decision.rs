@@ -161,8 +161,11 @@ impl Pool {
     }
 
     /// Nobody gets in from here on, not even who was there: to be asked right before a machine is removed. False if it is
-    /// not drained by the policy, or if somebody is there; nothing is changed then.
+    /// not drained by the policy, or if somebody is there or may be by a gate of before; nothing is changed then.
     pub fn seal(&mut self, id: &InstanceId) -> bool {
+        if self.has_unheard() {
+            return false;
+        }
         let Some(roster) = self.rosters.get_mut(&id.pool) else {
             return false;
         };

@@ -5,9 +5,29 @@
 
 use std::sync::Arc;
 
-use super::{InstanceId, Now, Pool, Session, SessionView, Stage};
+use super::{InstanceId, Now, OlderGate, Pool, Session, SessionView, Stage};
 
 impl Pool {
+    /// What is known of a gate of before; one that is new is told of from here on.
+    pub fn note_older(&mut self, gate: OlderGate) {
+        self.older.insert(gate.pid, gate);
+    }
+
+    /// It has ended.
+    pub fn forget_older(&mut self, pid: u32) {
+        self.older.remove(&pid);
+    }
+
+    /// Gates of before that there still are.
+    pub fn older(&self) -> impl ExactSizeIterator<Item = &OlderGate> {
+        self.older.values()
+    }
+
+    /// Whether a gate of before may hold sessions nobody here knows of.
+    pub fn has_unheard(&self) -> bool {
+        self.older.values().any(|gate| !gate.is_heard)
+    }
+
     /// Seats such a session, or changes one that sits. False while its instance is not listed or is another machine, and if
     /// a session of this gate has its id.
     pub fn seat_elsewhere(&mut self, view: &SessionView, generation: u64, now: Now) -> bool {

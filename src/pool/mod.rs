@@ -49,7 +49,7 @@ pub use servers::HubPerson;
 pub use service::{Answer, Heard};
 pub use session::{Session, SessionId, SessionIdError, Stage};
 pub use snapshot::{
-    HubView, InstanceView, PoolView, ServicesView, SessionView, Snapshot, WaiterView,
+    HubView, InstanceView, OlderGate, PoolView, ServicesView, SessionView, Snapshot, WaiterView,
 };
 
 use std::collections::BTreeMap;
@@ -72,6 +72,8 @@ pub struct Pool {
     rosters: BTreeMap<Arc<str>, Roster>,
     /// In order of age, because ids grow.
     sessions: BTreeMap<SessionId, Session>,
+    /// By their process.
+    older: BTreeMap<u32, OlderGate>,
     last_session: u64,
     seed: u64,
 }
@@ -82,6 +84,7 @@ impl Pool {
         Self {
             rosters: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            older: BTreeMap::new(),
             last_session: order::finish(seed) & 0xffff_ffff_0000_0000,
             seed,
         }
@@ -335,6 +338,7 @@ impl Pool {
                 .map(Member::view)
                 .collect(),
             sessions: self.sessions.values().map(Session::view).collect(),
+            older: self.older.values().cloned().collect(),
         }
     }
 

@@ -24,6 +24,21 @@ pub struct Snapshot {
     pub pools: Vec<PoolView>,
     pub instances: Vec<InstanceView>,
     pub sessions: Vec<SessionView>,
+    /// Gates of before that still hold some of them.
+    #[serde(default)]
+    pub older: Vec<OlderGate>,
+}
+
+/// A gate whose place this one, or one before it, has taken, and which keeps its sessions to their end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OlderGate {
+    pub pid: u32,
+    /// The version of its program; `None` as long as it has not said.
+    pub version: Option<Arc<str>>,
+    /// Sessions of any stage.
+    pub sessions: u32,
+    /// Whether it is known whom it holds; as long as it is not, no machine is drained or removed.
+    pub is_heard: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -152,6 +167,11 @@ pub struct WaiterView {
 }
 
 impl Snapshot {
+    /// Gates of before of which it is not known whom they hold.
+    pub fn unheard(&self) -> impl Iterator<Item = &OlderGate> {
+        self.older.iter().filter(|gate| !gate.is_heard)
+    }
+
     pub fn pool(&self, name: &str) -> Option<&PoolView> {
         self.pools.iter().find(|pool| &*pool.name == name)
     }

@@ -27,6 +27,8 @@ pub struct Facts {
     pub contradiction: Option<String>,
     /// How long this process has counted sessions: just started, it has not heard of everybody.
     pub counted_for: Duration,
+    /// Processes of gates of before that have not told whom they hold.
+    pub unheard: Vec<u32>,
     /// The cloud takes no order before.
     pub writes_after: Option<Instant>,
     /// What an operator asked for.

@@ -55,6 +55,12 @@ pub(super) fn judge(situation: &Situation<'_>) -> Option<Freeze> {
         );
         return Some(Freeze::Less(what));
     }
+    if let Some(pid) = facts.unheard.first() {
+        let what = format!(
+            "nothing is drained: an older gate (pid {pid}) has not told yet whose sessions it holds"
+        );
+        return Some(Freeze::Less(what));
+    }
     let warm_up = WARM_UP.min(situation.config.idle);
     if facts.counted_for < warm_up {
         let seconds = warm_up.as_secs();

@@ -51,6 +51,8 @@ pub enum Fault {
     Stale(u64),
     #[error("what is known is contradictory: {0}")]
     Contradictory(String),
+    #[error("an older gate (pid {0}) may hold sessions on any machine, and has not told yet")]
+    Unheard(u32),
 }
 
 /// Every fault of a plan.
@@ -216,6 +218,9 @@ impl<'a> Lint<'a> {
         }
         if less && plan.frozen.is_some() {
             self.faults.push(Fault::Frozen);
+        }
+        if let Some(pid) = self.facts.unheard.first().filter(|_| less) {
+            self.faults.push(Fault::Unheard(*pid));
         }
         if self.facts.listing_age > config.stale_after && !plan.steps.is_empty() {
             let age_s = self.facts.listing_age.as_secs();

@@ -93,6 +93,7 @@ fn facts(instances: Vec<InstanceFacts>, waiting: u32) -> Facts {
         listing_age: Duration::ZERO,
         contradiction: None,
         counted_for: Duration::from_secs(86_400),
+        unheard: Vec::new(),
         writes_after: None,
         order: None,
     }

@@ -1,17 +1,17 @@
 //! Sessions that another process still holds, as it reports them: seated here, and reached from here.
 //!
 //! One on an instance that is not listed yet waits for it. What its switch is told goes out as errands; whoever reports the
-//! session carries them to where it is.
+//! session carries them to where it is. A process that is known and has not reported may hold anybody.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{SharedPool, Switch};
-use crate::pool::{Now, Pool, SessionId, SessionView};
+use crate::pool::{Now, OlderGate, Pool, SessionId, SessionView};
 
 /// What is to be done where a session is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +29,12 @@ pub enum Errand {
 /// Errands that wait; whoever does not take them in time is about to end.
 const ERRANDS_MAX: usize = 4096;
 
-/// The sessions of one other process; dropped, none of them is any more.
+/// The sessions of one other process; dropped, neither it nor any of them is any more.
 pub struct Elsewhere {
     pool: SharedPool,
+    pid: u32,
+    version: Option<Arc<str>>,
+    is_heard: bool,
     /// Each ends its errands when it goes.
     held: BTreeMap<SessionId, DropGuard>,
     errands: mpsc::Sender<Errand>,
@@ -54,16 +57,46 @@ impl Unseated {
 }
 
 impl Elsewhere {
-    /// With the errands for its sessions.
-    pub fn new(pool: SharedPool) -> (Self, mpsc::Receiver<Errand>) {
+    /// With the errands for its sessions; it has yet to be heard.
+    pub fn new(pool: SharedPool, pid: u32) -> (Self, mpsc::Receiver<Errand>) {
         let (errands, receiver) = mpsc::channel(ERRANDS_MAX);
-        let held = BTreeMap::new();
         let elsewhere = Self {
             pool,
-            held,
+            pid,
+            version: None,
+            is_heard: false,
+            held: BTreeMap::new(),
             errands,
         };
+        elsewhere.note();
         (elsewhere, receiver)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its program has this version, and all it holds has been told.
+    pub fn hear(&mut self, version: &str) {
+        self.version = Some(version.into());
+        self.is_heard = true;
+        self.note();
+    }
+
+    /// What it holds from here on is not known; what it held is taken to be there still.
+    pub fn lose_sight(&mut self) {
+        self.is_heard = false;
+        self.note();
+    }
+
+    fn note(&self) {
+        let gate = OlderGate {
+            pid: self.pid,
+            version: self.version.clone(),
+            sessions: u32::try_from(self.held.len()).unwrap_or(u32::MAX),
+            is_heard: self.is_heard,
+        };
+        self.pool.change(|pool, _| pool.note_older(gate));
     }
 
     /// It has begun, or is another one now. Must be called within a tokio runtime.
@@ -87,6 +120,20 @@ impl Elsewhere {
                 false => unseated.insert(id, (view, generation)),
             }
         });
+        self.note();
+    }
+
+    /// Its sessions are these and no others. Must be called within a tokio runtime.
+    pub fn hold_only(&mut self, sessions: Vec<(SessionView, u64)>) {
+        let told: BTreeSet<_> = sessions.iter().map(|(view, _)| view.id).collect();
+        let gone = self.held.keys().filter(|id| !told.contains(id));
+        let gone: Vec<_> = gone.copied().collect();
+        for (view, generation) in sessions {
+            self.hold(view, generation);
+        }
+        for id in gone {
+            self.release(id);
+        }
     }
 
     /// It has ended.
@@ -100,6 +147,7 @@ impl Elsewhere {
             pool.end_session(id, now);
             shared.switches.remove(&id);
         });
+        self.note();
     }
 
     pub fn len(&self) -> usize {
@@ -117,10 +165,17 @@ impl Drop for Elsewhere {
         for id in all {
             self.release(id);
         }
+        let pid = self.pid;
+        self.pool.change(|pool, _| pool.forget_older(pid));
     }
 }
 
 impl SharedPool {
+    /// Gates of before that still hold sessions, or may.
+    pub fn older(&self) -> Vec<OlderGate> {
+        self.lock().older().cloned().collect()
+    }
+
     /// A line for one session's terminal. False if there is no such session.
     pub fn tell(&self, session: SessionId, line: Arc<str>) -> bool {
         let switch = self.shared.switches.get(&session);

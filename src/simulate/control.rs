@@ -214,6 +214,7 @@ impl World<'_> {
                 None => Duration::MAX,
                 Some(_) => counted,
             },
+            unheard: Vec::new(),
             writes_after: Some(base + self.control.throttled_until),
             order: None,
         }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -21,6 +21,8 @@ type Tell = Arc<dyn Fn(&Trouble) + Send + Sync>;
 pub struct Folder {
     path: PathBuf,
     tell: Tell,
+    /// While another process has the folder: what would have been put aside.
+    spared: Arc<Mutex<Option<Vec<String>>>>,
 }
 
 /// What stands in the way of keeping a file, in words for operators.
@@ -49,7 +51,29 @@ impl Folder {
         Self {
             path: path.into(),
             tell: Arc::new(|_| {}),
+            spared: Arc::default(),
         }
+    }
+
+    /// Nothing is put aside until it is this process's own, which the same holds for all that were made from it.
+    #[must_use]
+    pub fn of_another(self) -> Self {
+        *self.lock() = Some(Vec::new());
+        self
+    }
+
+    /// What would have been put aside so far, each with its fault.
+    pub fn spared(&self) -> Vec<String> {
+        self.lock().clone().unwrap_or_default()
+    }
+
+    /// It is this process's own from here on.
+    pub fn make_own(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<String>>> {
+        self.spared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Troubles are told to `tell` as well.
@@ -66,6 +90,7 @@ impl Folder {
         Self {
             path: self.path.join(name),
             tell: self.tell.clone(),
+            spared: self.spared.clone(),
         }
     }
 
@@ -108,6 +133,10 @@ impl Folder {
         loss: &'static str,
         remedy: &'static str,
     ) -> bool {
+        if let Some(spared) = &mut *self.lock() {
+            spared.push(format!("{}: {fault}", file.display()));
+            return false;
+        }
         let when = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ");
         let aside = with_suffix(file, &format!("{suffix}{when}"));
         let moved = std::fs::rename(file, &aside);
@@ -240,6 +269,29 @@ mod tests {
         kept.sort_unstable();
         assert_eq!(kept.len(), ASIDE_MAX);
         assert!(kept[0].ends_with("20260103T000000Z"), "{kept:?}");
+    }
+
+    #[test]
+    fn nothing_is_put_aside_in_a_folder_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path()).of_another();
+        let file = dir.path().join("queue.json");
+        std::fs::write(&file, "x").unwrap();
+        assert!(
+            !folder
+                .below(".")
+                .put_aside(&file, "it is no JSON", "people wait anew")
+        );
+        let spared = folder.spared();
+        assert_eq!(spared.len(), 1);
+        assert!(
+            spared[0].ends_with("queue.json: it is no JSON"),
+            "{spared:?}"
+        );
+        assert!(file.exists());
+        folder.make_own();
+        assert!(folder.put_aside(&file, "it is no JSON", "people wait anew"));
+        assert!(!file.exists());
     }
 
     #[test]

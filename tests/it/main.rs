@@ -65,6 +65,7 @@ mod monitoring;
 mod notices;
 mod offers;
 mod oidc;
+mod older_gates;
 mod one_machine;
 mod operators;
 mod outage;

@@ -1,50 +1,50 @@
 //! The side of the gate that runs: it gives its place to a new one that asks, or goes on as if nobody had.
 //!
 //! Its controllers pause and nothing is written while the new gate gets ready; accepting goes on until the new one accepts
-//! too. After that it keeps its sessions to their end, and tells the new gate of them.
+//! too. Who asks meanwhile is told to wait. What comes after is `staying`'s.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Weak};
+use std::path::PathBuf;
+use std::sync::Weak;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::net::UnixStream;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::reports::Reports;
-use super::{GENERATIONS_MAX, GET_READY, Generations, STEP};
+use super::staying::{Follower, Keeper, refusal};
+use super::{GENERATIONS_MAX, GET_READY, STEP, check_account};
 use crate::admin::AdminSocket;
-use crate::app::GOODBYES;
 use crate::app::reload::Inside;
 use crate::app::systemd;
-use crate::net::handover::{self, FromNew, FromOld, Passed, Reader, Seen, Writer};
-use crate::net::shutdown::Shutdown;
-use crate::pool::{Health, Snapshot};
-use crate::shared_pool::SharedPool;
+use crate::net::handover::{self, FromNew, FromOld, Passed, Seen};
+use crate::pool::Health;
 use crate::state::hold_pen;
 
 pub(in crate::app) struct Giver {
-    pub pool: SharedPool,
-    pub shutdown: Shutdown,
+    pub keeper: Keeper,
     pub inside: Weak<Mutex<Inside>>,
-    pub generations: Generations,
     /// Ends what only the gate of the place does.
     pub operating: CancellationToken,
+    /// Where this gate is found once it has given its place away.
+    pub older: PathBuf,
 }
 
-/// A new gate that asks, and what it has been told so far.
+/// A new gate that asks.
 struct Asker {
     pid: i32,
-    reader: Reader,
-    writer: Writer,
-    reports: Reports,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    follower: Follower,
 }
+
+/// Askers that are told to wait, at one time.
+const REFUSED_MAX: usize = 8;
 
 impl Giver {
     /// Waits for a new gate, as long as this one takes logins, and stays in touch with the one that took its place.
     pub async fn listen(self, socket: AdminSocket) {
-        let closing = self.shutdown.closing.clone();
+        let closing = self.keeper.shutdown.closing.clone();
         while let Some(accepted) = closing.run_until_cancelled(socket.accept_one()).await {
             let stream = match accepted {
                 Ok(stream) => stream,
@@ -54,12 +54,12 @@ impl Giver {
                     continue;
                 }
             };
-            match self.give(stream).await {
-                Ok(asker) => {
-                    // Its own goes to this very path.
-                    drop(socket);
-                    return self.stay_in_touch(asker).await;
-                }
+            let giving = tokio::select! {
+                given = self.give(stream, &socket) => given,
+                () = refuse_others(&socket) => return,
+            };
+            match giving {
+                Ok(asker) => return self.keeper.stay(asker.follower, socket).await,
                 Err(error) => {
                     tracing::warn!("no hand-over, and this gate goes on as before: {error:#}");
                 }
@@ -67,34 +67,20 @@ impl Giver {
         }
     }
 
-    async fn give(&self, stream: UnixStream) -> Result<Asker> {
-        let peer = stream.peer_cred()?;
-        if peer.uid() != nix::unistd::geteuid().as_raw() {
-            bail!(
-                "the asking process has account {}, not this gate's",
-                peer.uid()
-            );
-        }
-        let (reader, writer) = handover::join(stream);
+    async fn give(&self, stream: UnixStream, socket: &AdminSocket) -> Result<Asker> {
+        check_account(&stream)?;
         let mut asker = Asker {
-            pid: peer.pid().unwrap_or_default(),
-            reader,
-            writer,
-            reports: Reports::default(),
-            snapshots: self.pool.subscribe(),
+            pid: stream.peer_cred()?.pid().unwrap_or_default(),
+            follower: Follower::new(stream, &self.keeper.pool),
         };
-        let asked = tokio::time::timeout(STEP, asker.reader.next()).await;
+        let asked = tokio::time::timeout(STEP, asker.follower.reader.next()).await;
         let Some(FromNew::Ask { version, program }) = asked.context("nothing was asked")?? else {
             bail!("the asking process does not ask");
         };
         let inside = self.inside.upgrade().context("the gate is being stopped")?;
         let mut inside = inside.lock().await;
         if let Err(why) = self.may_give(&inside, version) {
-            let refused = FromOld::Refused {
-                version: handover::VERSION,
-                why: why.clone(),
-            };
-            asker.say(&refused).await?;
+            asker.follower.say(&refusal(&why)).await?;
             bail!("it was refused: {why}");
         }
         tracing::info!(
@@ -108,16 +94,15 @@ impl Giver {
         match self.hand_over(&inside, &mut asker).await {
             Ok(()) => {
                 pen.give_away();
-                self.retire(&mut inside, &asker);
+                self.retire(&mut inside, &mut asker, socket).await;
                 Ok(asker)
             }
             Err(error) => {
                 drop(pen);
-
                 inside.pools.resume();
                 let why = format!("{error:#}");
                 // It may be gone, and then knows.
-                drop(asker.say(&FromOld::Withdrawn { why }).await);
+                drop(asker.follower.say(&FromOld::Withdrawn { why }).await);
                 Err(error)
             }
         }
@@ -130,7 +115,7 @@ impl Giver {
                 handover::VERSION
             ));
         }
-        if self.shutdown.closing.is_cancelled() {
+        if self.keeper.shutdown.closing.is_cancelled() {
             return Err("this gate is being stopped".to_owned());
         }
         if let Some(pool) = inside.pools.of_processes() {
@@ -139,7 +124,7 @@ impl Giver {
                  handed over"
             ));
         }
-        let alive = self.generations.alive();
+        let alive = self.keeper.pool.older().len().saturating_add(1);
         if alive >= GENERATIONS_MAX {
             return Err(format!(
                 "{alive} gates hold sessions already, and each takes memory: wait until the oldest has ended, or end its sessions"
@@ -149,7 +134,7 @@ impl Giver {
     }
 
     async fn hand_over(&self, inside: &Inside, asker: &mut Asker) -> Result<()> {
-        let snapshot = self.pool.snapshot();
+        let snapshot = self.keeper.pool.snapshot();
         let up = snapshot.instances.iter();
         let up = up.filter(|one| one.health == Health::Up).map(|one| Seen {
             pool: one.pool.clone(),
@@ -160,109 +145,81 @@ impl Giver {
             .iter()
             .map(|(passed, socket)| (passed.clone(), socket.as_fd()))
             .unzip();
-        let report = asker.reports.next(&snapshot, self.generations.alive());
+        let (pid, follower) = (asker.pid, &mut asker.follower);
         let offer = FromOld::Offer {
             version: handover::VERSION,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
             descriptors,
             up: up.collect(),
-            report: report.unwrap_or_default(),
+            report: follower.news().unwrap_or_default(),
         };
-        let saying = asker.writer.say_with(&offer, &files);
-        tokio::time::timeout(STEP, saying)
-            .await
-            .context("the offer")??;
-        let ready = tokio::time::timeout(GET_READY, self.word(asker)).await;
+        let offering = follower.say_with(&offer, &files).await;
+        offering.context("the offer")?;
+        let getting_ready = tokio::time::timeout(GET_READY, self.keeper.word(follower));
+        let closing = &self.keeper.shutdown.closing;
+        let ready = closing.run_until_cancelled(getting_ready).await;
+        // Whoever stops this gate does not want another one in its place.
+        let ready = ready.context("this gate is being stopped")?;
         let Some(FromNew::Ready) = ready.context("the new gate was not ready in time")?? else {
-            bail!(
-                "the new gate (pid {}) ended before it was ready; its log says why",
-                asker.pid
-            );
+            bail!("the new gate (pid {pid}) ended before it was ready; its log says why");
         };
-        asker.say(&FromOld::Yours).await?;
-        let serving = tokio::time::timeout(STEP, self.word(asker)).await;
+        follower.say(&FromOld::Yours).await?;
+        let serving = tokio::time::timeout(STEP, self.keeper.word(follower)).await;
         let Some(FromNew::Serving) = serving.context("the new gate does not serve")?? else {
-            bail!("the new gate (pid {}) ended before it served", asker.pid);
+            bail!("the new gate (pid {pid}) ended before it served");
         };
-        Ok(())
+        // It says no more until it is told that it is alone: whatever comes now is its end.
+        match tokio::time::timeout(Duration::ZERO, self.keeper.word(follower)).await {
+            Err(_) => Ok(()),
+            Ok(_) => bail!("the new gate (pid {pid}) ended as soon as it served"),
+        }
     }
 
     /// From here on the place is the new gate's.
-    fn retire(&self, inside: &mut Inside, asker: &Asker) {
-        self.shutdown.handed_over.cancel();
+    async fn retire(&self, inside: &mut Inside, asker: &mut Asker, socket: &AdminSocket) {
+        self.keeper.shutdown.handed_over.cancel();
+        // Before the lock is let go: whoever has it next finds this gate.
+        if let Err(error) = socket.move_to(&self.older) {
+            tracing::error!(file = %self.older.display(), %error, "only the gate that has the place now knows this one's sessions");
+        }
         // Before the admin side ends: the socket's file stays.
-        inside.retire(&self.shutdown);
+        inside.retire(&self.keeper.shutdown);
         self.operating.cancel();
         systemd::main_process(asker.pid);
         tracing::info!(
             pid = asker.pid,
-            sessions = self.pool.snapshot().sessions.len(),
+            sessions = self.keeper.pool.snapshot().sessions.len(),
             "the new gate serves; this one keeps its sessions until they end"
         );
-    }
-
-    async fn stay_in_touch(&self, mut asker: Asker) {
-        if let Err(error) = asker.say(&FromOld::Done).await {
-            tracing::warn!(%error, "the new gate cannot be told that it is alone");
-        }
-        let ending = self.shutdown.ending.clone();
-        let lost = tokio::select! {
-            lost = self.word(&mut asker) => lost,
-            // What ends with this gate is told to the last.
-            () = self.goodbyes(&ending) => {
-                drop(self.report(&mut asker).await);
-                return;
-            }
-        };
-        tracing::warn!(
-            cause = ?lost,
-            "the new gate is gone; this one keeps its sessions all the same"
-        );
-    }
-
-    /// Until this gate ends and its sessions have, or take no goodbye.
-    async fn goodbyes(&self, ending: &CancellationToken) {
-        ending.cancelled().await;
-        drop(tokio::time::timeout(GOODBYES, self.shutdown.connections.wait()).await);
-    }
-
-    /// The new gate's next step; what it has for sessions is done, and what changes of them is told.
-    async fn word(&self, asker: &mut Asker) -> Result<Option<FromNew>> {
-        loop {
-            tokio::select! {
-                said = asker.reader.next() => match said? {
-                    Some(FromNew::Evict { session, reason }) => {
-                        match reason {
-                            Some(reason) => self.pool.evict_because(session, &reason),
-                            None => self.pool.evict(session),
-                        };
-                    }
-                    Some(FromNew::Tell { session, line }) => {
-                        self.pool.tell(session, line);
-                    }
-                    Some(FromNew::End) => self.shutdown.end(),
-                    word => return Ok(word),
-                },
-                changed = asker.snapshots.changed() => {
-                    changed?;
-                    self.report(asker).await?;
-                }
-            }
-        }
-    }
-
-    async fn report(&self, asker: &mut Asker) -> Result<()> {
-        let snapshot = asker.snapshots.borrow_and_update().clone();
-        match asker.reports.next(&snapshot, self.generations.alive()) {
-            Some(report) => asker.say(&FromOld::Report(report)).await,
-            None => Ok(()),
+        if let Err(error) = asker.follower.say(&FromOld::Done).await {
+            tracing::warn!("the new gate cannot be told that it is alone: {error:#}");
         }
     }
 }
 
-impl Asker {
-    async fn say(&mut self, word: &FromOld) -> Result<()> {
-        let saying = self.writer.say(word);
-        let said = tokio::time::timeout(STEP, saying).await;
-        Ok(said.context("the new gate does not listen")??)
+/// Others that ask while one is given the place.
+async fn refuse_others(socket: &AdminSocket) {
+    let mut refused = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = refused.join_next() => {}
+            accepted = socket.accept_one(), if refused.len() < REFUSED_MAX => match accepted {
+                Ok(stream) => {
+                    refused.spawn(refuse(stream));
+                }
+                // It is met again by whoever listens next.
+                Err(_) => tokio::time::sleep(STEP).await,
+            }
+        }
     }
+}
+
+async fn refuse(stream: UnixStream) -> Result<()> {
+    check_account(&stream)?;
+    let (mut reader, mut writer) = handover::join(stream);
+    // What is said before it has asked would be lost.
+    let _: Option<FromNew> = tokio::time::timeout(STEP, reader.next()).await??;
+    let why =
+        "another new gate is being given this one's place: ask again once that has come to an end";
+    Ok(tokio::time::timeout(STEP, writer.say(&refusal(why))).await??)
 }

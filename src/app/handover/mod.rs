@@ -1,5 +1,6 @@
 //! One gate takes another's place, and nobody who connects or is connected notices: `giving` is the side of the one that runs,
-//! `taking` and `stepping_in` that of the new one, `link` and `reports` what they go on telling each other until the old one has ended.
+//! `taking` and `stepping_in` that of the new one. What they go on telling each other until the old one has ended is `staying`
+//! and `reports` on its side, `older` and `link` on that of whoever has the place by then.
 //!
 //! The new gate builds everything before it says that it is ready, and the old one accepts until the new one does. Whatever
 //! fails before that leaves the old gate as it was: it holds its sockets, its lock and its state all the time.
@@ -8,13 +9,16 @@ mod estate;
 mod giving;
 mod launch;
 mod link;
+mod older;
 mod reports;
+mod staying;
 mod stepping_in;
 mod taking;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::net::UnixStream;
 
 pub(super) use launch::note_program;
 
@@ -29,17 +33,12 @@ const GET_READY: Duration = Duration::from_secs(60);
 /// For one step that waits for nothing else.
 const STEP: Duration = Duration::from_secs(10);
 
-/// How many gates of before still hold sessions.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Generations(Arc<AtomicUsize>);
-
-impl Generations {
-    /// This gate among them.
-    fn alive(&self) -> usize {
-        self.0.load(Ordering::Relaxed).saturating_add(1)
+/// # Errors
+/// When another account is at the other end.
+fn check_account(stream: &UnixStream) -> Result<()> {
+    let account = stream.peer_cred()?.uid();
+    if account != nix::unistd::geteuid().as_raw() {
+        bail!("the process at the other end has account {account}, not this gate's");
     }
-
-    fn set_before(&self, count: usize) {
-        self.0.store(count, Ordering::Relaxed);
-    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! What has changed of this gate's sessions since the last report, those of still older gates among them.
+//! What has changed of this gate's own sessions since the last report; still older gates tell of theirs themselves.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,11 @@ use crate::pool::{SessionId, Snapshot};
 #[derive(Default)]
 pub(super) struct Reports {
     told: BTreeMap<SessionId, Held>,
-    generations: usize,
 }
 
 impl Reports {
     /// `None` if nothing has.
-    pub fn next(&mut self, snapshot: &Snapshot, generations: usize) -> Option<Report> {
+    pub fn next(&mut self, snapshot: &Snapshot) -> Option<Report> {
         let instances = snapshot.instances.iter();
         let machines: BTreeMap<_, _> = instances
             .map(|one| ((&*one.pool, &*one.name), one.generation))
@@ -21,6 +20,7 @@ impl Reports {
         let now: BTreeMap<SessionId, Held> = snapshot
             .sessions
             .iter()
+            .filter(|session| !session.is_elsewhere)
             .filter_map(|session| {
                 let machine = (&*session.pool, &*session.instance);
                 let held = Held {
@@ -34,16 +34,11 @@ impl Reports {
         let sessions: Vec<Held> = now.values().filter(is_news).cloned().collect();
         let gone = self.told.keys().filter(|id| !now.contains_key(id));
         let ended: Vec<SessionId> = gone.copied().collect();
-        if sessions.is_empty() && ended.is_empty() && generations == self.generations {
+        if sessions.is_empty() && ended.is_empty() {
             return None;
         }
         self.told = now;
-        self.generations = generations;
-        Some(Report {
-            generations,
-            sessions,
-            ended,
-        })
+        Some(Report { sessions, ended })
     }
 }
 
@@ -102,14 +97,18 @@ mod tests {
             patient: false,
         };
         let id = pool.place(&request, now()).unwrap().session;
-        let first = reports.next(&pool.snapshot(), 1).unwrap();
+        let first = reports.next(&pool.snapshot()).unwrap();
         assert_eq!((first.sessions.len(), first.sessions[0].generation), (1, 3));
-        assert_eq!(reports.next(&pool.snapshot(), 1), None);
+        assert_eq!(reports.next(&pool.snapshot()), None);
+        let mut view = first.sessions[0].session.clone();
+        view.id = SessionId(1);
+        assert!(pool.seat_elsewhere(&view, 3, now()), "an older gate's own");
+        assert_eq!(reports.next(&pool.snapshot()), None);
         pool.set_live(id);
-        let changed = reports.next(&pool.snapshot(), 2).unwrap();
-        assert_eq!((changed.sessions.len(), changed.generations), (1, 2));
+        let changed = reports.next(&pool.snapshot()).unwrap();
+        assert_eq!(changed.sessions.len(), 1);
         pool.end_session(id, now());
-        let ended = reports.next(&pool.snapshot(), 2).unwrap();
+        let ended = reports.next(&pool.snapshot()).unwrap();
         assert_eq!((ended.sessions.len(), ended.ended), (0, vec![id]));
     }
 }

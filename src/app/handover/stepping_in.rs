@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use tokio::time::timeout;
 
-use super::{Giver, Link, STEP, Taken, see_up};
+use super::staying::Keeper;
+use super::{Giver, Link, STEP, Taken, older, see_up};
 use crate::admin;
-use crate::app::{App, Begun, state_dir};
+use crate::app::state_dir::{self, Whose};
+use crate::app::{App, Begun, systemd};
 use crate::config::Config;
 use crate::net::handover::{FILE_NAME, FromNew, FromOld, Seen};
 use crate::state::Lock;
@@ -22,7 +24,7 @@ impl App {
         state_dir::make(&config.state_dir)?;
         let taken = Taken::ask(&config).await?;
         let (pen, up) = (taken.pen, taken.up);
-        let built = Self::build(config, taken.inherited, taken.lock);
+        let built = Self::build(config, taken.inherited, taken.lock, Whose::Another);
         let (app, begun) = match built {
             Ok(built) => built,
             Err(error) => {
@@ -30,26 +32,69 @@ impl App {
                 return Err(error);
             }
         };
-        let mut link = Link::new(app.parts.pool.clone(), taken.line, app.generations.clone());
-        link.take(taken.report);
-        if let Err(error) = app.step_in(&mut link, begun, &up).await {
-            // What it would write is the other's to know.
-            pen.give_away();
-            app.stop().await;
-            return Err(error);
-        }
+        let (pool, at) = (app.parts.pool.clone(), taken.older);
+        let mut link = Link::new(pool, at, taken.pid).with_line(taken.line);
+        link.learn(&taken.program, taken.report);
+        let stepping_in = async {
+            let still_older = app.meet_older().await?;
+            app.step_in(&mut link, begun, &up).await?;
+            Ok(still_older)
+        };
+        let mut links = match stepping_in.await {
+            Ok(still_older) => still_older,
+            Err(error) => {
+                // What it would write is the other's to know.
+                pen.give_away();
+                app.stop().await;
+                return Err(error);
+            }
+        };
+        app.parts.state.make_own();
         drop(pen);
         app.settle_in(taken.admin_file).await;
-        let following = link.follow(app.shutdown.ending.clone());
-        app.shutdown.connections.spawn(following);
+        links.push(link);
+        app.follow(links);
         app.let_take_over().await;
         Ok(app)
+    }
+
+    /// Learns whom gates hold that gave their place away; those that do not tell may hold anybody.
+    ///
+    /// # Errors
+    /// When it cannot be found out which there are.
+    pub(in crate::app) async fn meet_older(&self) -> Result<Vec<Link>> {
+        let state_dir = self.parts.state.path();
+        let links = older::meet(state_dir, &self.parts.pool).await?;
+        for gate in self.parts.pool.older() {
+            tracing::info!(
+                pid = gate.pid,
+                sessions = gate.sessions,
+                is_heard = gate.is_heard,
+                "an older gate keeps its sessions until they end"
+            );
+        }
+        Ok(links)
+    }
+
+    /// Stays in touch with them until they have ended: this gate ends after them.
+    pub(in crate::app) fn follow(&self, links: Vec<Link>) {
+        for link in links {
+            let following = link.follow(self.shutdown.clone());
+            self.shutdown.connections.spawn(following);
+        }
     }
 
     async fn step_in(&self, link: &mut Link, begun: Begun, up: &[Seen]) -> Result<()> {
         tokio::select! {
             seen = see_up(self.parts.pool.subscribe(), up) => seen?,
             word = link.word() => bail!(withdrawn(word.context("the running gate")?)),
+        }
+        let spared = self.parts.state.spared();
+        if !spared.is_empty() {
+            bail!(
+                "{}: stop the running gate and start this program without --take-over, which does without that",
+                spared.join("; ")
+            );
         }
         link.say(&FromNew::Ready)
             .await
@@ -62,12 +107,19 @@ impl App {
             other => bail!(withdrawn(other)),
         }
         self.serve(begun)?;
-        link.say(&FromNew::Serving)
-            .await
-            .context("the running gate")?;
-        match timeout(STEP, link.word()).await {
-            Ok(Ok(Some(FromOld::Done))) => {}
+        let told = link.say(&FromNew::Serving).await;
+        let done = match told {
+            Ok(()) => timeout(STEP, link.word()).await,
+            Err(error) => Ok(Err(error)),
+        };
+        match done {
+            Ok(Ok(Some(FromOld::Done))) => return Ok(()),
             Ok(Ok(Some(other))) => bail!(withdrawn(Some(other))),
+            Ok(Ok(None) | Err(_)) if systemd::is_there() => {
+                bail!(
+                    "the gate before has ended in the middle of the hand-over; systemd starts another one"
+                )
+            }
             // Somebody must have the place.
             _ => tracing::warn!("the gate before has ended in the middle of the hand-over"),
         }
@@ -89,8 +141,10 @@ impl App {
 
     /// From here on a newer gate may ask for this one's place.
     pub(in crate::app) async fn let_take_over(&self) {
-        let path = self.inside.lock().await.config.state_dir.join(FILE_NAME);
-        let socket = match admin::bind_socket(&path) {
+        let state_dir = self.parts.state.path();
+        let path = state_dir.join(FILE_NAME);
+        let bound = older::make_folder(state_dir).and_then(|()| Ok(admin::bind_socket(&path)?));
+        let socket = match bound {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::warn!(file = %path.display(), %error, "no newer gate can take over from this one");
@@ -98,11 +152,13 @@ impl App {
             }
         };
         let giver = Giver {
-            pool: self.parts.pool.clone(),
-            shutdown: self.shutdown.clone(),
+            keeper: Keeper {
+                pool: self.parts.pool.clone(),
+                shutdown: self.shutdown.clone(),
+            },
             inside: std::sync::Arc::downgrade(&self.inside),
-            generations: self.generations.clone(),
             operating: self.operating.clone(),
+            older: older::path(state_dir, std::process::id()),
         };
         self.services.spawn(giver.listen(socket));
     }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
+use super::older;
 use crate::config::Config;
 use crate::net::handover::{self, FromNew, FromOld, Passed, Reader, Report, Seen, Writer};
 use crate::net::inherited::Inherited;
@@ -24,6 +25,11 @@ pub(in crate::app) struct Taken {
     /// Held until the place is this gate's.
     pub pen: HeldPen,
     pub up: Vec<Seen>,
+    pub pid: u32,
+    /// The version of its program.
+    pub program: String,
+    /// Where it is found once the place is this gate's.
+    pub older: PathBuf,
     pub report: Report,
     pub line: (Reader, Writer),
 }
@@ -44,6 +50,10 @@ impl Taken {
                 path.display()
             )
         })?;
+        let pid = stream.peer_cred()?.pid();
+        let pid = pid
+            .and_then(|pid| u32::try_from(pid).ok())
+            .context("the running gate has no process number here")?;
         let (mut reader, mut writer) = handover::join(stream);
         let pen = hold_pen().await;
         let ask = FromNew::Ask {
@@ -56,6 +66,7 @@ impl Taken {
         match answer.context("the running gate")? {
             Some(FromOld::Offer {
                 version: handover::VERSION,
+                program,
                 descriptors,
                 up,
                 report,
@@ -68,6 +79,9 @@ impl Taken {
                     lock,
                     pen,
                     up,
+                    pid,
+                    program,
+                    older: older::path(&config.state_dir, pid),
                     report,
                     line: (reader, writer),
                 })

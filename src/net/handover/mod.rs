@@ -13,9 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::pool::{SessionId, SessionView};
 pub use wire::{Reader, Writer, join};
 
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The socket's name in the state folder.
 pub const FILE_NAME: &str = "handover.sock";
+/// The folder beside it that a gate moves its socket to once it has given its place away, under its process's number. Names are
+/// short because a socket's path has little room: none of these is longer than the one above.
+pub const OLDER: &str = "older";
 /// What the state folder's lock is called among the descriptors.
 pub const LOCK: &str = "lock";
 
@@ -41,6 +44,8 @@ pub enum FromNew {
     Tell { session: SessionId, line: Arc<str> },
     /// All its sessions are to end.
     End,
+    /// Whom does a gate hold that has given its place away? It is answered for as long as that one lives.
+    Follow { version: u32 },
 }
 
 /// From the gate that runs.
@@ -54,6 +59,8 @@ pub enum FromOld {
     /// The descriptors follow in this order.
     Offer {
         version: u32,
+        /// The version of its program.
+        program: String,
         descriptors: Vec<Passed>,
         /// Instances that are up as this gate sees them.
         up: Vec<Seen>,
@@ -69,6 +76,13 @@ pub enum FromOld {
     },
     /// What has changed of its sessions.
     Report(Report),
+    /// All its sessions; reports of changes follow.
+    Holds {
+        version: u32,
+        /// The version of its program.
+        program: String,
+        report: Report,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,11 +100,9 @@ pub struct Seen {
     pub instance: Arc<str>,
 }
 
-/// Sessions that have begun, changed or ended.
+/// Sessions that have begun, changed or ended; those of the process that tells, and no other's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Processes that still hold sessions, the one that tells among them.
-    pub generations: usize,
     pub sessions: Vec<Held>,
     pub ended: Vec<SessionId>,
 }

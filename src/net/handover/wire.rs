@@ -143,11 +143,12 @@ fn send(stream: &UnixStream, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io
 mod tests {
     use super::super::{FromOld, Report};
     use super::*;
+    use crate::pool::SessionId;
     use std::os::fd::AsFd;
 
-    fn report(generations: usize) -> FromOld {
+    fn report(ended: u64) -> FromOld {
         FromOld::Report(Report {
-            generations,
+            ended: vec![SessionId(ended)],
             ..Report::default()
         })
     }
@@ -172,7 +173,7 @@ mod tests {
             assert!(matches!(first, FromOld::Withdrawn { why } if why.len() == 1_000_000));
             for number in [1, 2] {
                 let next: FromOld = reader.next().await.unwrap().unwrap();
-                assert!(matches!(next, FromOld::Report(told) if told.generations == number));
+                assert!(matches!(next, FromOld::Report(told) if told.ended == [SessionId(number)]));
             }
             assert!(reader.next::<FromOld>().await.unwrap().is_none());
         };

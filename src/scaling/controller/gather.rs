@@ -45,6 +45,7 @@ impl Controller {
             listing_age: self.seen.age(now),
             contradiction,
             counted_for: now.instant.saturating_duration_since(self.begun),
+            unheard: snapshot.unheard().map(|gate| gate.pid).collect(),
             writes_after: self.under_way.writes_after(now),
             order: self.notes.order(now),
         }

@@ -117,3 +117,17 @@ fn the_blind_do_nothing() {
     };
     assert_eq!(check(&stale, &frozen), Err(vec![Fault::Frozen]));
 }
+
+#[test]
+fn an_older_gate_that_has_not_told_may_hold_people_anywhere() {
+    let mut unheard = facts(vec![draining("a", 0, Decider::Policy), instance("b", 0)], 0);
+    unheard.unheard = vec![4711];
+    let check = |actions| lint::check(&plan_of(actions), &unheard, &config(0, 3), now());
+    let refused = || Err(vec![Fault::Unheard(4711)]);
+    assert_eq!(check(remove(&["a"])), refused());
+    assert_eq!(check(vec![Action::Drain(id("b"))]), refused());
+    assert_eq!(check(vec![Action::Grow { by: 1 }]), Ok(()));
+    let plan = settled(&unheard, &config(0, 3));
+    assert!(plan.frozen.unwrap().contains("4711"));
+    assert_eq!(plan.steps, []);
+}

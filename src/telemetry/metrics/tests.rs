@@ -75,6 +75,7 @@ fn snapshot() -> Snapshot {
             stage: Stage::Live,
             is_elsewhere: false,
         }],
+        older: Vec::new(),
     }
 }
 

@@ -121,6 +121,7 @@ fn scene(sessions: Vec<SessionView>) -> Scene {
                 machine("vm2", AdminState::Draining, Health::Up),
             ],
             sessions,
+            older: Vec::new(),
         }),
         waiters: Vec::new(),
         events: Arc::from([Event {
