@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use doors::{Doors, Tasks};
+pub use handover::{SERVING, own_program};
 use listeners::Opened;
 use pools::{Ground, Pools};
 use reload::Inside;
@@ -31,7 +32,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Access, AdminSide, AdminSocket, AdminState, Readiness};
+use crate::admin::{self, Access, AdminSide, AdminSocket, AdminState, Readiness, Upgrades};
 use crate::config::Config;
 use crate::net::inherited::{Inherited, SocketName};
 use crate::net::shutdown::Shutdown;
@@ -57,6 +58,7 @@ pub struct App {
     inside: Arc<Mutex<Inside>>,
     /// Ends what only one gate of a place does.
     operating: CancellationToken,
+    upgrades: Upgrades,
     pub addresses: Addresses,
 }
 
@@ -109,7 +111,7 @@ impl App {
         let older = app.meet_older().await?;
         app.serve(begun)?;
         app.follow(older);
-        app.let_take_over().await;
+        app.let_take_over();
         Ok(app)
     }
 
@@ -168,6 +170,7 @@ impl App {
         admin.ask_cost = resize::ask_cost(pools.asked.clone());
         let app = Self {
             readiness: admin.readiness.clone(),
+            upgrades: admin.upgrades.clone(),
             addresses: Addresses::of(&doors),
             inside: Inside::new(config, doors, pools, admin, lock, webhooks),
             operating: shutdown.ending.child_token(),
@@ -188,6 +191,7 @@ impl App {
     ) -> Result<Begun> {
         let mut inside = self.inside.try_lock()?;
         self.let_reload(&mut inside);
+        self.let_upgrade(&mut inside);
         let socket = match &inside.config.admin.socket {
             Some(path) => match inherited.take_admin_file()? {
                 Some(listener) => Some(admin::inherit_socket(listener)?),
@@ -272,6 +276,8 @@ impl App {
                 "some sessions did not take their goodbye in time"
             );
         }
+        // One that never served has not closed them.
+        self.services.close();
         self.services.wait().await;
         self.parts.audit.flush(GOODBYES);
     }

@@ -95,6 +95,14 @@ impl Caller {
         }
     }
 
+    /// Root, or the account that the gate runs by: what they could make the gate do they can do themselves.
+    pub fn is_gates_own(&self) -> bool {
+        match self.who {
+            Who::Account(Some(uid)) => uid == 0 || uid == Uid::effective().as_raw(),
+            Who::Account(None) | Who::Named(_) => false,
+        }
+    }
+
     /// As events and the audit log name them: a token's or a person's name, or the account's, its number where it has none.
     pub async fn name(&self) -> String {
         let uid = match &self.who {

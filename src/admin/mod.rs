@@ -26,6 +26,7 @@ mod scale;
 mod socket;
 mod story;
 mod tls;
+mod upgrade;
 mod verbs;
 
 #[cfg(test)]
@@ -68,6 +69,10 @@ pub use scale::{AskScale, ScaleAnswer, ScaleRequest, ScaleWish};
 pub use socket::{AdminSocket, SocketFile, bind_socket, inherit_socket};
 pub use story::RUN_HEADER;
 pub use tls::{AdminTls, NextTls};
+pub use upgrade::{
+    AskUpgrade, TookOver, Upgrade, UpgradeOrder, UpgradeOutcome, UpgradeStep, UpgradeView,
+    UpgradeWish, Upgrades,
+};
 
 /// What the admin side may see.
 #[derive(Clone)]
@@ -86,6 +91,8 @@ pub struct AdminState {
     pub folder: Option<Folder>,
     pub config: Arc<Current<ConfigState>>,
     pub ask_reload: AskReload,
+    pub ask_upgrade: AskUpgrade,
+    pub upgrades: Upgrades,
     pub started: Timestamp,
     /// Who may ask at the address.
     pub access: Arc<Access>,
@@ -114,6 +121,8 @@ impl AdminState {
                 SystemTime::now(),
             ))),
             ask_reload: reload::nothing_to_reload(),
+            ask_upgrade: upgrade::nothing_to_upgrade(),
+            upgrades: Upgrades::default(),
             started: Timestamp::now(),
         }
     }

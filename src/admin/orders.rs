@@ -14,6 +14,7 @@ use super::moves::{MoveOrder, Moved};
 use super::problem::{Problem, ProblemBody, Unfit};
 use super::reload::Reloaded;
 use super::scale::{ScaleAnswer, ScaleRequest};
+use super::upgrade::{UpgradeOrder, UpgradeView};
 use super::verbs::Desk;
 use super::{AdminState, Given, Notice};
 pub use bodies::{CordonOrder, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
@@ -35,6 +36,7 @@ pub(super) fn described() -> OpenApiRouter<AdminState> {
         .routes(routes!(give))
         .routes(routes!(scale))
         .routes(routes!(reload))
+        .routes(routes!(upgrade))
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;
@@ -123,4 +125,13 @@ async fn scale(state: Shared, caller: Whose, body: Body<ScaleRequest>) -> Answer
 ))]
 async fn reload(state: Shared, caller: Whose) -> Answer<Reloaded> {
     Desk::of(&state, &caller).await.reload().await.map(Json)
+}
+
+/// Have the program that is installed by now take the gate's place. It is answered at once; `GET` tells how it ends.
+#[utoipa::path(post, path = "/api/v1/upgrade", tag = "orders", request_body = UpgradeOrder,
+    responses((status = 200, body = UpgradeView), Unfit))]
+async fn upgrade(state: Shared, caller: Whose, body: Body<UpgradeOrder>) -> Answer<UpgradeView> {
+    let Json(order) = body?;
+    let desk = Desk::of(&state, &caller).await;
+    desk.upgrade(order).map(Json)
 }

@@ -19,6 +19,7 @@ use super::problem::{Problem, Unfit};
 use super::readiness::Verdict;
 use super::reload::ConfigState;
 use super::story::Since;
+use super::upgrade::UpgradeView;
 use super::{AdminState, CostView, me, openapi, story};
 use crate::pool::idle::Idle;
 use crate::pool::snapshot::{PoolView, WaiterView};
@@ -66,6 +67,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(sessions))
         .routes(routes!(queue))
         .routes(routes!(config))
+        .routes(routes!(upgrade))
         .routes(routes!(idle))
         .routes(routes!(events))
         .routes(routes!(explain_user))
@@ -180,6 +182,12 @@ async fn queue(State(shared): Shares) -> Json<Vec<WaiterView>> {
 #[utoipa::path(get, path = "/api/v1/config", tag = "looks", responses((status = 200, body = ConfigState)))]
 async fn config(State(shared): Shares) -> Json<ConfigState> {
     Json(shared.state.config.get().as_ref().clone())
+}
+
+/// How far the last upgrade is that this gate was asked for, and whose place it took itself.
+#[utoipa::path(get, path = "/api/v1/upgrade", operation_id = "upgrade_state", tag = "looks", responses((status = 200, body = UpgradeView)))]
+async fn upgrade(State(shared): Shares) -> Json<UpgradeView> {
+    Json(shared.state.upgrades.view())
 }
 
 /// What the machines of resized pools have cost, month by month and person by person.

@@ -16,6 +16,7 @@ use super::orders::{
 use super::problem::Problem;
 use super::reload::{self, Reloaded};
 use super::scale::{ScaleAnswer, ScaleRequest};
+use super::upgrade::{UpgradeOrder, UpgradeView};
 use super::{AdminState, named};
 use crate::pool::keep::{parse_until, show_until};
 use crate::pool::{AdminState as State, Decision, InstanceId, InstanceView, Keep};
@@ -102,6 +103,24 @@ impl<'a> Desk<'a> {
             &Deed::new("reload", "the configuration", None, false),
             reloaded,
         )
+    }
+
+    pub fn upgrade(&self, order: UpgradeOrder) -> Result<UpgradeView, Problem> {
+        let program = order.program.as_ref();
+        let target = program.map_or_else(
+            || "the program that is installed".to_owned(),
+            |program| program.display().to_string(),
+        );
+        let (reason, is_dry_run) = (order.reason.clone(), order.is_dry_run);
+        let begun = order.judge(self.caller, self.by.clone()).and_then(|wish| {
+            (self.state.ask_upgrade)(wish).map_err(|detail| Problem {
+                status: StatusCode::CONFLICT,
+                detail,
+            })
+        });
+        let begun = begun.map(|()| self.state.upgrades.view());
+        let deed = Deed::new("upgrade", &target, Some(&reason), is_dry_run);
+        self.record(&deed, begun)
     }
 
     pub fn notify(&self, notice: &Notice) -> Result<Given, Problem> {

@@ -216,8 +216,7 @@ impl Shared {
     }
 
     fn tell(&self, config: &Config, kind: EventKind, text: &str) {
-        let default = config.pools.iter().find(|(_, pool)| pool.default);
-        let pool = default.map_or("", |(name, _)| name.as_str());
+        let pool = config.default_pool();
         self.parts.events.tell(pool, None, kind, text.to_owned());
     }
 }

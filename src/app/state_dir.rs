@@ -38,8 +38,7 @@ pub enum Whose {
 
 /// The folder, whose troubles operators find among the events and the metrics.
 pub fn told(config: &Config, events: &Events, metrics: &Metrics, whose: Whose) -> Folder {
-    let default = config.pools.iter().find(|(_, pool)| pool.default);
-    let pool = default.map_or(String::new(), |(name, _)| name.clone());
+    let pool = config.default_pool().to_owned();
     let (events, metrics) = (events.clone(), metrics.clone());
     let folder = Folder::new(&config.state_dir).telling(move |trouble| {
         if matches!(trouble, Trouble::NotWritten { .. }) {

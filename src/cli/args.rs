@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
     check, completions, cost, demo, drain, events, man, orders, paint, play, scale, serve,
-    simulate, token, top,
+    simulate, token, top, upgrade,
 };
 use crate::config::parse_duration;
 
@@ -39,6 +39,10 @@ pub enum Command {
     /// Have the gate read its configuration again; a faulty one changes nothing
     #[command(after_help = "Example: poolgate reload")]
     Reload(ShowArgs),
+    /// Have the program that is installed by now take the gate's place: nobody is refused, no session ends, and if anything fails the
+    /// gate goes on
+    #[command(after_help = r#"Example: poolgate upgrade --reason "1.4.2 mends the queue""#)]
+    Upgrade(upgrade::Args),
     /// Look at everything a gate depends on, from its files to its instances' sshd, and say what mends it
     #[command(after_help = "Example: poolgate doctor --user alice --crowd")]
     Doctor(DoctorArgs),

@@ -14,7 +14,10 @@ use super::args::{Output, ShowArgs};
 use super::paint::Meaning;
 use super::{Failure, client, print};
 use crate::admin::ConfigState;
-use crate::config::{self, Config, InstanceHostKeys, InstanceTls, RecordingConfig, show_size};
+use crate::config::{
+    self, Config, FleetConfig, InstanceHostKeys, InstanceTls, PoolConfig, RecordingConfig,
+    show_size,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -81,6 +84,11 @@ fn judge(output: Output, file: &Path, config: &Config) -> Result<ExitCode, Failu
     }
     let mut warnings: Vec<String> = named.iter().filter_map(NamedFile::warning).collect();
     warnings.extend(folders.iter().filter_map(RecordingFolder::warning));
+    for (name, pool) in &config.pools {
+        if let Some(why) = keeps_the_gate(pool) {
+            warnings.push(format!("pools.{name}.fleet: {why}"));
+        }
+    }
     let limits = config.limits_table();
     if output == Output::Json {
         let limits = limits.lines().map(|line| line.trim().to_owned()).collect();
@@ -99,6 +107,14 @@ fn judge(output: Output, file: &Path, config: &Config) -> Result<ExitCode, Failu
     let file = file.display();
     let text = format!("{file}: no faults\n{warnings}\nLimits in force:\n{limits}");
     print::show(text.as_bytes())
+}
+
+/// Why a gate with this pool is refused an upgrade.
+pub(super) fn keeps_the_gate(pool: &PoolConfig) -> Option<&'static str> {
+    matches!(pool.fleet, FleetConfig::Process(_)).then_some(
+        "its instances are processes of the gate and end with it, so `poolgate upgrade` is refused: for a new version, stop the gate, \
+         which lets sessions end, and start it",
+    )
 }
 
 /// A file that the configuration names.

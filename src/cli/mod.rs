@@ -33,9 +33,11 @@ mod status;
 mod table;
 pub mod token;
 pub mod top;
+mod upgrade;
 mod wait;
 mod webhook;
 
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -89,10 +91,10 @@ pub enum Failure {
 
 impl Failure {
     fn tell(&self, is_json: bool) -> ExitCode {
-        let (text, code) = match self {
-            Self::Config(faults) => (faults.to_string(), BAD_CONFIG),
-            Self::Lasting(error) => (in_one_line(error), BAD_CONFIG),
-            Self::Other(error) => (in_one_line(error), FAILED),
+        let text = self.to_string();
+        let code = match self {
+            Self::Config(_) | Self::Lasting(_) => BAD_CONFIG,
+            Self::Other(_) => FAILED,
         };
         let line = match (is_json, self) {
             (true, _) => serde_json::json!({ "error": text, "exit_code": code }).to_string(),
@@ -101,6 +103,15 @@ impl Failure {
         };
         print::complain(&line);
         ExitCode::from(code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(faults) => faults.fmt(f),
+            Self::Lasting(error) | Self::Other(error) => f.write_str(&in_one_line(error)),
+        }
     }
 }
 
@@ -139,6 +150,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Failure> {
         Command::DemoInstance(args) => demo::run_instance(args).await,
         Command::Check(args) => check::run(&args).await,
         Command::Reload(args) => reload::run(&args).await,
+        Command::Upgrade(args) => upgrade::run(&args).await,
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Status(args) => status::run(&args).await,
         Command::Top(args) => top::run(&args).await,

@@ -15,16 +15,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::ConfigArgs;
 use super::{Failure, print};
-use crate::app::{App, systemd};
+use crate::app::{App, SERVING, own_program, systemd};
 use crate::net::inherited::Inherited;
 use crate::ssh::host_keys::HostKeyError;
 use crate::telemetry::log;
 
 /// How long the end waits for a daemon that takes the log.
 const LAST_LINES: Duration = Duration::from_secs(2);
-
-/// What a gate that has taken over says on its standard output.
-const SERVING: &str = "serving\n";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -37,12 +34,27 @@ pub struct Args {
     /// Return once the new gate serves, which goes on by itself
     #[arg(long, hide = true, requires = "take_over")]
     pub background: bool,
+    /// Say on standard output as well why the place could not be taken
+    #[arg(long, hide = true, requires = "take_over")]
+    pub tell_failure: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.background {
         return start_in_background(&args).await;
     }
+    let is_told = args.tell_failure;
+    let ended = serve(args).await;
+    if let Err(failure) = &ended
+        && is_told
+    {
+        // Whoever started it may have gone; it is told on standard error in any case.
+        drop(print::show(format!("{failure}\n").as_bytes()));
+    }
+    ended
+}
+
+async fn serve(args: Args) -> Result<ExitCode, Failure> {
     let config = crate::config::load(args.config.config.as_deref())?;
     log::init(&config.log).map_err(anyhow::Error::from)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
@@ -82,9 +94,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// Starts the same without `--background`, and leaves it alone once it serves: it is then nobody's child.
 async fn start_in_background(args: &Args) -> Result<ExitCode, Failure> {
-    let program = std::env::current_exe().context("this program's own path is not known")?;
+    let program = own_program().context("this program's own path is not known")?;
     let mut command = Command::new(program);
-    command.args(["serve", "--take-over"]);
+    command.args(["serve", "--take-over", "--tell-failure"]);
     if let Some(file) = &args.config.config {
         command.arg("--config").arg(file);
     }
@@ -92,13 +104,16 @@ async fn start_in_background(args: &Args) -> Result<ExitCode, Failure> {
     command.env_remove("WATCHDOG_PID");
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut gate = command.spawn().context("cannot start the new gate")?;
-    let mut said = String::new();
     if let Some(stdout) = gate.stdout.take() {
-        let mut stdout = tokio::io::BufReader::new(stdout);
-        stdout.read_line(&mut said).await.context("the new gate")?;
-    }
-    if said == SERVING {
-        return Ok(ExitCode::SUCCESS);
+        let mut lines = tokio::io::BufReader::new(stdout);
+        let mut line = String::new();
+        while lines.read_line(&mut line).await.context("the new gate")? > 0 {
+            drop(print::go_on(line.as_bytes()));
+            if line == SERVING {
+                return Ok(ExitCode::SUCCESS);
+            }
+            line.clear();
+        }
     }
     let ended = gate.wait().await.context("the new gate")?;
     let code = ended.code().and_then(|code| u8::try_from(code).ok());
@@ -159,7 +174,7 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => app.reload().await,
-                _ = self.user_2.recv() => app.upgrade().await,
+                _ = self.user_2.recv() => app.upgrade(),
             }
         }
     }

@@ -124,6 +124,14 @@ pub struct Config {
     pub webhooks: BTreeMap<String, WebhookConfig>,
 }
 
+impl Config {
+    /// Where what concerns the whole gate is told.
+    pub fn default_pool(&self) -> &str {
+        let default = self.pools.iter().find(|(_, pool)| pool.default);
+        default.map_or("", |(name, _)| name.as_str())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct SshConfig {
     pub listen: Vec<SocketAddr>,

@@ -34,6 +34,8 @@ const KINDS: &[(&str, &str)] = &[
     ("order", "order"),
     ("begin", "begin"),
     ("reload", "reload"),
+    ("upgrade", "upgrade"),
+    ("upgrade-failed", "upgrade-failed"),
 ];
 /// Those that want somebody's attention.
 const DEFAULT_KINDS: usize = 6;

@@ -107,12 +107,15 @@ impl StateFile {
         match written.map_err(io::Error::other).flatten() {
             Ok(()) => {
                 self.written = Some(digest);
+                self.folder.note_written(&self.path, Ok(()));
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!(file = %self.path.display(), "the file can be written again");
                 }
                 true
             }
             Err(error) => {
+                let why = Err(error.to_string());
+                self.folder.note_written(&self.path, why);
                 self.folder.tell(&Trouble::NotWritten {
                     file: self.path.clone(),
                     error,
@@ -232,8 +235,11 @@ mod tests {
         assert!(!file.write(&notes(&[1])).await);
         assert!(!file.write(&notes(&[1])).await);
         assert_eq!(*told.lock().unwrap(), (2, 1));
+        let (unwritten, _) = folder.unwritten().unwrap();
+        assert!(unwritten.ends_with("main.json"));
         std::fs::remove_file(folder.path()).unwrap();
         assert!(file.write(&notes(&[1])).await);
+        assert_eq!(folder.unwritten(), None);
         assert_eq!(open(&folder).1, notes(&[1]));
     }
 

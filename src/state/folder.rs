@@ -3,6 +3,7 @@
 //! What is put aside keeps its content under a name of its own, and is never written over. Deliberately absent: what a loss
 //! means for people, which whoever keeps the file says.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -23,6 +24,8 @@ pub struct Folder {
     tell: Tell,
     /// While another process has the folder: what would have been put aside.
     spared: Arc<Mutex<Option<Vec<String>>>>,
+    /// Files whose last content could not be written, each with why.
+    unwritten: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
 
 /// What stands in the way of keeping a file, in words for operators.
@@ -52,6 +55,7 @@ impl Folder {
             path: path.into(),
             tell: Arc::new(|_| {}),
             spared: Arc::default(),
+            unwritten: Arc::default(),
         }
     }
 
@@ -70,6 +74,24 @@ impl Folder {
     /// It is this process's own from here on.
     pub fn make_own(&self) {
         *self.lock() = None;
+    }
+
+    /// A file whose last content is only in this process, and why.
+    pub fn unwritten(&self) -> Option<(PathBuf, String)> {
+        let unwritten = self.unwritten.lock();
+        let unwritten = unwritten.unwrap_or_else(PoisonError::into_inner);
+        let first = unwritten.first_key_value();
+        first.map(|(file, why)| (file.clone(), why.clone()))
+    }
+
+    /// What came of writing a file.
+    pub(super) fn note_written(&self, file: &Path, written: Result<(), String>) {
+        let unwritten = self.unwritten.lock();
+        let mut unwritten = unwritten.unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Ok(()) => drop(unwritten.remove(file)),
+            Err(why) => drop(unwritten.insert(file.to_owned(), why)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<String>>> {
@@ -91,6 +113,7 @@ impl Folder {
             path: self.path.join(name),
             tell: self.tell.clone(),
             spared: self.spared.clone(),
+            unwritten: self.unwritten.clone(),
         }
     }
 

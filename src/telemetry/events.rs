@@ -58,6 +58,10 @@ pub enum EventKind {
     Reload,
     /// The configuration was to be read again, and has faults.
     ReloadRefused,
+    /// A gate has another one's place, which keeps its sessions.
+    Upgrade,
+    /// Another program was to take the gate's place, and the gate goes on.
+    UpgradeFailed,
     /// People wait, nothing is up, and no machine can be had.
     WakeFailed,
     /// A certificate ends soon, or has ended.
@@ -90,6 +94,8 @@ impl EventKind {
             Self::Begin => "begin",
             Self::Reload => "reload",
             Self::ReloadRefused => "reload-refused",
+            Self::Upgrade => "upgrade",
+            Self::UpgradeFailed => "upgrade-failed",
             Self::WakeFailed => "wake-failed",
             Self::CertificateExpiry => "certificate-expiry",
             Self::WebhookFailed => "webhook-failed",

@@ -113,6 +113,7 @@ fn heading(kind: EventKind) -> &'static str {
         EventKind::CertificateExpiry => "a certificate ends soon",
         EventKind::Freeze => "a pool is not resized, or is again",
         EventKind::ReloadRefused => "a reload was refused",
+        EventKind::UpgradeFailed => "an upgrade failed, and the gate goes on",
         EventKind::Fault => "something stands in the way",
         EventKind::Test => "a try of this webhook",
         other => other.name(),

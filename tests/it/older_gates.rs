@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 
@@ -159,6 +159,20 @@ fn a_gate_in_the_middle_that_is_killed_takes_its_own_sessions_only() {
     scene.gate.stop();
 }
 
+/// A pool that may go down from one machine to none.
+fn one_machine(sshd: &Sshd, folder: &Path) -> GateSetup {
+    let command = [client_script("slow_fleet.sh"), folder.to_owned()];
+    GateSetup::default()
+        .instance("m-1", sshd.port, None)
+        .pool(&format!("ssh_port = {}\njupyter_port = \"off\"", sshd.port))
+        .pool("affinity = \"1s\"")
+        .scaling("min = 0\nmax = 1\nheadroom = \"0 seats\"\nlearned_seats_max = 0")
+        .scaling("idle = \"2s\"\nstabilise = \"0s\"\ncool_down = \"0s\"")
+        .fleet(&format!(
+            "provider = \"command\"\ncommand = {command:?}\ninterval = \"1s\"\ntimeout = \"5m\""
+        ))
+}
+
 /// The pool may go down to none, and there is one machine left, with a session at an older gate that does not answer.
 #[test]
 fn a_machine_is_not_removed_while_an_older_gate_does_not_tell_whom_it_holds() {
@@ -168,16 +182,7 @@ fn a_machine_is_not_removed_while_an_older_gate_does_not_tell_whom_it_holds() {
     world.folder("fleet/machines");
     fs::write(folder.join("machines/m-1"), "").unwrap();
     fs::write(folder.join("go"), "").unwrap();
-    let command = [client_script("slow_fleet.sh"), folder.clone()];
-    let setup = GateSetup::default()
-        .instance("m-1", sshd.port, None)
-        .pool(&format!("ssh_port = {}\njupyter_port = \"off\"", sshd.port))
-        .pool("affinity = \"1s\"")
-        .scaling("min = 0\nmax = 1\nheadroom = \"0 seats\"\nlearned_seats_max = 0")
-        .scaling("idle = \"2s\"\nstabilise = \"0s\"\ncool_down = \"0s\"")
-        .fleet(&format!(
-            "provider = \"command\"\ncommand = {command:?}\ninterval = \"1s\"\ntimeout = \"5m\""
-        ));
+    let setup = one_machine(&sshd, &folder);
     let (mut gate, person) = (setup.start(&world), world.person(1));
     let asked = |kind: &str| -> usize {
         let text = fs::read_to_string(folder.join("requests")).unwrap_or_default();

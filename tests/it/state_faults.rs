@@ -211,6 +211,16 @@ fn a_disk_that_is_full_or_read_only_stops_nobody_and_is_told() {
         Some(())
     });
     assert_eq!(scene.gate.admin("/readyz").0, 200);
+    // What only this gate knows no other would.
+    let refused = scene.gate.cli(&["upgrade", "--reason", "a newer one"]);
+    assert_eq!(refused.code(), Some(1), "{refused}");
+    for part in [
+        "affinity.json cannot be written",
+        "goes on as before",
+        "free the disk",
+    ] {
+        assert!(refused.stderr.contains(part), "{part}: {refused}");
+    }
     // Not even to one that begins.
     scene.gate.kill_9();
     scene.gate.start_again(1);

@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::staying::{Follower, Keeper, refusal};
 use super::{GENERATIONS_MAX, GET_READY, STEP, check_account};
-use crate::admin::AdminSocket;
+use crate::admin::{AdminSocket, UpgradeStep, Upgrades};
 use crate::app::reload::Inside;
 use crate::app::systemd;
-use crate::net::handover::{self, FromNew, FromOld, Passed, Seen};
+use crate::net::handover::{self, FromNew, FromOld, Order, Passed, Seen};
 use crate::pool::Health;
-use crate::state::hold_pen;
+use crate::state::{Folder, hold_pen};
 
 pub(in crate::app) struct Giver {
     pub keeper: Keeper,
@@ -30,6 +30,8 @@ pub(in crate::app) struct Giver {
     pub operating: CancellationToken,
     /// Where this gate is found once it has given its place away.
     pub older: PathBuf,
+    pub upgrades: Upgrades,
+    pub state: Folder,
 }
 
 /// A new gate that asks.
@@ -79,10 +81,12 @@ impl Giver {
         };
         let inside = self.inside.upgrade().context("the gate is being stopped")?;
         let mut inside = inside.lock().await;
-        if let Err(why) = self.may_give(&inside, version) {
+        let may_give = is_of_this_version(version).and_then(|()| may_give(&inside, &self.keeper));
+        if let Err(why) = may_give {
             asker.follower.say(&refusal(&why)).await?;
             bail!("it was refused: {why}");
         }
+        self.upgrades.step(UpgradeStep::GetReady);
         tracing::info!(
             pid = asker.pid,
             program,
@@ -108,31 +112,6 @@ impl Giver {
         }
     }
 
-    fn may_give(&self, inside: &Inside, version: u32) -> Result<(), String> {
-        if version != handover::VERSION {
-            return Err(format!(
-                "it speaks version {version} of the hand-over, this gate {}: stop this one, and start the other",
-                handover::VERSION
-            ));
-        }
-        if self.keeper.shutdown.closing.is_cancelled() {
-            return Err("this gate is being stopped".to_owned());
-        }
-        if let Some(pool) = inside.pools.of_processes() {
-            return Err(format!(
-                "the instances of pool {pool} are processes of this gate (provider = \"process\") and end with it: they cannot be \
-                 handed over"
-            ));
-        }
-        let alive = self.keeper.pool.older().len().saturating_add(1);
-        if alive >= GENERATIONS_MAX {
-            return Err(format!(
-                "{alive} gates hold sessions already, and each takes memory: wait until the oldest has ended, or end its sessions"
-            ));
-        }
-        Ok(())
-    }
-
     async fn hand_over(&self, inside: &Inside, asker: &mut Asker) -> Result<()> {
         let snapshot = self.keeper.pool.snapshot();
         let up = snapshot.instances.iter();
@@ -141,6 +120,13 @@ impl Giver {
             instance: one.name.clone(),
         });
         let sockets = inside.sockets()?;
+        if let Some((file, why)) = self.state.unwritten() {
+            let file = file.display();
+            bail!(
+                "{file} cannot be written ({why}), and the new gate would not know what this one does: free the disk, or correct the \
+                 folder's owner and mode"
+            );
+        }
         let (descriptors, files): (Vec<Passed>, Vec<BorrowedFd<'_>>) = sockets
             .iter()
             .map(|(passed, socket)| (passed.clone(), socket.as_fd()))
@@ -149,6 +135,10 @@ impl Giver {
         let offer = FromOld::Offer {
             version: handover::VERSION,
             program: env!("CARGO_PKG_VERSION").to_owned(),
+            order: self.upgrades.under_way().map(|order| Order {
+                by: order.by,
+                reason: order.reason,
+            }),
             descriptors,
             up: up.collect(),
             report: follower.news().unwrap_or_default(),
@@ -195,6 +185,40 @@ impl Giver {
             tracing::warn!("the new gate cannot be told that it is alone: {error:#}");
         }
     }
+}
+
+fn is_of_this_version(version: u32) -> Result<(), String> {
+    match version == handover::VERSION {
+        true => Ok(()),
+        false => Err(format!(
+            "it speaks version {version} of the hand-over, this gate {}: stop this one, and start the other",
+            handover::VERSION
+        )),
+    }
+}
+
+/// Whether the place can be given away at all.
+///
+/// # Errors
+/// Why not, and what to do instead.
+pub(super) fn may_give(inside: &Inside, keeper: &Keeper) -> Result<(), String> {
+    if keeper.shutdown.closing.is_cancelled() {
+        return Err("this gate is being stopped".to_owned());
+    }
+    if let Some(pool) = inside.pools.of_processes() {
+        return Err(format!(
+            "the instances of pool {pool} are processes of this gate (provider = \"process\") and end with it, so they cannot be \
+             handed over: stop the gate, which lets sessions end (drain_limit), and start the new version"
+        ));
+    }
+    let alive = keeper.pool.older().len().saturating_add(1);
+    if alive >= GENERATIONS_MAX {
+        return Err(format!(
+            "{alive} gates hold sessions already, and each takes memory: wait until the oldest has ended, or end its sessions \
+             (`poolgate status` names the gates, `poolgate sessions` their sessions)"
+        ));
+    }
+    Ok(())
 }
 
 /// Others that ask while one is given the place.

@@ -1,6 +1,7 @@
 //! One gate takes another's place, and nobody who connects or is connected notices: `giving` is the side of the one that runs,
-//! `taking` and `stepping_in` that of the new one. What they go on telling each other until the old one has ended is `staying`
-//! and `reports` on its side, `older` and `link` on that of whoever has the place by then.
+//! `taking` and `stepping_in` that of the new one; by `order`, `trial` and `launch` the one that runs starts it. What they go on
+//! telling each other until the old one has ended is `staying` and `reports` on its side, `older` and `link` on that of whoever has
+//! the place by then.
 //!
 //! The new gate builds everything before it says that it is ready, and the old one accepts until the new one does. Whatever
 //! fails before that leaves the old gate as it was: it holds its sockets, its lock and its state all the time.
@@ -10,10 +11,12 @@ mod giving;
 mod launch;
 mod link;
 mod older;
+mod order;
 mod reports;
 mod staying;
 mod stepping_in;
 mod taking;
+mod trial;
 
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use anyhow::{Result, bail};
 use tokio::net::UnixStream;
 
 pub(super) use launch::note_program;
+pub use launch::{SERVING, own_program};
 
 use giving::Giver;
 use link::Link;

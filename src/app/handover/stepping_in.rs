@@ -1,18 +1,20 @@
 //! The new gate's way into the place: built whole, then seen to be ready, and only then serving.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use tokio::time::timeout;
 
 use super::staying::Keeper;
 use super::{Giver, Link, STEP, Taken, older, see_up};
-use crate::admin;
+use crate::admin::{self, TookOver};
 use crate::app::state_dir::{self, Whose};
 use crate::app::{App, Begun, systemd};
 use crate::config::Config;
-use crate::net::handover::{FILE_NAME, FromNew, FromOld, Seen};
+use crate::net::handover::{FILE_NAME, FromNew, FromOld, Order, Seen};
 use crate::state::Lock;
+use crate::telemetry::events::EventKind;
 
 impl App {
     /// Takes the place of the gate that runs with the same state folder: its sockets, its lock, and what it knows. That one
@@ -32,6 +34,11 @@ impl App {
                 return Err(error);
             }
         };
+        let before = Before {
+            pid: taken.pid,
+            version: taken.program.clone(),
+            order: taken.order,
+        };
         let (pool, at) = (app.parts.pool.clone(), taken.older);
         let mut link = Link::new(pool, at, taken.pid).with_line(taken.line);
         link.learn(&taken.program, taken.report);
@@ -50,11 +57,12 @@ impl App {
             }
         };
         app.parts.state.make_own();
+        app.tell_taken_over(before).await;
         drop(pen);
         app.settle_in(taken.admin_file).await;
         links.push(link);
         app.follow(links);
-        app.let_take_over().await;
+        app.let_take_over();
         Ok(app)
     }
 
@@ -66,12 +74,15 @@ impl App {
         let state_dir = self.parts.state.path();
         let links = older::meet(state_dir, &self.parts.pool).await?;
         for gate in self.parts.pool.older() {
-            tracing::info!(
-                pid = gate.pid,
-                sessions = gate.sessions,
-                is_heard = gate.is_heard,
-                "an older gate keeps its sessions until they end"
-            );
+            let (pid, sessions) = (gate.pid, gate.sessions);
+            match gate.is_heard {
+                true => tracing::info!(
+                    pid,
+                    sessions,
+                    "an older gate keeps its sessions until they end"
+                ),
+                false => tracing::warn!(pid, "an older gate has not told yet whom it holds"),
+            }
         }
         Ok(links)
     }
@@ -82,6 +93,37 @@ impl App {
             let following = link.follow(self.shutdown.clone());
             self.shutdown.connections.spawn(following);
         }
+    }
+
+    async fn tell_taken_over(&self, before: Before) {
+        let Before {
+            pid,
+            version,
+            order,
+        } = before;
+        let (by, reason) = order.map_or((None, None), |order| (Some(order.by), order.reason));
+        let own = (env!("CARGO_PKG_VERSION"), std::process::id());
+        let mut text = format!(
+            "version {} (pid {}) has taken the place of version {version} (pid {pid})",
+            own.0, own.1
+        );
+        if let Some(by) = &by {
+            text.push_str(&format!(", by order of {by}"));
+        }
+        if let Some(reason) = &reason {
+            text.push_str(&format!(": {reason}"));
+        }
+        let pool = self.inside.lock().await.config.default_pool().to_owned();
+        self.parts
+            .events
+            .tell(&pool, None, EventKind::Upgrade, text);
+        self.upgrades.took_over(TookOver {
+            pid,
+            version,
+            at: SystemTime::now(),
+            by,
+            reason,
+        });
     }
 
     async fn step_in(&self, link: &mut Link, begun: Begun, up: &[Seen]) -> Result<()> {
@@ -140,7 +182,7 @@ impl App {
     }
 
     /// From here on a newer gate may ask for this one's place.
-    pub(in crate::app) async fn let_take_over(&self) {
+    pub(in crate::app) fn let_take_over(&self) {
         let state_dir = self.parts.state.path();
         let path = state_dir.join(FILE_NAME);
         let bound = older::make_folder(state_dir).and_then(|()| Ok(admin::bind_socket(&path)?));
@@ -158,10 +200,19 @@ impl App {
             },
             inside: std::sync::Arc::downgrade(&self.inside),
             operating: self.operating.clone(),
+            upgrades: self.upgrades.clone(),
+            state: self.parts.state.clone(),
             older: older::path(state_dir, std::process::id()),
         };
         self.services.spawn(giver.listen(socket));
     }
+}
+
+/// The gate whose place is taken, and whose wish that is.
+struct Before {
+    pid: u32,
+    version: String,
+    order: Option<Order>,
 }
 
 fn withdrawn(word: Option<FromOld>) -> String {

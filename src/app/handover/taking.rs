@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::older;
 use crate::config::Config;
-use crate::net::handover::{self, FromNew, FromOld, Passed, Reader, Report, Seen, Writer};
+use crate::net::handover::{self, FromNew, FromOld, Order, Passed, Reader, Report, Seen, Writer};
 use crate::net::inherited::Inherited;
 use crate::pool::{Health, Snapshot};
 use crate::state::{HeldPen, Lock, hold_pen};
@@ -28,6 +28,7 @@ pub(in crate::app) struct Taken {
     pub pid: u32,
     /// The version of its program.
     pub program: String,
+    pub order: Option<Order>,
     /// Where it is found once the place is this gate's.
     pub older: PathBuf,
     pub report: Report,
@@ -67,6 +68,7 @@ impl Taken {
             Some(FromOld::Offer {
                 version: handover::VERSION,
                 program,
+                order,
                 descriptors,
                 up,
                 report,
@@ -81,11 +83,13 @@ impl Taken {
                     up,
                     pid,
                     program,
+                    order,
                     older: older::path(&config.state_dir, pid),
                     report,
                     line: (reader, writer),
                 })
             }
+            Some(FromOld::Withdrawn { why }) => bail!("the running gate keeps its place: {why}"),
             Some(FromOld::Refused { why, .. }) => {
                 bail!("the running gate does not give its place: {why}")
             }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::Check;
+use crate::cli::check::keeps_the_gate;
 use crate::config::{Config, FleetConfig};
 use crate::fleet;
 
@@ -14,6 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn look(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     for (name, pool) in &config.pools {
+        if let Some(why) = keeps_the_gate(pool) {
+            let remedy = "systemctl restart poolgate, at a quiet hour";
+            checks.push(Check::warn(format!("pools.{name}.fleet"), why, remedy));
+        }
         let remedy = match &pool.fleet {
             FleetConfig::Azure(_) => {
                 "az role assignment list --all --assignee GATE-IDENTITY -o table: it needs deploy/azure/role.json on the scale set's resource group"

@@ -61,6 +61,9 @@ pub enum FromOld {
         version: u32,
         /// The version of its program.
         program: String,
+        /// Whose wish the hand-over is; nobody's where the new gate was started by hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<Order>,
         descriptors: Vec<Passed>,
         /// Instances that are up as this gate sees them.
         up: Vec<Seen>,
@@ -83,6 +86,14 @@ pub enum FromOld {
         program: String,
         report: Report,
     },
+}
+
+/// An operator's, or a signal's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// As events name them.
+    pub by: String,
+    pub reason: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 pub mod arm;
 pub mod azure;
+pub mod booted;
 pub mod browser;
 pub mod certificate;
 pub mod client;

@@ -28,6 +28,12 @@ impl Gate {
         self.process.replace(new).unwrap()
     }
 
+    /// The process that took the place of this one, once it serves.
+    pub fn adopt(&mut self, new: Running, instances: usize) {
+        self.process = Some(new);
+        self.wait_ready(instances);
+    }
+
     /// The process that has the state folder.
     pub fn owner(&self) -> u32 {
         let text = fs::read_to_string(self.folder.join("state/gate.lock")).unwrap();
