@@ -42,6 +42,8 @@ use crate::state::{Folder, Lock};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
+use crate::telemetry::traces::export::{self, Exporter};
 use crate::webhooks::Webhooks;
 
 /// After sessions are told to end, how long their goodbyes may take.
@@ -76,6 +78,7 @@ struct Parts {
     audit: AuditLog,
     events: Events,
     metrics: Metrics,
+    traces: Traces,
     state: Folder,
 }
 
@@ -131,7 +134,11 @@ impl App {
             events,
             audit,
             metrics,
+            traces: Traces::default(),
         };
+        let exporter = config.traces.as_ref().map(Exporter::of).transpose();
+        let exporter = exporter.map_err(anyhow::Error::msg)?;
+        export::change(&parts.traces, exporter, &parts.metrics);
         let (shutdown, services) = (Shutdown::default(), TaskTracker::new());
         let hooks = Webhooks::prepare(&config.webhooks).map_err(anyhow::Error::msg)?;
         // Before anything has a story to tell.
@@ -279,6 +286,7 @@ impl App {
         // One that never served has not closed them.
         self.services.close();
         self.services.wait().await;
+        self.parts.traces.close(GOODBYES).await;
         self.parts.audit.flush(GOODBYES);
     }
 

@@ -132,7 +132,7 @@ impl Doors {
                 state_dir,
                 parts.pool.clone(),
                 (parts.audit.clone(), parts.events.clone()),
-                parts.metrics.clone(),
+                (parts.metrics.clone(), parts.traces.clone()),
                 shutdown.clone(),
             )?),
         })
@@ -152,7 +152,7 @@ impl Doors {
                 parts.pool.clone(),
                 &state_dir::persisted_secret(&parts.state, "pin.key", WITHOUT_PINS)?,
                 parts.audit.clone(),
-                parts.metrics.clone(),
+                (parts.metrics.clone(), parts.traces.clone()),
             )?),
         })
     }

@@ -160,7 +160,12 @@ impl Pools {
         let is_same_fleet = running.is_some_and(|running| has_same_fleet(running, &pool));
         let fleet = match is_same_fleet {
             true => None,
-            false => Some(fleet::from_config(name, &pool, &self.ground.parts.metrics)?),
+            false => {
+                let Parts {
+                    metrics, traces, ..
+                } = &self.ground.parts;
+                Some(fleet::from_config(name, &pool, metrics, traces)?)
+            }
         };
         let probes = Probes {
             health: ProbeConfig {
@@ -345,7 +350,7 @@ impl Pools {
             name.to_owned(),
             probes.health,
             listing.clone(),
-            metrics.clone(),
+            (metrics.clone(), self.ground.parts.traces.clone()),
             until.clone(),
         ));
         until
@@ -363,6 +368,7 @@ impl Pools {
             pool: self.ground.parts.pool.clone(),
             events: self.ground.parts.events.clone(),
             metrics: self.ground.parts.metrics.clone(),
+            traces: self.ground.parts.traces.clone(),
             ask_idle: self.ask_idle(),
         };
         let (controller, asks) = Controller::new(settings, tools, commands);

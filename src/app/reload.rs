@@ -23,6 +23,7 @@ use crate::net::inherited::SocketName;
 use crate::state::Lock;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::log;
+use crate::telemetry::traces::export::{self, Exporter};
 use crate::webhooks::Webhooks;
 
 /// What a reload changes.
@@ -118,7 +119,10 @@ impl Inside {
         let pools = self.pools.prepare(&next)?;
         let admin_tls = self.admin.tls.prepare(next.admin.tls.as_ref())?;
         let webhooks = Webhooks::prepare(&next.webhooks).map_err(anyhow::Error::msg)?;
+        let exporter = next.traces.as_ref().map(Exporter::of).transpose();
+        let exporter = exporter.map_err(anyhow::Error::msg)?;
         // From here on nothing fails.
+        export::change(&app.parts.traces, exporter, &app.parts.metrics);
         log::change(&next.log);
         app.reopen_logs();
         let opened = self.doors.change(doors, &app.parts, &tasks);

@@ -190,6 +190,14 @@ pub(super) fn files_of(config: &Config) -> Vec<NamedFile<'_>> {
             add("https.acme.ca_file".to_owned(), path, false);
         }
     }
+    if let Some(traces) = &config.traces {
+        if let Some(path) = &traces.headers_file {
+            add("traces.headers_file".to_owned(), path, true);
+        }
+        if let Some(path) = &traces.ca_file {
+            add("traces.ca_file".to_owned(), path, false);
+        }
+    }
     for (name, pool) in &config.pools {
         if let Some(path) = &pool.api_token_file {
             add(format!("pools.{name}.jupyter.api_token_file"), path, true);

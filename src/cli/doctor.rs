@@ -4,6 +4,7 @@
 //! It needs no running gate and changes nothing; a gate that runs is asked for what only it knows (its limits, the instances of
 //! fleets that come and go). Each part is a file: `machine` and `doors` for this machine, `fleets` for clouds, `instances` for the rest.
 
+mod collector;
 mod doors;
 mod fleets;
 mod instances;
@@ -82,6 +83,7 @@ pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     checks.extend(machine::look(&config, gate, is_running).await);
     checks.extend(doors::look(&config, is_running).await);
     checks.extend(fleets::look(&config).await);
+    checks.extend(collector::look(&config).await);
     checks.extend(instances::look(&config, args, is_running).await?);
     let is_bad = |check: &Check| check.finding.verdict == Verdict::Fail;
     let code = match checks.iter().any(is_bad) {

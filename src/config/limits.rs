@@ -18,6 +18,13 @@ impl Config {
         if let Some(https) = &self.https {
             limits.extend(of_https(https));
         }
+        if let Some(traces) = &self.traces {
+            let of_traces = [
+                ("timeout", show_duration(traces.timeout)),
+                ("queue_max", traces.queue_max.to_string()),
+            ];
+            limits.extend(named("traces", of_traces));
+        }
         for (name, pool) in &self.pools {
             limits.extend(of_pool(name, pool));
         }

@@ -26,6 +26,7 @@ pub mod secret;
 mod source;
 mod ssh_auth;
 mod text;
+mod traces;
 mod units;
 mod validate;
 mod values;
@@ -51,6 +52,7 @@ pub use oidc::{Member, OidcConfig, OidcRoles, is_safe_web_address};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
 pub use scaling::{ExceptionConfig, PhaseConfig, ReservationConfig, ReservedAt, ScalingConfig};
 pub use text::socket_of;
+pub use traces::TracesConfig;
 pub use units::{parse_duration, show_duration, show_size};
 pub use webhooks::{WebhookConfig, WebhookForm};
 
@@ -122,6 +124,8 @@ pub struct Config {
     pub log: LogConfig,
     pub pools: BTreeMap<String, PoolConfig>,
     pub webhooks: BTreeMap<String, WebhookConfig>,
+    /// `None` where no collector is told where the time goes.
+    pub traces: Option<TracesConfig>,
 }
 
 impl Config {

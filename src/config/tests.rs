@@ -98,6 +98,24 @@ fn the_documented_defaults_of_a_webhook_are_true() {
     assert_eq!(short, webhook);
 }
 
+#[test]
+fn the_documented_defaults_of_traces_are_true() {
+    let full = read("/etc/poolgate.toml", &documented_in_full(), &[]).unwrap();
+    let traces = full.traces.unwrap();
+    let text = format!(
+        "{}\n[traces]\nendpoint = \"http://127.0.0.1:4318/v1/traces\"",
+        documented()
+    );
+    let short = read("/etc/poolgate/x.toml", &text, &[]).unwrap();
+    let short = super::TracesConfig {
+        headers_file: traces.headers_file.clone(),
+        ca_file: traces.ca_file.clone(),
+        ..short.traces.unwrap()
+    };
+    assert_eq!(short, traces);
+    assert!(!traces.trusts([127, 0, 0, 1].into()));
+}
+
 fn documented() -> String {
     fs::read_to_string(Path::new(ROOT).join("config/poolgate.toml")).unwrap()
 }
@@ -126,6 +144,7 @@ fn the_documented_file_is_valid_and_its_defaults_are_true() {
     assert_eq!((&*tls.key, tls.ocsp_response), ("admin.tls", None));
     let oidc = full.admin.oidc.take().unwrap();
     full.webhooks.clear();
+    full.traces = None;
     let acme = full.https.as_mut().unwrap().acme.take().unwrap();
     full.written.clone_from(&short.written);
     assert_eq!(format!("{short:?}"), format!("{full:?}"));

@@ -11,7 +11,7 @@ use super::doors::{self, Listening};
 use super::raw::{Raw, Section};
 use super::units::duration;
 use super::values::{boolean, path};
-use super::{Config, FleetConfig, LoadSource, PoolConfig, admin, logs, pools, webhooks};
+use super::{Config, FleetConfig, LoadSource, PoolConfig, admin, logs, pools, traces, webhooks};
 
 /// `None` where something needed is missing or at fault; `raw` knows what.
 pub(super) fn validate(raw: &Raw) -> Option<Config> {
@@ -43,6 +43,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
         check_load_sources(&root, pools);
     }
     let webhooks = webhooks::webhooks(&mut root, pools.as_ref());
+    let traces = traces::traces(root.section("traces"));
     root.finish();
     let mut https = https.ok()?;
     let mut pools = pools?;
@@ -64,6 +65,7 @@ pub(super) fn validate(raw: &Raw) -> Option<Config> {
         log,
         pools,
         webhooks: webhooks?,
+        traces: traces.ok()?,
     })
 }
 

@@ -59,6 +59,7 @@ pub fn config(folder: &Folder, choices: Choices) -> Config {
             ..LogConfig::default()
         },
         webhooks: std::collections::BTreeMap::new(),
+        traces: None,
         pools: [(POOL.to_string(), pool(folder, choices))].into(),
     }
 }

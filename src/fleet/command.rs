@@ -17,6 +17,7 @@ use super::{Chosen, Fleet, FleetControl, FleetFault, Op, OpKind, OpState, Sight}
 use crate::config::{CommandFleet as CommandConfig, PoolConfig};
 use crate::pool::{Instance, Machine, Observed};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 mod answers;
 mod run;
@@ -27,7 +28,12 @@ pub struct CommandFleet {
 }
 
 impl CommandFleet {
-    pub fn new(pool: &str, config: &PoolConfig, fleet: &CommandConfig, metrics: &Metrics) -> Self {
+    pub fn new(
+        pool: &str,
+        config: &PoolConfig,
+        fleet: &CommandConfig,
+        (metrics, traces): (&Metrics, &Traces),
+    ) -> Self {
         let program = Arc::new(Program {
             pool: pool.into(),
             fleet: fleet.clone(),
@@ -40,6 +46,7 @@ impl CommandFleet {
             published: published.clone(),
             interval: fleet.interval,
             metrics: metrics.clone(),
+            traces: traces.clone(),
         };
         let control = CommandControl {
             program,

@@ -117,6 +117,17 @@ pub enum OpKind {
     Stop,
 }
 
+impl OpKind {
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Grow => "grow",
+            Self::Remove => "remove",
+            Self::Start => "start",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 /// An operation that was accepted; kept across restarts as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Op {

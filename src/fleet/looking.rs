@@ -15,6 +15,7 @@ use super::fault::FleetFault;
 use crate::config::PoolConfig;
 use crate::pool::{Instance, Machine, Observed};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Traces, works};
 use steady::Steady;
 
 mod steady;
@@ -117,6 +118,7 @@ pub(super) struct Looking<L> {
     pub published: Arc<Published>,
     pub interval: Duration,
     pub metrics: Metrics,
+    pub traces: Traces,
 }
 
 /// One look, all its calls together; a cloud that hangs longer is looked at again.
@@ -133,10 +135,8 @@ impl<L: Look> Looking<L> {
             let began = Instant::now();
             let seen = tokio::select! {
                 () = shutdown.cancelled() => return,
-                seen = tokio::time::timeout(LOOK_MAX, self.look.look()) => seen,
+                seen = self.look() => seen,
             };
-            let late = |_| FleetFault::Transient("the cloud does not answer".into());
-            let seen = seen.map_err(late).and_then(|seen| seen);
             let believed = seen.and_then(|seen| steady.believe(seen));
             let wait = match &believed {
                 Ok(_) | Err(FleetFault::Transient(_) | FleetFault::Conflict(_)) => self.interval,
@@ -155,6 +155,26 @@ impl<L: Look> Looking<L> {
                 }
             }
         }
+    }
+
+    async fn look(&self) -> Result<Observed, FleetFault> {
+        let span = self.traces.begin(&works::FLEET_LOOK);
+        span.tell(works::POOL, &self.shape.pool);
+        let looking = tokio::time::timeout(LOOK_MAX, self.look.look());
+        let late = |_| FleetFault::Transient("the cloud does not answer".into());
+        let seen = span
+            .around(looking)
+            .await
+            .map_err(late)
+            .and_then(|seen| seen);
+        match &seen {
+            Ok(observed) => {
+                let machines = u64::try_from(observed.machines.len());
+                span.count(works::MACHINES, machines.unwrap_or(u64::MAX));
+            }
+            Err(fault) => span.fail(fault.kind(), fault),
+        }
+        seen
     }
 
     /// Counts the look; logs what is new about it.

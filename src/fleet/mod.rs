@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{FleetConfig, PoolConfig};
 use crate::pool::{Instance, Observed};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 pub mod azure;
 pub mod command;
@@ -73,6 +74,7 @@ pub fn from_config(
     pool: &str,
     config: &PoolConfig,
     metrics: &Metrics,
+    traces: &Traces,
 ) -> Result<Box<dyn Fleet>, FleetError> {
     Ok(match &config.fleet {
         FleetConfig::Static { instances } => {
@@ -81,12 +83,18 @@ pub fn from_config(
         FleetConfig::Process(fleet) => {
             Box::new(process::Processes::prepare(pool, config, fleet.clone())?)
         }
-        FleetConfig::Azure(fleet) => {
-            Box::new(azure::AzureFleet::new(pool, config, fleet, metrics)?)
-        }
-        FleetConfig::Command(fleet) => {
-            Box::new(command::CommandFleet::new(pool, config, fleet, metrics))
-        }
+        FleetConfig::Azure(fleet) => Box::new(azure::AzureFleet::new(
+            pool,
+            config,
+            fleet,
+            (metrics, traces),
+        )?),
+        FleetConfig::Command(fleet) => Box::new(command::CommandFleet::new(
+            pool,
+            config,
+            fleet,
+            (metrics, traces),
+        )),
     })
 }
 
@@ -95,14 +103,14 @@ pub fn from_config(
 /// # Errors
 /// In words: the fleet cannot be asked, or has nothing that is looked at.
 pub async fn look_once(pool: &str, config: &PoolConfig) -> Result<Observed, String> {
-    let metrics = Metrics::new();
+    let unseen = (&Metrics::new(), &Traces::default());
     let looked = match &config.fleet {
         FleetConfig::Azure(fleet) => {
-            let fleet = azure::AzureFleet::new(pool, config, fleet, &metrics);
+            let fleet = azure::AzureFleet::new(pool, config, fleet, unseen);
             fleet.map_err(|error| error.to_string())?.look_once().await
         }
         FleetConfig::Command(fleet) => {
-            let fleet = command::CommandFleet::new(pool, config, fleet, &metrics);
+            let fleet = command::CommandFleet::new(pool, config, fleet, unseen);
             fleet.look_once().await
         }
         FleetConfig::Static { .. } | FleetConfig::Process(_) => {

@@ -125,7 +125,9 @@ mod tests {
         });
         let shutdown = CancellationToken::new();
         let tasks = tokio_util::task::TaskTracker::new();
-        let fleet = super::super::from_config("main", &config, &Default::default()).unwrap();
+        let fleet =
+            super::super::from_config("main", &config, &Default::default(), &Default::default())
+                .unwrap();
         let mut listings = super::super::start(fleet, &tasks, shutdown.clone());
         listings.changed().await.unwrap();
         let listing = listings.borrow_and_update().clone();

@@ -23,6 +23,7 @@ use super::pin::Pin;
 use crate::config::{AccessLogConfig, AccessLogFormat};
 use crate::pool::InstanceId;
 use crate::telemetry::lines::{Kind, LineLog};
+use crate::telemetry::traces;
 
 const KIND: Kind = Kind {
     key: "https.access_log.file",
@@ -71,6 +72,8 @@ pub struct Entry {
     bytes: u64,
     /// `None` where the gate itself has answered.
     instance: Option<InstanceId>,
+    /// Of a request whose trace is kept.
+    trace_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -92,6 +95,8 @@ struct Line<'a> {
     instance: Option<&'a str>,
     referer: Option<Cow<'a, str>>,
     user_agent: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
 }
 
 impl AccessLog {
@@ -156,6 +161,7 @@ impl AccessLog {
             status: 0,
             bytes: 0,
             instance: None,
+            trace_id: traces::trace_id(),
         }
     }
 }
@@ -201,6 +207,7 @@ impl Entry {
                 Cow::Owned(from) => Cow::Owned(redacted(&from).into_owned()),
             }),
             user_agent: text(self.user_agent.as_ref()),
+            trace_id: self.trace_id.as_deref(),
         }
     }
 }
@@ -368,6 +375,7 @@ mod tests {
             instance: None,
             referer: None,
             user_agent: Some("Mozilla/5.0 \"x\"".into()),
+            trace_id: None,
         };
         let expected = "192.0.2.7 - al\\x20ice [23/Nov/2026:18:05:09 +0000] \"GET /hub/home HTTP/2.0\" 200 512 \"-\" \"Mozilla/5.0 \\x22x\\x22\"\n";
         assert_eq!(combined(&line), expected);

@@ -18,6 +18,7 @@ use super::instance_pool::Lease;
 use super::listener::OpenRequest;
 use super::presence::Visit;
 use super::stream::Stall;
+use super::traced::Followed;
 use super::waiting::Events;
 use crate::pool::Protocol;
 use crate::shared_pool::Meter;
@@ -34,6 +35,8 @@ pub enum Body {
     Events(Box<Events>),
     /// Any of these, counted for the access log.
     Logged(Box<Body>, Box<Entry>),
+    /// Any of these, with whose end a span ends.
+    Traced(Box<Body>, Box<Followed>),
 }
 
 impl Body {
@@ -64,6 +67,11 @@ impl HttpBody for Body {
                 }
                 Poll::Ready(frame)
             }
+            Self::Traced(body, followed) => {
+                let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
+                followed.count(&frame);
+                Poll::Ready(frame)
+            }
         }
     }
 
@@ -72,7 +80,7 @@ impl HttpBody for Body {
             Self::Own(text) => text.is_none(),
             Self::Relayed(relayed) => relayed.frames.is_end_stream(),
             Self::Events(_) => false,
-            Self::Logged(body, _) => body.is_end_stream(),
+            Self::Logged(body, _) | Self::Traced(body, _) => body.is_end_stream(),
         }
     }
 
@@ -81,7 +89,7 @@ impl HttpBody for Body {
             Self::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, length)),
             Self::Relayed(relayed) => relayed.frames.size_hint(),
             Self::Events(_) => SizeHint::default(),
-            Self::Logged(body, _) => body.size_hint(),
+            Self::Logged(body, _) | Self::Traced(body, _) => body.size_hint(),
         }
     }
 }

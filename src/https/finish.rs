@@ -16,6 +16,7 @@ use super::presence::Visit;
 use super::route::Route;
 use super::service::Call;
 use super::upgrade::Switch;
+use crate::telemetry::traces;
 
 const OAUTH_PROOF: &str = "jupyterhub oauth";
 
@@ -39,7 +40,7 @@ impl Front {
         }
         let keep_logins = is_current && (route.is_pinned || route.is_new_pin);
         headers_toward(&mut response, keep_logins, call.switch.is_some());
-        if self.access_log.is_some() {
+        if self.access_log.is_some() || traces::is_kept() {
             let id = route.instance.id.clone();
             response.extensions_mut().insert(id);
         }
@@ -54,6 +55,7 @@ impl Front {
                 let switch = Switch {
                     client,
                     version: call.version,
+                    instance: route.instance.id.clone(),
                     visit: route.visit,
                     open: call.open,
                 };

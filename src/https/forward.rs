@@ -11,6 +11,7 @@ use hyper::{Request, Response};
 
 use super::body::Upload;
 use super::instance_pool::{InstancePool, Lease};
+use super::traced::Asked;
 use crate::pool::Instance;
 
 pub enum Failed {
@@ -33,6 +34,17 @@ pub async fn send(
     instance: &Arc<Instance>,
     mut request: Request<Upload>,
 ) -> Result<Answered, Failed> {
+    let asked = Asked::begin(instance, &mut request);
+    let sent = asked.around(send_on_any(pool, instance, request)).await;
+    asked.end(&sent);
+    sent
+}
+
+async fn send_on_any(
+    pool: &Arc<InstancePool>,
+    instance: &Arc<Instance>,
+    mut request: Request<Upload>,
+) -> Result<Answered, Failed> {
     if let Some(mut lease) = pool.take_idle(instance) {
         match lease.sender.try_send_request(request).await {
             Ok(response) => return Ok((response, lease)),
@@ -51,10 +63,13 @@ pub async fn send(
 pub async fn send_alone(
     pool: &Arc<InstancePool>,
     instance: &Arc<Instance>,
-    request: Request<Upload>,
+    mut request: Request<Upload>,
 ) -> Result<Answered, Failed> {
-    let dialed = Box::pin(pool.dial_alone(instance)).await;
-    send_on(dialed, request).await
+    let asked = Asked::begin(instance, &mut request);
+    let sending = async { send_on(Box::pin(pool.dial_alone(instance)).await, request).await };
+    let sent = asked.around(sending).await;
+    asked.end(&sent);
+    sent
 }
 
 async fn send_on(dialed: io::Result<Lease>, request: Request<Upload>) -> Result<Answered, Failed> {

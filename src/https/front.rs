@@ -28,6 +28,7 @@ use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// Whose certificates they are, for metrics.
 const DOOR: &str = "https";
@@ -57,6 +58,7 @@ pub struct Front {
     pub(super) down: Arc<DownList>,
     pub(super) audit: AuditLog,
     pub(super) metrics: Metrics,
+    pub(super) traces: Traces,
     /// Bounds the audit lines of refused newcomers.
     pub(super) refusals: Arc<Throttle>,
     pub(super) hosts: Hosts,
@@ -88,7 +90,7 @@ impl Front {
         pool: SharedPool,
         pin_secret: &[u8; 32],
         audit: AuditLog,
-        metrics: Metrics,
+        (metrics, traces): (Metrics, Traces),
     ) -> Result<Arc<Self>, BuildError> {
         let identity = Identity::read(config, &metrics)?;
         let protocols = server_tls::browsers_protocols(identity.acme.is_some());
@@ -116,6 +118,7 @@ impl Front {
             pool,
             access_log: AccessLog::open(config.access_log.as_ref())?,
             metrics,
+            traces,
             refusals: Arc::default(),
             certificates: identity.certificates,
             hsts: hsts(config),
@@ -172,6 +175,7 @@ impl Front {
             pool: self.pool.clone(),
             access_log: AccessLog::renew(config.access_log.as_ref(), log)?,
             metrics: self.metrics.clone(),
+            traces: self.traces.clone(),
             refusals: self.refusals.clone(),
             certificates: identity.certificates,
             hsts: hsts(config),

@@ -16,6 +16,7 @@ use tokio::runtime::{Handle, Id};
 
 use super::body::Upload;
 use super::stream::Guarded;
+use super::traced;
 use crate::net::client_tls::ClientTls;
 use crate::pool::{Instance, InstanceId, Protocol};
 use crate::telemetry::metrics::Metrics;
@@ -112,6 +113,7 @@ impl InstancePool {
         };
         let address = instance.address.as_str();
         let began = Instant::now();
+        let span = traced::connects(instance, port);
         let connect = async {
             let stream = TcpStream::connect((address, port)).await?;
             stream.set_nodelay(true)?;
@@ -121,15 +123,10 @@ impl InstancePool {
                 None => self.speak(stream).await,
             }
         };
-        let sender = match tokio::time::timeout(self.connect_timeout, connect).await {
-            Ok(connected) => connected?,
-            Err(_) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "no answer to connect",
-                ));
-            }
-        };
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer to connect");
+        let connected = tokio::time::timeout(self.connect_timeout, connect).await;
+        let connected = connected.unwrap_or_else(|_| Err(late()));
+        let sender = connected.inspect_err(|error| span.fail("connection", error))?;
         self.metrics
             .time_connect(Protocol::Jupyter, began.elapsed());
         Ok(Lease {

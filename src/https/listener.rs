@@ -27,6 +27,7 @@ use super::front::Front;
 use super::instance_pool::keep_alive;
 use super::pin::LastPin;
 use super::stream::Guarded;
+use super::traced;
 use crate::net::current::Current;
 use crate::net::server_tls::ALPN_H2;
 use crate::net::server_tls::challenges::ACME_ALPN;
@@ -245,7 +246,13 @@ impl Front {
     /// In a box, which a connection holds only while something is asked.
     fn answering(connection: Arc<Connection>, request: Request<Incoming>) -> Answering {
         let front = connection.front.get();
-        Box::pin(async move { Ok(front.answer(&connection, request).await) })
+        match traced::begin(&front.traces, connection.peer.ip(), &request) {
+            None => Box::pin(async move { Ok(front.answer(&connection, request).await) }),
+            Some(span) => Box::pin(async move {
+                let answer = span.around(front.answer(&connection, request)).await;
+                Ok(traced::follow(span, answer))
+            }),
+        }
     }
 
     async fn serve_h1(

@@ -39,6 +39,7 @@ mod sign_in;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod tunnel;
 mod upgrade;
 mod visit;

@@ -26,7 +26,7 @@ use super::learn::Callback;
 use super::listener::{Connection, OpenRequest};
 use super::own;
 use super::pages::{self, words::Words};
-use super::pin;
+use super::pin::{self, Pin};
 use super::relogin::Carried;
 use super::route::{Ask, Direction, Route};
 use super::sign_in::AUTHORIZE;
@@ -35,6 +35,7 @@ use super::validate::{Invalid, Target, validate};
 use super::waiting;
 use crate::pool::{Answer, Health, InstanceId, Protocol};
 use crate::telemetry::failed_logins;
+use crate::telemetry::traces::{self, works};
 
 /// Instances a request without a pin is tried on.
 const MAX_PLACES: usize = 3;
@@ -111,6 +112,7 @@ impl Front {
                 if let Some(entry) = &mut entry {
                     entry.of(call.ask.pin.as_ref());
                 }
+                tell_trace(call.ask.pin.as_ref());
                 self.answer_call(call, head, body, &target, connection)
                     .await
             }
@@ -359,6 +361,13 @@ impl Front {
                 answer::unavailable(Trouble::NoAnswer, call.wants_html)
             }
         }
+    }
+}
+
+/// Whose request it is, as the gate has signed it.
+fn tell_trace(pin: Option<&Pin>) {
+    if let Some(user) = pin.and_then(|pin| pin.user.as_ref()) {
+        traces::tell(works::USER, user);
     }
 }
 

@@ -18,8 +18,8 @@ use super::front::Front;
 use super::headers;
 use super::listener::OpenRequest;
 use super::presence::Visit;
-use super::tunnel;
-use crate::pool::Protocol;
+use super::{traced, tunnel};
+use crate::pool::{InstanceId, Protocol};
 use crate::shared_pool::Meter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,6 +47,7 @@ pub fn ask_for_websocket(request: &mut HeaderMap, version: Version) -> Option<()
 pub struct Switch {
     pub client: OnUpgrade,
     pub version: Version,
+    pub instance: InstanceId,
     pub visit: Option<Visit>,
     pub open: OpenRequest,
 }
@@ -74,15 +75,18 @@ impl Front {
         let (idle, metrics) = (self.config.tunnel_idle_timeout, self.metrics.clone());
         let Switch {
             client,
+            instance: id,
             visit,
             open,
             ..
         } = switch;
+        let span = traced::tunnel(&self.traces, &id);
         let tunnels = open.connection().tunnels.clone();
         tunnels.spawn(async move {
             let (client, instance) = match tokio::try_join!(client, instance) {
                 Ok(both) => both,
                 Err(failed) => {
+                    span.fail("switch", &failed);
                     return tracing::debug!(error = %failed, "a tunnel could not be opened");
                 }
             };
@@ -91,11 +95,9 @@ impl Front {
             let meter: Option<Arc<Meter>> = visit.as_ref().map(Visit::meter);
             let carried = tunnel::relay(client, instance, idle, ended, meter).await;
             let inward = carried.inward.load(Ordering::Relaxed);
-            metrics.count_bytes(
-                Protocol::Jupyter,
-                inward,
-                carried.outward.load(Ordering::Relaxed),
-            );
+            let outward = carried.outward.load(Ordering::Relaxed);
+            metrics.count_bytes(Protocol::Jupyter, inward, outward);
+            traced::tunnel_ended(&span, inward, outward);
             drop((visit, open));
         });
         response

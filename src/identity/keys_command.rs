@@ -21,6 +21,7 @@ use super::grant::Offered;
 use super::percent::{self, Part};
 use crate::ssh::wire::keys::{Certificate, fingerprint, key_type};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{self, works};
 
 /// From its start to its end, a wait for a free place not included.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -124,8 +125,10 @@ impl KeysCommand {
 
     /// What it answers for this key of this person; `None` after a failure, which the log tells.
     pub(super) async fn ask(&self, offered: &Offered) -> Option<Vec<u8>> {
+        let span = traces::child(&works::KEYS_COMMAND);
         let failed = |outcome, why: String| {
             self.metrics.count_keys_command(outcome);
+            span.fail(outcome, &why);
             tracing::warn!(user = %offered.user, program = %self.program.display(), reason = why, "authorized_keys_command gave no keys");
         };
         let place = tokio::time::timeout(QUEUE_TIMEOUT, self.running.acquire()).await;
@@ -148,6 +151,7 @@ impl KeysCommand {
         match tokio::time::timeout(TIMEOUT, self.run(arguments)).await {
             Ok(Ok(output)) => {
                 self.metrics.count_keys_command("answered");
+                span.tell(works::OUTCOME, &"answered");
                 Some(output)
             }
             Ok(Err(why)) => {

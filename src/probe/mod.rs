@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -21,6 +21,7 @@ use crate::net::proxy_header;
 use crate::pool::{Answer, Health, Instance, InstanceId, Protocol};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Traces, works};
 
 mod api;
 mod clock;
@@ -59,16 +60,38 @@ pub async fn watch_pool(
     name: String,
     config: ProbeConfig,
     listing: watch::Receiver<Vec<Instance>>,
-    metrics: Metrics,
+    (metrics, traces): (Metrics, Traces),
     shutdown: CancellationToken,
 ) {
     tracing::debug!(pool = name, "probes started");
     let report = move |id: &InstanceId, service: Protocol, answer: &Answer, took: Duration| {
         metrics.count_probe(service, answer.health == Health::Up);
         metrics.time_probe(service, took);
-        pool.observe(id, service, answer.clone())
+        let flipped = pool.observe(id, service, answer.clone());
+        if let Some(health) = flipped {
+            tell_trace(&traces, id, (service, health), &answer.why, took);
+        }
+        flipped
     };
     follow(config, listing, shutdown, report).await;
+}
+
+/// Of the probe that made the difference; all others would be most of what a gate tells.
+fn tell_trace(
+    traces: &Traces,
+    id: &InstanceId,
+    (service, health): (Protocol, Health),
+    why: &str,
+    took: Duration,
+) {
+    let now = SystemTime::now();
+    let began = now.checked_sub(took).unwrap_or(now);
+    let span = traces.begin_at(&works::HEALTH_CHANGE, began);
+    span.tell(works::POOL, &id.pool);
+    span.tell(works::INSTANCE, &id.name);
+    span.tell(works::SERVICE, &service);
+    span.tell(works::HEALTH, &health);
+    span.tell(works::REASON, &why);
 }
 
 /// Told of every answer and how long it took; returns the instance's overall health if that answer flipped it.

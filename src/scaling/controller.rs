@@ -14,6 +14,7 @@ mod intention;
 mod notes;
 mod sight;
 mod story;
+mod traced;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -35,6 +36,7 @@ use crate::pool::{Now, PlacementPolicy};
 use crate::shared_pool::{AskIdle, SharedPool};
 use crate::telemetry::events::{EventKind, Events};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 use crate::state::{Folder, StateFile};
 pub use asks::{Asks, Scaled, Wish};
@@ -58,6 +60,7 @@ pub struct Tools {
     pub pool: SharedPool,
     pub events: Events,
     pub metrics: Metrics,
+    pub traces: Traces,
     pub ask_idle: AskIdle,
 }
 

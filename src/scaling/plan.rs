@@ -49,18 +49,24 @@ impl Action {
             Self::Grow { .. } => &[],
         }
     }
+
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Undrain(_) => "undrain",
+            Self::Start(_) => "start",
+            Self::Grow { .. } => "grow",
+            Self::Drain(_) => "drain",
+            Self::Remove(_) => "remove",
+        }
+    }
 }
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = match self {
-            Self::Undrain(_) => "undrain",
-            Self::Start(_) => "start",
-            Self::Grow { by } => return write!(f, "grow by {by}"),
-            Self::Drain(_) => "drain",
-            Self::Remove(_) => "remove",
-        };
-        f.write_str(verb)?;
+        f.write_str(self.verb())?;
+        if let Self::Grow { by } = self {
+            write!(f, " by {by}")?;
+        }
         for id in self.ids() {
             write!(f, " {}", id.name)?;
         }

@@ -21,6 +21,7 @@ use super::pipe::{self, Bounds, Keepalive, Terms};
 use super::record::{Recorders, SessionRecorder};
 use super::refusals::{Refusals, Whose};
 use super::toll::{self, Toll, Tolls};
+use super::traced;
 use super::wire::message::DisconnectCode;
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::{ServerSettings, Transport};
@@ -33,6 +34,7 @@ use crate::shared_pool::{Seat, SharedPool};
 use crate::telemetry::audit::{AuditEvent, AuditLog};
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Span, Traces, works};
 
 pub struct SshFront {
     identity: Arc<HostIdentity>,
@@ -55,6 +57,7 @@ struct Around {
     audit: AuditLog,
     events: Events,
     metrics: Metrics,
+    traces: Traces,
     shutdown: Shutdown,
 }
 
@@ -69,7 +72,7 @@ impl SshFront {
         state_dir: &Path,
         pool: SharedPool,
         (audit, events): (AuditLog, Events),
-        metrics: Metrics,
+        (metrics, traces): (Metrics, Traces),
         shutdown: Shutdown,
     ) -> anyhow::Result<Arc<Self>> {
         let around = Around {
@@ -77,6 +80,7 @@ impl SshFront {
             audit,
             events,
             metrics,
+            traces,
             shutdown,
         };
         Self::make(config, pools, state_dir, around, None)
@@ -157,13 +161,18 @@ impl SshFront {
         let Ok(client) = client else {
             return;
         };
+        let trace = self.around.traces.begin(&works::SSH_LOGIN);
         // Boxed: each part's state is large, and neither a client that stalls nor an idle session should carry the other's.
-        let Some((client, admitted)) = Box::pin(self.log_in(client, peer, &mut permit)).await
-        else {
+        let logging_in = Box::pin(self.log_in(client, peer, &mut permit, &trace));
+        let Some((client, admitted)) = trace.around(logging_in).await else {
             return;
         };
         permit.admitted();
-        Box::pin(self.relay(client, admitted, peer)).await;
+        // A login's trace ends with the login: a session may last for days.
+        let session = trace.enter(|| self.around.traces.follow(&works::SSH_SESSION));
+        drop(trace);
+        let relaying = Box::pin(self.relay(client, admitted, peer, &session));
+        session.around(relaying).await;
     }
 
     async fn log_in(
@@ -171,11 +180,13 @@ impl SshFront {
         client: Leg,
         peer: SocketAddr,
         permit: &mut Permit,
+        trace: &Span,
     ) -> Option<(Leg, Admitted)> {
         let deadline = Deadline::after(self.gatekeeper.login_grace);
         let toll = Toll::new(&self.tolls, peer.ip());
         let terms = (deadline.clone(), permit);
         let mut login = Login::new(&self.gatekeeper, client, peer, terms, toll);
+        traced::begun(trace, peer);
         let outcome = tokio::select! {
             outcome = login.run() => outcome,
             () = deadline.passed() => Err(LoginError::TooSlow(self.gatekeeper.login_grace)),
@@ -183,6 +194,8 @@ impl SshFront {
         };
         match outcome {
             Ok(admitted) => {
+                traced::admitted(trace, &admitted);
+                traced::succeeded(trace, &admitted.seat);
                 self.around.metrics.count_login(Protocol::Ssh, "admitted");
                 // A wait in line stops that clock.
                 let took = self.gatekeeper.login_grace.saturating_sub(deadline.left());
@@ -212,6 +225,7 @@ impl SshFront {
                 Some((login.client, admitted))
             }
             Err(error) => {
+                login.tell_trace(trace, &error);
                 Box::pin(self.refuse(login, peer, &error)).await;
                 None
             }
@@ -239,7 +253,9 @@ impl SshFront {
             tokio::time::timeout(self.gatekeeper.connect_timeout, login.give_up(error)).await;
     }
 
-    async fn relay(&self, mut client: Leg, admitted: Admitted, peer: SocketAddr) {
+    async fn relay(&self, mut client: Leg, admitted: Admitted, peer: SocketAddr, trace: &Span) {
+        traced::begun(trace, peer);
+        traced::admitted(trace, &admitted);
         let Admitted {
             instance,
             seat,
@@ -281,6 +297,7 @@ impl SshFront {
             None => None,
         };
         let (bytes_in, bytes_out) = seat.meter.totals();
+        traced::ended(trace, (bytes_in, bytes_out), &cause);
         self.around
             .metrics
             .count_bytes(Protocol::Ssh, bytes_in, bytes_out);

@@ -27,6 +27,7 @@ pub(super) use line::Waiting;
 use super::gatekeeper::Gatekeeper;
 use super::leg::{LINGER, Leg};
 use super::toll::Toll;
+use super::traced::{self, Moments};
 use super::upstream::Upstream;
 use super::wire::message::{self, number};
 use super::wire::userauth::{self, AuthRequest, Method};
@@ -37,6 +38,7 @@ use crate::pool::login_name::LoginNameError;
 use crate::pool::{InstanceId, LoginName};
 use crate::shared_pool::Seat;
 use crate::telemetry::failed_logins;
+use crate::telemetry::traces::{self, Span};
 
 /// Messages of one login beyond the keys it may offer and the tries it has: rounds of questions, services, `none`.
 const MESSAGES_MAX: u32 = 256;
@@ -79,6 +81,7 @@ pub(super) struct Login<'a> {
     failures: u32,
     offers: u32,
     messages: u32,
+    moments: Moments,
 }
 
 impl<'a> Login<'a> {
@@ -111,6 +114,7 @@ impl<'a> Login<'a> {
             failures: 0,
             offers: 0,
             messages: 0,
+            moments: Moments::begin(),
         }
     }
 
@@ -119,6 +123,7 @@ impl<'a> Login<'a> {
             .established()
             .await
             .map_err(LoginError::Client)?;
+        self.moments.established();
         loop {
             let message = self.client.next().await.map_err(LoginError::Client)?;
             self.count_message()?;
@@ -162,6 +167,7 @@ impl<'a> Login<'a> {
                 .map_err(|error: LoginNameError| LoginError::Name(error.to_string()))?;
             self.name = Some(name);
             self.raw_name = request.user.clone();
+            self.moments.named();
         } else if self.raw_name != request.user {
             return Err(LoginError::Name(
                 "the login name changed during the login".to_owned(),
@@ -175,6 +181,15 @@ impl<'a> Login<'a> {
         if self.verified.is_empty() {
             self.toll.settle(error);
         }
+    }
+
+    /// What its trace hears of a login that came to nothing.
+    pub(super) fn tell_trace(&self, span: &Span, error: &LoginError) {
+        if !self.plan.is_complete() {
+            self.moments.unproved(error);
+        }
+        let user = self.name.as_ref().map(|name| &*name.user);
+        traced::refused(span, user, error);
     }
 
     /// The end of a login that came to nothing: both sides hear of it, as far as somebody listens.
@@ -329,6 +344,7 @@ impl<'a> Login<'a> {
     async fn count_failure(&mut self) -> Result<(), LoginError> {
         self.failures += 1;
         self.toll.failed();
+        traces::note("failed try", &[]);
         failed_logins::tell(&self.raw_name, self.peer, failed_logins::Way::Ssh);
         if self.failures >= self.gatekeeper.tries_max {
             self.even_out().await;

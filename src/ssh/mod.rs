@@ -25,4 +25,5 @@ mod replies;
 #[cfg(test)]
 mod test_keys;
 mod toll;
+mod traced;
 mod upstream;

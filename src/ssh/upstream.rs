@@ -15,13 +15,16 @@ use super::ca::MintError;
 use super::gatekeeper::Gatekeeper;
 use super::host_keys::HostKeyError;
 use super::leg::{LINGER, Leg, LegError};
+use super::traced;
 use super::wire::keys::{KeyError, SigAlg};
 use super::wire::message::{self, DisconnectCode, Malformed};
 use super::wire::transport::Transport;
 use super::wire::userauth::{self, AuthReply, InProgress};
+use crate::config::AuthMethod;
 use crate::identity::grant::Grant;
 use crate::pool::Instance;
 use crate::shared_pool::Seat;
+use crate::telemetry::traces::{self, works};
 
 /// Banner messages of one answer that the person is shown.
 pub(super) const BANNERS_MAX: usize = 16;
@@ -88,6 +91,16 @@ impl DialError {
         }
     }
 
+    /// In a word, for those who count.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => "timeout",
+            Self::Connect(_) => "connection",
+            Self::Leg(_) | Self::NoUserauth => "protocol",
+            Self::HostKey(_) => "host-key",
+        }
+    }
+
     /// For the person who has proved who they are; all of it is the operator's to see.
     pub(super) fn told(&self) -> &'static str {
         match self {
@@ -111,11 +124,16 @@ pub(super) async fn dial(
     instance: &Arc<Instance>,
     person: OnBehalfOf,
 ) -> Result<Leg, DialError> {
+    let span = traces::child(&works::CONNECT);
+    traced::dials(&span, instance);
     let limit = gatekeeper.connect_timeout;
-    match timeout(limit, dial_unbounded(gatekeeper, instance, person)).await {
+    let dialing = timeout(limit, dial_unbounded(gatekeeper, instance, person));
+    let outcome = match span.around(dialing).await {
         Ok(outcome) => outcome,
         Err(_) => Err(DialError::Silent(limit)),
-    }
+    };
+    traced::dialed(&span, &outcome);
+    outcome
 }
 
 async fn dial_unbounded(
@@ -186,13 +204,21 @@ impl Upstream {
         client: IpAddr,
         deadline: Instant,
     ) -> Result<(AuthReply, Vec<Zeroizing<Vec<u8>>>), LogInError> {
+        let span = traces::child(&works::INSTANCE_LOGIN);
+        traced::asks(&span, &self.seat.instance().id, AuthMethod::PublicKey);
         let limit = verdict_limit(deadline.saturating_duration_since(Instant::now()));
-        let asked = timeout(limit, self.log_in_unbounded(gatekeeper, grant, client)).await;
-        asked.unwrap_or_else(|_| {
+        let asking = timeout(limit, self.log_in_unbounded(gatekeeper, grant, client));
+        let asked = span.around(asking).await;
+        let asked = asked.unwrap_or_else(|_| {
             let silence = LogInError::Silent(limit);
             gatekeeper.report_unreachable(&self.seat.instance().id, &silence);
             Err(silence)
-        })
+        });
+        match &asked {
+            Ok((verdict, _)) => traced::answered(&span, verdict),
+            Err(error) => traced::silent(&span, error),
+        }
+        asked
     }
 
     async fn log_in_unbounded(

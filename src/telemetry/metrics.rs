@@ -182,6 +182,12 @@ impl Metrics {
         messages.get_or_create(&labels).inc();
     }
 
+    /// Spans of traces: `sent`, or why they are lost: `queue-full`, `refused`, `unreachable`.
+    pub fn count_spans(&self, outcome: &'static str, spans: u64) {
+        let counted = &self.inner.counted.spans;
+        counted.get_or_create(&[("outcome", outcome)]).inc_by(spans);
+    }
+
     /// Takes over how many audit lines are lost, which the audit log counts itself.
     pub fn set_audit_lost(&self, lines: u64) {
         let lost = self.inner.counted.audit_lost.inner();
@@ -367,6 +373,7 @@ struct Counted {
     handshakes: Counters<2>,
     fleet_looks: OwnedCounters<2>,
     webhook_messages: OwnedCounters<2>,
+    spans: Counters<1>,
     fleet_commands: OwnedCounters<3>,
     resized: ledger::Resized,
 }
@@ -404,6 +411,8 @@ impl Counted {
         to.register("load_probes", help, self.load_probes.clone());
         let help = "Messages for webhooks by outcome";
         to.register("webhook_messages", help, self.webhook_messages.clone());
+        let help = "Spans of traces by what became of them";
+        to.register("trace_spans", help, self.spans.clone());
         let help = "Audit lines that could not be written";
         to.register("audit_lines_lost", help, self.audit_lost.clone());
         let help = "Lines of the log that could not be written";

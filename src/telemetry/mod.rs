@@ -1,4 +1,4 @@
-//! What operators see: logs, the audit log, metrics.
+//! What operators see: logs, the audit log, metrics, traces.
 
 pub mod audit;
 pub mod events;
@@ -9,3 +9,4 @@ pub mod log;
 pub mod metrics;
 pub mod rotation;
 mod syslog;
+pub mod traces;

@@ -93,7 +93,7 @@ impl Form {
 }
 
 /// In printable ASCII, as the RFC wants it; `-` if nobody knows.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let kept: String = name
         .chars()

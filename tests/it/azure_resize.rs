@@ -44,6 +44,7 @@ impl Scene {
             pool: shared.clone(),
             events: events.clone(),
             metrics: Metrics::new(),
+            traces: Default::default(),
             ask_idle: Arc::new(|_| Box::pin(std::future::ready(None))),
         };
         let settings =

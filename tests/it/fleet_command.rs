@@ -42,7 +42,7 @@ fn fleet(state: &Path) -> CommandFleet {
         timeout: PATIENT,
     };
     let pool = &load(Some(&file)).unwrap().pools["lab"];
-    CommandFleet::new("lab", pool, &config, &Metrics::new())
+    CommandFleet::new("lab", pool, &config, (&Metrics::new(), &Default::default()))
 }
 
 async fn until(

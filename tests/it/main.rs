@@ -91,6 +91,7 @@ mod systemd_boots;
 mod terminal;
 mod tls_files;
 mod top;
+mod traces;
 mod upgrade;
 mod upgrade_order;
 mod waiting;

@@ -52,6 +52,11 @@ const ROOMS: &[Room] = &[
     room("state", &[]),
     room("config", &[]),
     room("telemetry", &["pool", "config"]),
+    // Above `net`, which `telemetry` is below: the one part of it that speaks to others.
+    room(
+        "telemetry::traces::export",
+        &["telemetry", "pool", "net", "config"],
+    ),
     room("net", &["pool", "telemetry", "config"]),
     room("identity", &["pool", "ssh::wire", "telemetry"]),
     room("fleet", &["pool", "net", "telemetry", "config"]),

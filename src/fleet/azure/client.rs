@@ -15,6 +15,7 @@ use crate::config::AzureFleet;
 use crate::fleet::FleetFault;
 use crate::fleet::control::{Poll, PollBy};
 use crate::net::web_client::{WebClient, WebFault};
+use crate::telemetry::traces::{self, works};
 
 /// A listing that goes on for longer is no listing of a scale set, which holds 1000 machines.
 const PAGES_MAX: usize = 50;
@@ -110,6 +111,28 @@ impl Client {
     }
 
     async fn send(
+        &self,
+        call: Call,
+        method: Method,
+        uri: Uri,
+        if_match: Option<&str>,
+        body: Bytes,
+    ) -> Result<Reply, FleetFault> {
+        let span = traces::child(&works::CLOUD_REQUEST);
+        span.tell(works::METHOD, &method);
+        span.tell(works::COMMAND, &call.words());
+        span.tell(works::SERVER_ADDRESS, &uri.host().unwrap_or_default());
+        let sent = span
+            .around(self.send_once(call, method, uri, if_match, body))
+            .await;
+        match &sent {
+            Ok(reply) => span.count(works::STATUS_CODE, reply.status.as_u16().into()),
+            Err(fault) => span.fail(fault.kind(), fault),
+        }
+        sent
+    }
+
+    async fn send_once(
         &self,
         call: Call,
         method: Method,

@@ -20,6 +20,7 @@ use crate::config::{AzureFleet as AzureConfig, PoolConfig};
 use crate::net::web_client::{Limits, WebClient};
 use crate::pool::{Instance, Observed};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use budget::Budget;
 use calls::Call;
 use client::Client;
@@ -58,13 +59,13 @@ impl AzureFleet {
         pool: &str,
         config: &PoolConfig,
         fleet: &AzureConfig,
-        metrics: &Metrics,
+        (metrics, traces): (&Metrics, &Traces),
     ) -> Result<Self, FleetError> {
         let transport = WebClient::new(LIMITS, None).map_err(|reason| FleetError::Azure {
             pool: pool.into(),
             reason,
         })?;
-        Self::over(transport, pool, config, fleet, metrics)
+        Self::over(transport, pool, config, fleet, (metrics, traces))
     }
 
     /// The same over a transport of the caller's.
@@ -76,7 +77,7 @@ impl AzureFleet {
         pool: &str,
         config: &PoolConfig,
         fleet: &AzureConfig,
-        metrics: &Metrics,
+        (metrics, traces): (&Metrics, &Traces),
     ) -> Result<Self, FleetError> {
         let client = Client::new(fleet, transport).map_err(|reason| FleetError::Azure {
             pool: pool.into(),
@@ -96,6 +97,7 @@ impl AzureFleet {
             published: published.clone(),
             interval: fleet.interval,
             metrics: metrics.clone(),
+            traces: traces.clone(),
         };
         let control = AzureControl {
             view,

@@ -29,7 +29,7 @@ fn of_command(command: Vec<String>, timeout: Duration) -> CommandFleet {
     };
     let mut pool = pool_config(FleetConfig::Command(config.clone()));
     pool.scaling.max = 5;
-    CommandFleet::new("lab", &pool, &config, &Metrics::new())
+    CommandFleet::new("lab", &pool, &config, (&Metrics::new(), &Traces::default()))
 }
 
 const PATIENT: Duration = Duration::from_secs(20);

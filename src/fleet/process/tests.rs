@@ -76,7 +76,7 @@ impl Running {
         let config = pool_config(shell_fleet(folder.path(), count, script, stop_timeout));
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let fleet = from_config("main", &config, &Metrics::new()).unwrap();
+        let fleet = from_config("main", &config, &Metrics::new(), &Default::default()).unwrap();
         let mut listings = start(fleet, &tasks, shutdown.clone());
         listings.changed().await.unwrap();
         Self {
@@ -226,7 +226,7 @@ async fn a_program_that_is_not_there_is_tried_again_until_shutdown() {
     }));
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     let mut listings = start(
-        from_config("main", &config, &Metrics::new()).unwrap(),
+        from_config("main", &config, &Metrics::new(), &Default::default()).unwrap(),
         &tasks,
         shutdown.clone(),
     );
@@ -246,7 +246,7 @@ fn an_empty_command_is_refused() {
         state_dir: folder.path().into(),
         stop_timeout: Duration::from_secs(1),
     }));
-    let refused = from_config("main", &config, &Metrics::new())
+    let refused = from_config("main", &config, &Metrics::new(), &Default::default())
         .err()
         .unwrap()
         .to_string();
@@ -271,7 +271,7 @@ async fn commands_grow_stop_start_and_remove_exactly_the_machines_they_name() {
     let script = "echo $$ >> pids; exec sleep 1000";
     let config = pool_config(shell_fleet(folder.path(), 0, script, PATIENT));
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let fleet = from_config("main", &config, &Metrics::new()).unwrap();
+    let fleet = from_config("main", &config, &Metrics::new(), &Default::default()).unwrap();
     let control = fleet.control();
     let listing = start(fleet, &tasks, shutdown.clone());
     let mut sight = control.observed();

@@ -8,6 +8,7 @@ use crate::https::Front;
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 fn fault(change: impl FnOnce(&mut crate::config::HttpsConfig, PathBuf)) -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -28,7 +29,8 @@ fn fault(change: impl FnOnce(&mut crate::config::HttpsConfig, PathBuf)) -> Strin
     change(&mut config, folder.path().to_owned());
     let audit = AuditLog::open(None).unwrap();
     let (pool, metrics) = (SharedPool::new(1), Metrics::new());
-    match Front::build(&config, &BTreeMap::new(), pool, &[0; 32], audit, metrics) {
+    let told = (metrics, Traces::default());
+    match Front::build(&config, &BTreeMap::new(), pool, &[0; 32], audit, told) {
         Ok(_) => panic!("it was taken"),
         Err(error) => error.to_string(),
     }

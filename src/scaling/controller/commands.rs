@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinError;
 
 use super::notes::OpNote;
-use super::{Controller, Facts, Plan};
+use super::{Controller, Facts, Plan, traced};
 use crate::fleet::{Chosen, FleetFault, MachineKey, Op, OpKind, OpState};
 use crate::pool::{AdminState, Decision, InstanceId, Now, Observed};
 use crate::scaling::plan::{Action, Step};
@@ -117,8 +117,22 @@ impl Controller {
         if plan.steps.is_empty() || !self.is_safe(plan, facts, now) {
             return;
         }
-        let mut steps = Vec::new();
-        for step in &plan.steps {
+        let span = self.begin_steps();
+        let steps = span.enter(|| self.take(&plan.steps, now));
+        if steps.is_empty() {
+            span.forget();
+        }
+        let done = Plan {
+            steps,
+            ..plan.clone()
+        };
+        self.history.executed(&done, now);
+    }
+
+    /// Those of the steps that could be taken.
+    fn take(&mut self, steps: &[Step], now: Now) -> Vec<Step> {
+        let mut taken = Vec::new();
+        for step in steps {
             let is_done = match &step.action {
                 Action::Undrain(id) => self.tools.pool.reopen(id),
                 Action::Drain(id) => self.drain(id, &step.reason, now),
@@ -128,14 +142,11 @@ impl Controller {
             };
             if is_done {
                 self.tell_step(step);
-                steps.push(step.clone());
+                traced::taken(step);
+                taken.push(step.clone());
             }
         }
-        let done = Plan {
-            steps,
-            ..plan.clone()
-        };
-        self.history.executed(&done, now);
+        taken
     }
 
     fn drain(&self, id: &InstanceId, reason: &str, now: Now) -> bool {
@@ -159,7 +170,12 @@ impl Controller {
         let from = wanted.fold(observed.capacity, u32::max);
         let capacity = from.saturating_add(by);
         let (fleet, version) = (self.fleet.clone(), observed.version.clone());
-        let command = async move { Outcome::Commanded(fleet.grow_to(capacity, &version).await) };
+        let span = self.begin_command(OpKind::Grow);
+        let command = async move {
+            let answer = span.around(fleet.grow_to(capacity, &version)).await;
+            traced::commanded(&span, &answer);
+            Outcome::Commanded(answer)
+        };
         self.under_way.to_send = Some(Box::pin(command));
         self.note_command(OpKind::Grow, by, BTreeSet::new(), observed);
         true
@@ -195,11 +211,15 @@ impl Controller {
             let op = Op::on(kind, &chosen, Vec::new());
             self.notes.ops.push(OpNote::unanswered(op, now.instant));
         }
+        let span = self.begin_command(kind);
         self.under_way.to_send = Some(Box::pin(async move {
-            Outcome::Commanded(match kind {
-                OpKind::Start => fleet.start(&chosen).await,
-                _ => fleet.remove(&chosen).await,
-            })
+            let answer = span.around(match kind {
+                OpKind::Start => fleet.start(&chosen),
+                _ => fleet.remove(&chosen),
+            });
+            let answer = answer.await;
+            traced::commanded(&span, &answer);
+            Outcome::Commanded(answer)
         }));
         self.note_command(kind, 0, machines, observed);
         true
@@ -228,22 +248,18 @@ impl Controller {
     }
 
     fn tell_step(&self, step: &Step) {
-        let (kind, verb) = match &step.action {
+        let metrics = &self.tools.metrics;
+        metrics.count_scaling_step(&self.config.pool, step.action.verb());
+        let kind = match &step.action {
             Action::Grow { by } => {
-                self.tools
-                    .metrics
-                    .count_scaling_step(&self.config.pool, "grow");
                 let text = format!("{by} more asked for: {}", step.reason);
                 return self.tell(None, EventKind::Grow, text);
             }
-            Action::Start(_) => (EventKind::Start, "start"),
-            Action::Undrain(_) => (EventKind::Undrain, "undrain"),
-            Action::Drain(_) => (EventKind::Drain, "drain"),
-            Action::Remove(_) => (EventKind::Remove, "remove"),
+            Action::Start(_) => EventKind::Start,
+            Action::Undrain(_) => EventKind::Undrain,
+            Action::Drain(_) => EventKind::Drain,
+            Action::Remove(_) => EventKind::Remove,
         };
-        self.tools
-            .metrics
-            .count_scaling_step(&self.config.pool, verb);
         for id in step.action.ids() {
             self.tell(Some(&id.name), kind, step.reason.clone());
         }
@@ -380,7 +396,7 @@ impl Controller {
     /// What kind of news it is that a command like this fails.
     fn trouble(&self, kind: OpKind) -> EventKind {
         let would_wake = matches!(kind, OpKind::Grow | OpKind::Start);
-        match would_wake && self.told.waking_since.is_some() {
+        match would_wake && self.told.waking.is_some() {
             true => EventKind::WakeFailed,
             false => EventKind::Fault,
         }

@@ -1,10 +1,10 @@
 //! What changed since the last round, told once: machines that came and went, and why nothing is done.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use super::Controller;
 use super::eviction::Drain;
+use super::traced::Waking;
 use crate::fleet::MachineKey;
 use crate::pool::{Health, Now, SessionId, Snapshot};
 use crate::scaling::{Facts, Plan};
@@ -26,8 +26,7 @@ pub(super) struct Told {
     /// Drains whose people were told that their time is running out.
     pub warned: Vec<Drain>,
     pub evicted: BTreeSet<SessionId>,
-    /// Since when somebody waits and nothing is up.
-    pub waking_since: Option<Instant>,
+    pub waking: Option<Waking>,
 }
 
 impl Controller {
@@ -67,15 +66,20 @@ impl Controller {
     pub(super) fn time_wake(&mut self, facts: &Facts, now: Now) {
         let is_up = facts.instances.iter().any(|one| one.health == Health::Up);
         if is_up {
-            if let Some(since) = self.told.waking_since.take() {
-                let took = now.instant.saturating_duration_since(since);
+            if let Some(waking) = self.told.waking.take() {
+                let took = now.instant.saturating_duration_since(waking.since);
                 self.tools.metrics.time_wake(&self.config.pool, took);
+                waking.end("up");
             }
         } else if facts.waiting > 0 {
-            self.told.waking_since.get_or_insert(now.instant);
+            if self.told.waking.is_none() {
+                self.told.waking = Some(self.begin_wake(now.instant));
+            }
         } else if facts.instances.is_empty() && facts.requested == 0 {
             // Who waited has gone, before anything was done about it.
-            self.told.waking_since = None;
+            if let Some(waking) = self.told.waking.take() {
+                waking.end("nobody-waits");
+            }
         }
     }
 

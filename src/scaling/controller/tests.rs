@@ -273,6 +273,7 @@ fn config(min: u32, max: u32, folder: &std::path::Path) -> ControllerConfig {
 
 fn tools(pool: &SharedPool, events: &Events) -> Tools {
     Tools {
+        traces: Default::default(),
         pool: pool.clone(),
         events: events.clone(),
         metrics: Metrics::new(),

@@ -113,6 +113,7 @@ impl Login<'_> {
     /// Places the person by what they have proved and logs in on the instance with a certificate.
     async fn log_in_by_certificate(&mut self) -> Result<Option<Admitted>, LoginError> {
         let grant = Grant::new(&self.verified)?;
+        self.moments.proved(&grant);
         let (mut upstream, verdict) = self.ask_an_instance(&grant).await?;
         match verdict {
             AuthReply::Success => self.admit(upstream, grant).await.map(Some),

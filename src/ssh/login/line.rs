@@ -15,6 +15,7 @@ use super::{Login, LoginError};
 use crate::net::source::Source;
 use crate::pool::{LoginRequest, Progress, Protocol, Refusal, Snapshot, Waiter};
 use crate::shared_pool::Seat;
+use crate::telemetry::traces::{self, Span, works};
 
 /// Left of a login's time when waiting stops, so that the person still hears why.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -96,6 +97,7 @@ pub(super) struct Wait {
     is_long: bool,
     told: Option<(String, Instant)>,
     _entered: Entered,
+    _span: Span,
 }
 
 impl Login<'_> {
@@ -219,6 +221,8 @@ impl Login<'_> {
         if is_proved {
             self.permit.admitted();
         }
+        let span = traces::child(&works::WAIT_IN_LINE);
+        span.tell(works::POOL, &pool);
         Some(Wait {
             pool,
             waiter,
@@ -226,6 +230,7 @@ impl Login<'_> {
             is_long: false,
             told: None,
             _entered: entered,
+            _span: span,
         })
     }
 

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::traced;
 use super::super::upstream::{self, OnBehalfOf, Upstream};
 use super::line::LAST_WORDS;
 use super::{Login, LoginError};
 use crate::pool::{Decider, Instance, LoginRequest, Protocol, Refusal};
 use crate::shared_pool::Seat;
+use crate::telemetry::traces::{self, works};
 
 /// Instances one login tries before it gives up.
 const DIALS_MAX: usize = 3;
@@ -107,6 +109,13 @@ impl Login<'_> {
 
     /// Reserves a seat; a person who has proved who they are stands in line for one.
     pub(super) async fn seat(&mut self, request: &LoginRequest) -> Result<Seat, LoginError> {
+        let span = traces::child(&works::PLACEMENT);
+        let placed = span.around(self.find_seat(request)).await;
+        traced::placed(&span, &placed);
+        placed
+    }
+
+    async fn find_seat(&mut self, request: &LoginRequest) -> Result<Seat, LoginError> {
         let mut changes = self.gatekeeper.pool.subscribe();
         let began = Instant::now();
         let mut wait = None;

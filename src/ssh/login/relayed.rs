@@ -3,6 +3,9 @@
 //! An instance that accepts a password alone knows nothing of what a key before it forbids. Such a login ends there, and
 //! begins anew with a certificate that says so.
 
+use zeroize::Zeroizing;
+
+use super::super::traced;
 use super::super::upstream::{self, BANNERS_MAX, BANNERS_READ_MAX, Upstream};
 use super::super::wire::message::number;
 use super::super::wire::userauth::{self, AuthReply, InProgress};
@@ -10,6 +13,7 @@ use super::keys::refused_certificate;
 use super::{Admitted, Login, LoginError};
 use crate::config::AuthMethod;
 use crate::identity::grant::{Grant, Proof, Verified};
+use crate::telemetry::traces::{self, works};
 
 impl Login<'_> {
     /// A leg to an instance that will judge this method, wherever the person belongs as far as they are known.
@@ -91,6 +95,53 @@ impl Login<'_> {
         let Some(mut upstream) = self.upstream.take() else {
             return Err(LoginError::OutOfPlace(number::USERAUTH_INFO_RESPONSE));
         };
+        let (answer, reply) = self.ask(&mut upstream, payload, method).await?;
+        match reply {
+            AuthReply::Success => {
+                self.accept_verdict(&upstream, method, &reply)?;
+                self.finish(upstream).await
+            }
+            AuthReply::Failure { methods, partial } => {
+                self.upstream = Some(upstream);
+                self.fail_or_go_on(&methods, partial, method).await
+            }
+            AuthReply::InfoRequest(_) | AuthReply::PasswordChange { .. } => {
+                self.is_asked = method == AuthMethod::KeyboardInteractive;
+                self.upstream = Some(upstream);
+                self.tell(&answer).await?;
+                Ok(None)
+            }
+            AuthReply::Banner(_) | AuthReply::PkOk { .. } => Err(LoginError::RefusedByInstance {
+                instance: upstream.name(),
+                why: "it answered a password as if it were a key".to_owned(),
+            }),
+        }
+    }
+
+    /// What the instance says to one message of a login, whole and understood.
+    async fn ask(
+        &mut self,
+        upstream: &mut Upstream,
+        payload: &[u8],
+        method: AuthMethod,
+    ) -> Result<(Zeroizing<Vec<u8>>, AuthReply), LoginError> {
+        let span = traces::child(&works::INSTANCE_LOGIN);
+        traced::asks(&span, &upstream.seat.instance().id, method);
+        let answered = span.around(self.verdict(upstream, payload, method)).await;
+        match &answered {
+            Ok((_, reply)) => traced::answered(&span, reply),
+            Err(error) => span.fail(error.outcome(), error),
+        }
+        answered
+    }
+
+    /// The same; banners on the way are passed on.
+    async fn verdict(
+        &mut self,
+        upstream: &mut Upstream,
+        payload: &[u8],
+        method: AuthMethod,
+    ) -> Result<(Zeroizing<Vec<u8>>, AuthReply), LoginError> {
         let instance = upstream.name();
         let refused = |why: String| LoginError::RefusedByInstance {
             instance: instance.clone(),
@@ -104,35 +155,15 @@ impl Login<'_> {
             let answer = answer.map_err(|why| refused(why.to_string()))?;
             let reply = AuthReply::parse(&answer, in_progress(method))
                 .map_err(|why| refused(why.to_string()))?;
-            match reply {
-                AuthReply::Banner(_) => {
-                    banners += 1;
-                    if banners > BANNERS_READ_MAX {
-                        return Err(refused("it sends banners and no verdict".to_owned()));
-                    }
-                    if banners <= BANNERS_MAX {
-                        self.tell(&answer).await?;
-                    }
-                }
-                AuthReply::Success => {
-                    self.accept_verdict(&upstream, method, &reply)?;
-                    return self.finish(upstream).await;
-                }
-                AuthReply::Failure { methods, partial } => {
-                    self.upstream = Some(upstream);
-                    return self.fail_or_go_on(&methods, partial, method).await;
-                }
-                AuthReply::InfoRequest(_) | AuthReply::PasswordChange { .. } => {
-                    self.is_asked = method == AuthMethod::KeyboardInteractive;
-                    self.upstream = Some(upstream);
-                    self.tell(&answer).await?;
-                    return Ok(None);
-                }
-                AuthReply::PkOk { .. } => {
-                    return Err(refused(
-                        "it answered a password as if it were a key".to_owned(),
-                    ));
-                }
+            if !matches!(reply, AuthReply::Banner(_)) {
+                return Ok((answer, reply));
+            }
+            banners += 1;
+            if banners > BANNERS_READ_MAX {
+                return Err(refused("it sends banners and no verdict".to_owned()));
+            }
+            if banners <= BANNERS_MAX {
+                self.tell(&answer).await?;
             }
         }
     }
@@ -179,6 +210,7 @@ impl Login<'_> {
             return self.ask_for_more().await;
         }
         let grant = Grant::new(&self.verified)?;
+        self.moments.proved(&grant);
         upstream.seat.prove(grant.user());
         if upstream.is_certified || !grant.restrictions().binds_the_instance() {
             return self.admit(upstream, grant).await.map(Some);

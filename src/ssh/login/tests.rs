@@ -28,6 +28,7 @@ use crate::ssh::wire::userauth::Secret;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -168,7 +169,7 @@ async fn start_gate_with(
         &folder,
         pool,
         (audit.clone(), Events::new(audit)),
-        metrics.clone(),
+        (metrics.clone(), Traces::default()),
         shutdown.clone(),
     )
     .unwrap();

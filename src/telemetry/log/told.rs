@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use crate::telemetry::traces;
+
 /// Of a message or of one value; what is cut ends in an ellipsis.
 pub(super) const VALUE_BYTES_MAX: usize = 8192;
 
@@ -36,7 +38,15 @@ impl Told {
             fields: Vec::new(),
         };
         event.record(&mut told);
+        if let Some(span) = traces::at_work() {
+            told.put("trace_id", span.trace_id());
+            told.put("span_id", span.span_id());
+        }
         told
+    }
+
+    fn put(&mut self, name: &'static str, value: impl fmt::Display) {
+        self.fields.push((name, Value::Text(value.to_string())));
     }
 
     fn bare(&mut self, field: &Field, value: impl ToString) {

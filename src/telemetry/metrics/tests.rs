@@ -112,6 +112,7 @@ fn counted() -> Metrics {
     metrics.count_moved_login("moved");
     metrics.count_probe(Protocol::Ssh, false);
     metrics.count_webhook("team", "failed");
+    metrics.count_spans("queue-full", 7);
     metrics.set_audit_lost(3);
     metrics.count_state_write_failure();
     metrics.set_log_lost(2);
@@ -146,6 +147,7 @@ fn a_scrape_reads_what_was_counted_and_what_is_seen() {
         r#"poolgate_bytes_total{protocol="jupyter",direction="out"} 20"#,
         r#"poolgate_probes_total{service="ssh",outcome="failed"} 1"#,
         r#"poolgate_open_connections{protocol="ssh"} 1"#,
+        r#"poolgate_trace_spans_total{outcome="queue-full"} 7"#,
         "poolgate_audit_lines_lost_total 3",
         "poolgate_state_write_failures_total 1",
         r#"poolgate_tls_certificate_not_after_seconds{certificate="pool.example"} 1900000000"#,

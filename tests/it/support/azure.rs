@@ -11,6 +11,7 @@ use poolgate::fleet::{Chosen, Fleet, FleetControl, FleetFault, MachineKey, Op, O
 use poolgate::net::web_client::{Limits, WebClient};
 use poolgate::pool::{Instance, Machine, Observed};
 use poolgate::telemetry::metrics::Metrics;
+use poolgate::telemetry::traces::Traces;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -99,7 +100,8 @@ impl Pool {
         let mut fleet = fleet.clone();
         fleet.interval = interval;
         fleet.credential = credential.unwrap_or(fleet.credential);
-        let fleet = AzureFleet::over(transport, "main", pool, &fleet, &Metrics::new()).unwrap();
+        let unseen = (&Metrics::new(), &Traces::default());
+        let fleet = AzureFleet::over(transport, "main", pool, &fleet, unseen).unwrap();
         let control = fleet.control();
         let (sender, listing) = watch::channel(Vec::new());
         let shutdown = CancellationToken::new();

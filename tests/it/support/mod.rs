@@ -6,6 +6,7 @@ pub mod booted;
 pub mod browser;
 pub mod certificate;
 pub mod client;
+pub mod collector;
 pub mod gate;
 pub mod http;
 pub mod hub;

@@ -26,6 +26,7 @@ use crate::pool::{Health, Instance, PlacementPolicy, PoolRules, Protocol};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// The front door on a port of its own, over a pool named `main`.
 pub struct Gate {
@@ -62,7 +63,8 @@ impl Gate {
         }
         let audit = AuditLog::open(Some(&folder.path().join("audit.jsonl"))).unwrap();
         let (pools, metrics) = (BTreeMap::new(), Metrics::new());
-        let front = Front::build(&config, &pools, pool.clone(), &[5; 32], audit, metrics).unwrap();
+        let told = (metrics, Traces::default());
+        let front = Front::build(&config, &pools, pool.clone(), &[5; 32], audit, told).unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn(pool.clone().publish_changes(shutdown.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
