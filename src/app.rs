@@ -10,8 +10,11 @@ mod handover;
 mod listeners;
 mod listings;
 mod memories;
+pub mod named_files;
+mod operators;
 mod pools;
 mod reload;
+mod renewals;
 mod resize;
 mod state_dir;
 pub mod systemd;
@@ -25,6 +28,7 @@ use anyhow::Result;
 use doors::{Doors, Tasks};
 pub use handover::{SERVING, own_program};
 use listeners::Opened;
+use operators::OpenSocket;
 use pools::{Ground, Pools};
 use reload::Inside;
 use state_dir::Whose;
@@ -34,6 +38,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Access, AdminSide, AdminSocket, AdminState, Readiness, Upgrades};
 use crate::config::Config;
+use crate::files::FileFaults;
 use crate::net::inherited::{Inherited, SocketName};
 use crate::net::shutdown::Shutdown;
 use crate::pool::Snapshot;
@@ -79,7 +84,17 @@ struct Parts {
     events: Events,
     metrics: Metrics,
     traces: Traces,
+    files: FileFaults,
     state: Folder,
+}
+
+impl Parts {
+    fn begin_traces(&self, config: &Config) -> Result<()> {
+        let exporter = config.traces.as_ref().map(Exporter::of).transpose();
+        let exporter = exporter.map_err(anyhow::Error::msg)?;
+        export::change(&self.traces, exporter, &self.metrics);
+        Ok(())
+    }
 }
 
 /// Where the gate listens: as configured, with port 0 replaced by the port that was found.
@@ -112,7 +127,7 @@ impl App {
         let lock = Lock::take(&config.state_dir)?;
         let (app, begun) = Self::build(config, inherited, lock, Whose::Own)?;
         let older = app.meet_older().await?;
-        app.serve(begun)?;
+        app.serve(begun).await?;
         app.follow(older);
         app.let_take_over();
         Ok(app)
@@ -131,14 +146,13 @@ impl App {
         let parts = Parts {
             pool: SharedPool::new(u64::from_ne_bytes(state_dir::random()?)),
             state: state_dir::told(&config, &events, &metrics, folder),
+            files: FileFaults::new(events.clone(), metrics.clone()),
             events,
             audit,
             metrics,
             traces: Traces::default(),
         };
-        let exporter = config.traces.as_ref().map(Exporter::of).transpose();
-        let exporter = exporter.map_err(anyhow::Error::msg)?;
-        export::change(&parts.traces, exporter, &parts.metrics);
+        parts.begin_traces(&config)?;
         let (shutdown, services) = (Shutdown::default(), TaskTracker::new());
         let hooks = Webhooks::prepare(&config.webhooks).map_err(anyhow::Error::msg)?;
         // Before anything has a story to tell.
@@ -160,11 +174,11 @@ impl App {
         let first = pools.prepare(&config)?;
         let mut admin = AdminState::new(
             parts.pool.clone(),
-            parts.metrics.clone(),
+            (parts.metrics.clone(), parts.files.clone()),
             parts.audit.clone(),
         );
         let (audit, metrics) = (parts.audit.clone(), parts.metrics.clone());
-        let access = Access::open(&config.admin, audit, metrics)?;
+        let access = Access::open(&config.admin, audit, metrics, parts.files.clone())?;
         admin.access = Arc::new(access);
         admin
             .tls
@@ -206,8 +220,10 @@ impl App {
             },
             None => None,
         };
-        inside.socket = socket.as_ref().map(AdminSocket::share).transpose()?;
         let operating = self.operating.clone();
+        let path = inside.config.admin.socket.clone().unwrap_or_default();
+        let opened_at = |socket| OpenSocket::of(path, socket, &operating);
+        inside.socket = socket.as_ref().map(opened_at).transpose()?;
         let side = AdminSide::begin(inside.admin.clone(), &self.services, operating);
         inside.side = Some(side);
         inside.pools.begin(first);
@@ -226,12 +242,13 @@ impl App {
     }
 
     /// From here on the place is this gate's.
-    fn serve(&self, begun: Begun) -> Result<()> {
-        let mut inside = self.inside.try_lock()?;
-
+    async fn serve(&self, begun: Begun) -> Result<()> {
+        let mut inside = self.inside.lock().await;
         inside.pools.resume();
-        if let (Some(side), Some(socket)) = (&inside.side, begun.socket) {
-            self.services.spawn(side.clone().serve_socket(socket));
+        if let (Some(side), Some(open), Some(socket)) = (&inside.side, &inside.socket, begun.socket)
+        {
+            let serving = side.clone().serve_socket(socket, open.until());
+            self.services.spawn(serving);
         }
         let living = systemd::live(self.parts.pool.clone(), self.operating.clone());
         self.services.spawn(living);

@@ -7,6 +7,7 @@ pub mod app; // composition root: builds each part once, spawns, owns shutdown
 pub mod cli; // one file a command
 pub mod config; // files and environment -> validated values, every fault at once
 pub mod demo; // `poolgate demo`: local instances that need nothing installed
+pub mod files; // files that operators change at work: taken once they stand still, told while they are at fault
 pub mod fleet; // what instances exist: a static list, local processes, a cloud
 pub mod https; // the browser's front door
 pub mod identity; // who is it: from an offer to a proof to a grant

@@ -76,7 +76,7 @@ pub enum Audience {
     Everybody,
     Session(SessionId),
     User(String),
-    /// By its name, in whichever pool.
+    /// As POOL/NAME. A name alone is that of a notice that an older gate has written down, and is meant in every pool.
     Instance(String),
 }
 

@@ -24,6 +24,8 @@ mod reference;
 mod sizes;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "../src/config/taking.rs"]
+mod taking;
 #[path = "tidy/words.rs"]
 mod words;
 

@@ -30,10 +30,7 @@ async fn check(State((access, tls)): Names, request: Request, next: Next) -> Res
         Some(Link::Tcp { local, is_tls, .. }) => (*local, *is_tls),
         _ => return next.run(request).await,
     };
-    let is_named = |name: &str| {
-        let mut listed = access.hosts().iter();
-        listed.any(|one| name.eq_ignore_ascii_case(one)) || is_tls && tls.is_for(name)
-    };
+    let is_named = |name: &str| access.is_host(name) || is_tls && tls.is_for(name);
     let is_ours = |host: &str| is_ours(host, dialled, is_named);
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());

@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::diff::Written;
+use crate::files::FileFaults;
 use crate::net::current::Current;
 use crate::shared_pool::{AskIdle, SharedPool};
 use crate::state::Folder;
@@ -52,10 +53,13 @@ use crate::telemetry::audit::AuditLog;
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
-pub use access::{Access, AccessFault, NewToken, Role, TokensFault, new_token};
+pub use access::{
+    Access, AccessFault, NewToken, NextWays, Role, TokensFault, ask_provider, judge_tokens,
+    new_token,
+};
 pub use cost::{AskCost, CostView};
 use dashboard::Dashboard;
-pub use dashboard::{InstanceState, KernelsView, count_states, counting_key, plain};
+pub use dashboard::{InstanceState, KernelsView, count_states, counting_key, csv_line, plain};
 pub use explain::{HealthStory, ScalingStory, UserStory};
 use listener::Answerer;
 pub use me::Me;
@@ -63,7 +67,7 @@ pub use moves::{MoveOrder, Moved};
 pub use notices::{Given, Notice};
 pub use orders::{CordonOrder, Done, DrainOrder, EvictOrder, KeepOrder, UncordonOrder};
 pub use readiness::Readiness;
-pub use reload::{AskReload, ConfigState, RefusedReload, Reloaded};
+pub use reload::{AskReload, ConfigState, FileRead, RefusedReload, Reloaded};
 pub use routes::Status;
 pub use scale::{AskScale, ScaleAnswer, ScaleRequest, ScaleWish};
 pub use socket::{AdminSocket, SocketFile, bind_socket, inherit_socket};
@@ -90,6 +94,8 @@ pub struct AdminState {
     /// Where what the charts are drawn from outlives the process.
     pub folder: Option<Folder>,
     pub config: Arc<Current<ConfigState>>,
+    /// What is wrong with files that it names.
+    pub files: FileFaults,
     pub ask_reload: AskReload,
     pub ask_upgrade: AskUpgrade,
     pub upgrades: Upgrades,
@@ -102,10 +108,11 @@ pub struct AdminState {
 
 impl AdminState {
     /// For a gate whose doors are open, none of whose pools is resized.
-    pub fn new(pool: SharedPool, metrics: Metrics, audit: AuditLog) -> Self {
+    pub fn new(pool: SharedPool, (metrics, files): (Metrics, FileFaults), audit: AuditLog) -> Self {
         Self {
             access: Arc::new(Access::closed(audit.clone(), metrics.clone())),
-            tls: AdminTls::none(metrics.clone()),
+            tls: AdminTls::none(metrics.clone(), files.clone()),
+            files,
             pool,
             metrics,
             events: Events::new(audit.clone()),
@@ -128,12 +135,21 @@ impl AdminState {
     }
 }
 
+impl AdminState {
+    /// The configuration in force, and what is wrong with files that it names at this moment.
+    fn config_state(&self) -> ConfigState {
+        ConfigState {
+            file_faults: self.files.now(),
+            ..(*self.config.get()).clone()
+        }
+    }
+}
+
 /// The operators' side at work: what it answers is made once, wherever it is asked.
 #[derive(Clone)]
 pub struct AdminSide {
     router: Router,
     tls: AdminTls,
-    ending: CancellationToken,
 }
 
 impl AdminSide {
@@ -152,12 +168,8 @@ impl AdminSide {
         let router = headers::harden(host::guard(router, access.clone(), tls.clone()));
         tasks.spawn(dashboard::record(dashboard));
         tasks.spawn(access.keep(ending.clone()));
-        tasks.spawn(tls.clone().keep(events, ending.clone()));
-        Self {
-            router,
-            tls,
-            ending,
-        }
+        tasks.spawn(tls.clone().keep(events, ending));
+        Self { router, tls }
     }
 
     /// Answers here until `until`, then ends open connections after their current answer.
@@ -165,9 +177,8 @@ impl AdminSide {
         listener::serve(listener, self.answerer(until)).await;
     }
 
-    /// The same on the socket.
-    pub async fn serve_socket(self, socket: AdminSocket) {
-        let until = self.ending.clone();
+    /// The same on a socket.
+    pub async fn serve_socket(self, socket: AdminSocket, until: CancellationToken) {
         listener::serve(socket, self.answerer(until)).await;
     }
 
@@ -191,10 +202,10 @@ pub async fn serve_both(
     let tasks = TaskTracker::new();
     let side = AdminSide::begin(state, &tasks, shutdown.clone());
     if let Some(tcp) = tcp {
-        tasks.spawn(side.clone().serve_tcp(tcp, shutdown));
+        tasks.spawn(side.clone().serve_tcp(tcp, shutdown.clone()));
     }
     if let Some(socket) = socket {
-        tasks.spawn(side.serve_socket(socket));
+        tasks.spawn(side.serve_socket(socket, shutdown));
     }
     tasks.close();
     tasks.wait().await;

@@ -61,7 +61,7 @@ impl Notice {
         let mut audience = self.audience().map_err(bad)?;
         if let Audience::Instance(name) = &mut audience {
             let id = named::find(name, &state.pool.snapshot().instances)?;
-            *name = id.name.to_string();
+            *name = id.to_string();
         }
         if self.is_dry_run {
             let sessions = state.pool.count_audience(&audience);

@@ -2,6 +2,7 @@
 //! asked for. What a reload is, the composition root knows.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::config::diff::{Change, Written};
+use crate::files::FileFault;
 use crate::pool::rfc3339;
 
 /// Reads the configuration again; the words are whose wish it is. An error is every fault, a line each.
@@ -23,12 +25,42 @@ pub type AskReload = Arc<
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
     pub changes: Vec<Change>,
+    /// Files that hold something else than when they were read before.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub files: Vec<FileRead>,
+}
+
+/// A file that the configuration names, and that was read again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FileRead {
+    pub key: String,
+    #[schema(value_type = String)]
+    pub file: PathBuf,
+}
+
+impl Reloaded {
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.files.is_empty()
+    }
+
+    /// A line each.
+    pub fn lines(&self) -> Vec<String> {
+        let changes = self.changes.iter().map(ToString::to_string);
+        changes
+            .chain(self.files.iter().map(ToString::to_string))
+            .collect()
+    }
+}
+
+impl fmt::Display for FileRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} was read again", self.key, self.file.display())
+    }
 }
 
 impl fmt::Display for Reloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let changes: Vec<_> = self.changes.iter().map(ToString::to_string).collect();
-        f.write_str(&changes.join("; "))
+        f.write_str(&self.lines().join("; "))
     }
 }
 
@@ -43,6 +75,9 @@ pub struct ConfigState {
     /// Of the last reload, if it was refused.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<RefusedReload>,
+    /// Of files that it names, whose newest content is not in force.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub file_faults: Vec<FileFault>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -60,6 +95,7 @@ impl ConfigState {
             written: written.clone(),
             loaded: now,
             refused: None,
+            file_faults: Vec::new(),
         }
     }
 

@@ -150,7 +150,7 @@ async fn status(State(shared): Shares) -> Json<Status> {
         older: snapshot.older.clone(),
         audit_failing: state.audit.is_failing(),
         audit_lines_lost: state.audit.lost(),
-        config: state.config.get().without_keys(),
+        config: state.config_state().without_keys(),
     })
 }
 
@@ -181,7 +181,7 @@ async fn queue(State(shared): Shares) -> Json<Vec<WaiterView>> {
 /// What is written in the configuration that is in force, key by key.
 #[utoipa::path(get, path = "/api/v1/config", tag = "looks", responses((status = 200, body = ConfigState)))]
 async fn config(State(shared): Shares) -> Json<ConfigState> {
-    Json(shared.state.config.get().as_ref().clone())
+    Json(shared.state.config_state())
 }
 
 /// How far the last upgrade is that this gate was asked for, and whose place it took itself.

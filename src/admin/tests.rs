@@ -44,7 +44,8 @@ impl Scene {
         pool.sync_instances("main", vec![instance(&id)]);
         pool.observe(&id, Protocol::Ssh, Health::Up);
         let audit = AuditLog::open(None).unwrap();
-        let mut state = AdminState::new(pool.clone(), Metrics::new(), audit);
+        let mut state =
+            AdminState::new(pool.clone(), (Metrics::new(), FileFaults::default()), audit);
         state.ask_idle = Arc::new(|id| {
             let none = std::iter::empty();
             let hub = crate::pool::idle::HubFact::NoHub;

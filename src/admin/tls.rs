@@ -6,12 +6,14 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::CertificateFiles;
+use crate::files::FileFaults;
 use crate::net::current::Current;
 use crate::net::server_tls::store::{Certificates, Reread};
 use crate::net::server_tls::{ALPN_H1, TlsError, server_config, watch};
@@ -28,6 +30,7 @@ const HANDSHAKE: u8 = 22;
 pub struct AdminTls {
     current: Arc<Current<Option<InForce>>>,
     metrics: Metrics,
+    faults: FileFaults,
 }
 
 /// What takes the place of what is there; dropped, it changes nothing.
@@ -55,10 +58,11 @@ pub(super) enum Greeting {
 
 impl AdminTls {
     /// Of an address without TLS.
-    pub fn none(metrics: Metrics) -> Self {
+    pub fn none(metrics: Metrics, faults: FileFaults) -> Self {
         Self {
             current: Current::new(Arc::new(None)),
             metrics,
+            faults,
         }
     }
 
@@ -74,7 +78,7 @@ impl AdminTls {
         let same = current.as_ref().as_ref().filter(|old| old.files == *files);
         Ok(NextTls(match same {
             Some(old) => Next::Again(old.certificates.read_again()?),
-            None => Next::Other(InForce::read(files, &self.metrics)?),
+            None => Next::Other(InForce::read(files, &self.metrics, &self.faults)?),
         }))
     }
 
@@ -93,6 +97,15 @@ impl AdminTls {
                 self.current.set(Arc::new(Some(new)));
             }
         }
+    }
+
+    /// The certificate that operators' browsers are shown.
+    pub fn in_use(&self) -> Vec<CertificateDer<'static>> {
+        let current = self.current.get();
+        let current = current.as_ref().as_ref();
+        current
+            .map(|tls| tls.certificates.in_use())
+            .unwrap_or_default()
     }
 
     pub(super) fn get(&self) -> Arc<Option<InForce>> {
@@ -121,9 +134,14 @@ impl AdminTls {
 }
 
 impl InForce {
-    fn read(files: &CertificateFiles, metrics: &Metrics) -> Result<Self, TlsError> {
+    fn read(
+        files: &CertificateFiles,
+        metrics: &Metrics,
+        faults: &FileFaults,
+    ) -> Result<Self, TlsError> {
         let listed = std::slice::from_ref(files);
-        let certificates = Certificates::read(DOOR, listed, None, metrics.clone())?;
+        let told = (metrics.clone(), faults.clone());
+        let certificates = Certificates::read(DOOR, listed, None, told)?;
         let certificates = Arc::new(certificates);
         let config = server_config(certificates.clone(), vec![ALPN_H1.to_vec()])?;
         Ok(Self {

@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::listeners::{Listeners, Opened, Wanted};
+use super::named_files::InUse;
 use super::{Parts, state_dir};
 use crate::config::{Config, HttpsConfig, SshConfig};
-use crate::https;
+use crate::files;
+use crate::https::{self, Reread};
 use crate::net::accept::{self, Bounds, Limits, Permit};
 use crate::net::current::Current;
 use crate::net::inherited::{Inherited, SocketName};
@@ -30,11 +32,21 @@ use crate::telemetry::events::Events;
 const WITHOUT_PINS: &str =
     "browsers are placed anew, and people there may have to log in once more";
 
-#[derive(Default)]
 pub(super) struct Doors {
-    ssh: Option<Door<SshFront>>,
+    ssh: Option<SshDoor>,
     https: Option<HttpsDoor>,
     pub listeners: Listeners,
+    /// The front that logs in on instances, for errands.
+    shell: Shell,
+}
+
+/// `None` where there is no ssh door yet.
+pub(super) type Shell = Arc<Current<Option<Arc<Current<SshFront>>>>>;
+
+struct SshDoor {
+    door: Door<SshFront>,
+    /// Ends whoever follows files of its.
+    following: CancellationToken,
 }
 
 pub(super) struct Door<F> {
@@ -45,7 +57,7 @@ pub(super) struct Door<F> {
 
 struct HttpsDoor {
     door: Door<https::Front>,
-    lanes: Lanes,
+    lanes: Arc<Current<Lanes>>,
     /// Ends whoever keeps the certificates.
     keeping: CancellationToken,
     /// Where they tell of ends.
@@ -54,16 +66,22 @@ struct HttpsDoor {
 
 /// What takes the place of what is there; dropped, it changes nothing.
 pub(super) struct NextDoors {
-    ssh: Option<(Next<SshFront, Arc<SshFront>>, Bounds)>,
-    https: Option<(Next<https::Front, https::Renewed>, Bounds)>,
+    ssh: NextSsh,
+    https: NextHttps,
     /// Threads for a door that has none yet.
     lanes: Option<Lanes>,
     wanted: Wanted,
 }
 
-enum Next<F, R> {
-    First(Arc<F>),
-    Renewed(R),
+/// `None` where there is to be none.
+pub(super) struct NextSsh(Option<(Arc<SshFront>, Bounds)>);
+
+/// `None` where there is to be none.
+pub(super) struct NextHttps(Option<(Next, Bounds)>);
+
+enum Next {
+    First(Arc<https::Front>),
+    Renewed(https::Renewed),
 }
 
 /// Where the tasks of the doors belong.
@@ -75,8 +93,10 @@ pub(super) struct Tasks<'a> {
 impl Doors {
     pub fn new(inherited: Inherited) -> Self {
         Self {
+            ssh: None,
+            https: None,
             listeners: Listeners::new(inherited),
-            ..Self::default()
+            shell: Current::new(Arc::new(None)),
         }
     }
 
@@ -88,21 +108,9 @@ impl Doors {
         parts: &Parts,
         shutdown: &Shutdown,
     ) -> Result<NextDoors> {
-        let ssh = match &config.ssh {
-            Some(ssh) => {
-                let next = self.next_ssh(ssh, config, parts, shutdown)?;
-                Some((next, ssh_bounds(ssh)))
-            }
-            None => None,
-        };
+        let ssh = self.prepare_ssh(config, parts, shutdown)?;
+        let next_https = self.prepare_https(config, parts, Reread::All)?;
         let https = config.https.as_ref();
-        let next_https = match https {
-            Some(https) => {
-                let next = self.next_https(https, config, parts)?;
-                Some((next, https_bounds(https)))
-            }
-            None => None,
-        };
         let wanted = self.listeners.prepare(wanted_addresses(config))?;
         let lanes = https.filter(|_| self.https.is_none());
         let lanes = lanes.map(|https| Lanes::start(https.threads, &shutdown.ending));
@@ -116,82 +124,136 @@ impl Doors {
         })
     }
 
-    fn next_ssh(
+    /// The ssh door alone, with every file that it is built of.
+    ///
+    /// # Errors
+    /// As `prepare`.
+    pub fn prepare_ssh(
         &self,
-        ssh: &SshConfig,
         config: &Config,
         parts: &Parts,
         shutdown: &Shutdown,
-    ) -> Result<Next<SshFront, Arc<SshFront>>> {
+    ) -> Result<NextSsh> {
+        let Some(ssh) = &config.ssh else {
+            return Ok(NextSsh(None));
+        };
         let (pools, state_dir) = (&config.pools, &config.state_dir);
-        Ok(match &self.ssh {
-            Some(door) => Next::Renewed(door.front.get().renew(ssh, pools, state_dir)?),
-            None => Next::First(SshFront::build(
+        let files = parts.files.clone();
+        let front = match &self.ssh {
+            Some(of) => of.door.front.get().renew(ssh, pools, state_dir),
+            None => SshFront::build(
                 ssh,
                 pools,
                 state_dir,
                 parts.pool.clone(),
-                (parts.audit.clone(), parts.events.clone()),
+                (parts.audit.clone(), parts.events.clone(), files),
                 (parts.metrics.clone(), parts.traces.clone()),
                 shutdown.clone(),
-            )?),
-        })
+            ),
+        };
+        Ok(NextSsh(Some((front?, ssh_bounds(ssh)))))
     }
 
-    fn next_https(
+    /// The browsers' door alone.
+    ///
+    /// # Errors
+    /// As `prepare`.
+    pub fn prepare_https(
         &self,
-        https: &HttpsConfig,
         config: &Config,
         parts: &Parts,
-    ) -> Result<Next<https::Front, https::Renewed>> {
-        Ok(match &self.https {
-            Some(of) => Next::Renewed(of.door.front.get().renew(https, &config.pools)?),
+        reread: Reread,
+    ) -> Result<NextHttps> {
+        let Some(https) = &config.https else {
+            return Ok(NextHttps(None));
+        };
+        let front = match &self.https {
+            Some(of) => {
+                let front = of.door.front.get();
+                Next::Renewed(front.renew(https, &config.pools, reread)?)
+            }
             None => Next::First(https::Front::build(
                 https,
                 &config.pools,
                 parts.pool.clone(),
                 &state_dir::persisted_secret(&parts.state, "pin.key", WITHOUT_PINS)?,
                 parts.audit.clone(),
-                (parts.metrics.clone(), parts.traces.clone()),
+                (
+                    parts.metrics.clone(),
+                    parts.traces.clone(),
+                    parts.files.clone(),
+                ),
             )?),
-        })
+        };
+        Ok(NextHttps(Some((front, https_bounds(https)))))
     }
 
     /// From here on whoever comes meets what was prepared. The sockets that come back are to be accepted on by `serve`.
     pub fn change(&mut self, next: NextDoors, parts: &Parts, tasks: &Tasks<'_>) -> Vec<Opened> {
-        if let Some((front, bounds)) = next.ssh {
-            match (&self.ssh, front) {
-                (Some(door), Next::Renewed(front) | Next::First(front)) => {
-                    front.take_over();
-                    door.change(front, bounds);
-                }
-                (None, Next::First(front) | Next::Renewed(front)) => {
-                    self.ssh = Some(Door::new(front, Protocol::Ssh, bounds, parts));
-                }
-            }
-        }
-        if let Some((front, bounds)) = next.https {
-            let front = match front {
-                Next::First(front) => front,
-                Next::Renewed(renewed) => renewed.take_over(),
-            };
-            match (&mut self.https, next.lanes) {
-                (Some(of), _) => of.change(front, bounds, tasks),
-                (None, Some(lanes)) => {
-                    let door = Door::new(front, Protocol::Jupyter, bounds, parts);
-                    self.https = Some(HttpsDoor::begin(door, lanes, parts.events.clone(), tasks));
-                }
-                (None, None) => {}
-            }
-        }
+        self.change_ssh(next.ssh, parts, tasks);
+        self.change_https((next.https, next.lanes), parts, tasks);
         self.listeners.change(next.wanted, tasks.shutdown)
+    }
+
+    /// The ssh door alone.
+    pub fn change_ssh(&mut self, next: NextSsh, parts: &Parts, tasks: &Tasks<'_>) {
+        let Some((front, bounds)) = next.0 else {
+            // What it remembers is kept, and looked after by nobody.
+            if let Some(of) = &self.ssh {
+                of.following.cancel();
+            }
+            return;
+        };
+        front.take_over();
+        let following = tasks.shutdown.ending.child_token();
+        let followed = files::follow(front.followed(), following.clone());
+        tasks.services.spawn(followed);
+        match &mut self.ssh {
+            Some(of) => {
+                of.following.cancel();
+                of.following = following;
+                of.door.change(front, bounds);
+            }
+            None => {
+                let door = Door::new(front, Protocol::Ssh, bounds, parts);
+                self.shell.set(Arc::new(Some(door.front.clone())));
+                self.ssh = Some(SshDoor { door, following });
+            }
+        }
+    }
+
+    /// The browsers' door alone; threads for one that has none yet.
+    pub fn change_https(
+        &mut self,
+        (next, lanes): (NextHttps, Option<Lanes>),
+        parts: &Parts,
+        tasks: &Tasks<'_>,
+    ) {
+        let Some((front, bounds)) = next.0 else {
+            if let Some(of) = &self.https {
+                of.keeping.cancel();
+            }
+            return;
+        };
+        let front = match front {
+            Next::First(front) => front,
+            Next::Renewed(renewed) => renewed.take_over(),
+        };
+        match (&mut self.https, lanes) {
+            (Some(of), _) => of.change(front, bounds, tasks),
+            (None, Some(lanes)) => {
+                let door = Door::new(front, Protocol::Jupyter, bounds, parts);
+                self.https = Some(HttpsDoor::begin(door, lanes, parts.events.clone(), tasks));
+            }
+            (None, None) => {}
+        }
     }
 
     /// Accepts on these sockets, each for its door, until they are to stop.
     pub fn serve(&self, opened: Vec<Opened>, tasks: &Tasks<'_>) {
         for one in opened {
             match (one.role, &self.ssh, &self.https) {
-                (SocketName::Ssh, Some(door), _) => door.serve_ssh(one, tasks),
+                (SocketName::Ssh, Some(of), _) => of.door.serve_ssh(one, tasks),
                 (SocketName::Https, _, Some(of)) => of.serve(one, tasks),
                 (SocketName::Redirect, _, Some(of)) => of.serve_redirects(one, tasks),
                 _ => {}
@@ -200,15 +262,29 @@ impl Doors {
     }
 
     /// The front that logs in on instances, for errands.
-    pub fn shell(&self) -> Option<Arc<Current<SshFront>>> {
-        self.ssh.as_ref().map(|door| door.front.clone())
+    pub fn shell(&self) -> Shell {
+        self.shell.clone()
     }
 
-    /// Accepts no more, and leaves certificates to whoever has the place now.
+    /// The certificates that clients are shown.
+    pub fn in_use(&self) -> InUse {
+        let (ssh, https) = (self.ssh.as_ref(), self.https.as_ref());
+        let host_keys = ssh.map(|of| of.door.front.get().host_certificates());
+        let tls = https.map(|of| of.door.front.get().certificates_in_use());
+        InUse {
+            host_keys: host_keys.unwrap_or_default(),
+            tls: tls.unwrap_or_default(),
+        }
+    }
+
+    /// Accepts no more, and leaves certificates and lists to whoever has the place now.
     pub fn retire(&mut self) {
         self.listeners.close();
         if let Some(https) = &self.https {
             https.keeping.cancel();
+        }
+        if let Some(ssh) = &self.ssh {
+            ssh.following.cancel();
         }
     }
 
@@ -274,14 +350,23 @@ impl HttpsDoor {
         let keeping = keep_certificates(door.front.get(), events.clone(), tasks);
         Self {
             door,
-            lanes,
+            lanes: Current::new(Arc::new(lanes)),
             keeping,
             events,
         }
     }
 
     fn change(&mut self, front: Arc<https::Front>, bounds: Bounds, tasks: &Tasks<'_>) {
-        if !front.has_certificates_of(&self.door.front.get()) {
+        let before = self.lanes.get();
+        match before.resized(front.threads(), &tasks.shutdown.ending) {
+            Ok(lanes) => {
+                before.retire_all_but(&lanes);
+                self.lanes.set(Arc::new(lanes));
+            }
+            Err(error) => tracing::error!(%error, "the threads of https stay as many as they were"),
+        }
+        let is_kept = !self.keeping.is_cancelled();
+        if !is_kept || !front.has_certificates_of(&self.door.front.get()) {
             self.keeping.cancel();
             self.keeping = keep_certificates(front.clone(), self.events.clone(), tasks);
         }
@@ -292,7 +377,7 @@ impl HttpsDoor {
         let (front, shutdown) = (self.door.front.clone(), tasks.shutdown.clone());
         let lanes = self.lanes.clone();
         let serve = move |stream, peer, permit| {
-            let (front, shutdown, lanes) = (front.clone(), shutdown.clone(), lanes.clone());
+            let (front, shutdown, lanes) = (front.clone(), shutdown.clone(), lanes.get());
             async move {
                 let connections = shutdown.connections.clone();
                 let serve = move |stream| async move {
@@ -305,7 +390,8 @@ impl HttpsDoor {
                 lanes.carry(stream, &connections, serve).await;
             }
         };
-        self.door.accept(opened, self.lanes.first(), tasks, serve);
+        let first = self.lanes.get();
+        self.door.accept(opened, first.first(), tasks, serve);
     }
 
     /// Their connections count among the door's.

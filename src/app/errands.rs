@@ -3,17 +3,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::doors::Shell;
 use super::pools::Ground;
 use crate::config::PoolConfig;
-use crate::net::current::Current;
 use crate::pool::Instance;
-use crate::probe::{LoadProbe, OpenShell, Shell};
+use crate::probe::{self, LoadProbe, OpenShell};
 use crate::ssh::errand::Errand;
-use crate::ssh::front::SshFront;
 
 struct OverSsh(Errand);
 
-impl Shell for OverSsh {
+impl probe::Shell for OverSsh {
     fn run<'a>(
         &'a mut self,
         script: &'a str,
@@ -29,7 +28,7 @@ impl Shell for OverSsh {
 /// Where no door has what it takes to log in on an instance.
 struct NoDoor;
 
-impl Shell for NoDoor {
+impl probe::Shell for NoDoor {
     fn run<'a>(
         &'a mut self,
         _: &'a str,
@@ -49,9 +48,12 @@ pub(super) fn load_probe(ground: &Ground, pool: &PoolConfig) -> Option<LoadProbe
     })
 }
 
-pub(super) fn open_shell(front: Option<Arc<Current<SshFront>>>) -> OpenShell {
-    Arc::new(move |instance: Arc<Instance>, account: &str| match &front {
-        Some(front) => Box::new(OverSsh(Errand::new(front.clone(), instance, account))),
-        None => Box::new(NoDoor),
-    })
+/// A reload may open a door later.
+pub(super) fn open_shell(door: Shell) -> OpenShell {
+    Arc::new(
+        move |instance: Arc<Instance>, account: &str| match &*door.get() {
+            Some(front) => Box::new(OverSsh(Errand::new(front.clone(), instance, account))),
+            None => Box::new(NoDoor),
+        },
+    )
 }

@@ -72,7 +72,7 @@ impl Listeners {
             let socket = match (taken.pop(), left.is_empty(), covering) {
                 (Some(socket), _, _) => socket,
                 (None, true, Some((_, _, socket))) => socket.try_clone().with_context(passed_on)?,
-                _ => self.socket_for(*role, *address)?,
+                _ => self.socket_for(*role, *address, &addresses)?,
             };
             fresh.push((*role, *address, socket));
         }
@@ -149,20 +149,31 @@ impl Listeners {
         open.find(|open| (open.role, open.address) == (role, address))
     }
 
-    fn socket_for(&self, role: SocketName, address: SocketAddr) -> Result<TcpListener> {
+    /// `wanted` is all that will be open.
+    fn socket_for(
+        &self,
+        role: SocketName,
+        address: SocketAddr,
+        wanted: &[(SocketName, SocketAddr)],
+    ) -> Result<TcpListener> {
         let key = role.key();
         let of_another = self.open.iter().find(|open| open.address == address);
         if let Some(open) = of_another.filter(|open| open.address.port() != 0) {
             let socket = open.socket.try_clone();
             return socket.with_context(|| format!("{key}: cannot take over {address}"));
         }
-        if let Some(open) = self.open.iter().find(|open| overlap(open.address, address)) {
-            let open = open.address;
+        let Some(open) = self.open.iter().find(|open| overlap(open.address, address)) else {
+            return bind(key, address);
+        };
+        let at = open.address;
+        if wanted.contains(&(open.role, at)) {
             bail!(
-                "{key}: cannot listen on {address} while the gate listens on {open}, which is part of it: restart the gate for that"
+                "{key}: cannot listen on {address} and on {at}, one of which is part of the other: write one of them"
             );
         }
-        bind(key, address)
+        // Who connects is served by one of the two all the time.
+        let beside = sockets::listen_beside(address, &open.socket);
+        beside.with_context(|| format!("{key}: cannot listen on {address} in place of {at}"))
     }
 }
 
@@ -227,13 +238,30 @@ mod tests {
             .unwrap();
         assert!(format!("{refused:#}").contains("ssh.listen: cannot listen on"));
         let whole = SocketAddr::from(([0, 0, 0, 0], open.port()));
-        let refused = listeners
-            .prepare(vec![(SocketName::Ssh, whole)])
-            .err()
-            .unwrap();
-        assert!(refused.to_string().contains("restart the gate"));
+        let both = vec![(SocketName::Ssh, open), (SocketName::Ssh, whole)];
+        let refused = listeners.prepare(both).err().unwrap();
+        assert!(refused.to_string().contains("write one of them"));
         assert!(!opened[0].stop.is_cancelled());
         assert!(TcpStream::connect(open).is_ok());
+    }
+
+    #[test]
+    fn all_addresses_of_a_port_become_one_and_all_again() {
+        let shutdown = Shutdown::default();
+        let mut listeners = Listeners::default();
+        let one = free();
+        let all = SocketAddr::from(([0, 0, 0, 0], one.port()));
+        let wanted = listeners.prepare(vec![(SocketName::Ssh, all)]).unwrap();
+        let mut opened = listeners.change(wanted, &shutdown);
+        for address in [one, all] {
+            let wanted = listeners.prepare(vec![(SocketName::Ssh, address)]).unwrap();
+            let next = listeners.change(wanted, &shutdown);
+            assert_eq!(next.len(), 1);
+            assert!(opened.iter().all(|old| old.stop.is_cancelled()));
+            // The old one goes while the new one is there.
+            opened = next;
+            assert!(TcpStream::connect(one).is_ok());
+        }
     }
 
     #[test]

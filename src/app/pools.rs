@@ -4,6 +4,7 @@
 //! A fleet is begun anew only where what it is made of has changed. What the new config leaves out goes when nobody is on it.
 
 mod handover;
+mod likeness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::likeness::{Held, as_it_can_be, has_same_fleet, is_resized_alike, is_watched_alike};
 use super::listings::{Absent, Listings};
 use super::{Parts, errands};
 use crate::config::{Config, FleetConfig, Placement, PoolConfig};
 use crate::fleet::{self, Fleet, FleetControl};
-use crate::net::client_tls::ClientTls;
 use crate::net::current::Current;
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Instance, InstanceId, PlacementPolicy, PoolRules};
@@ -51,6 +52,8 @@ pub(super) struct Pools {
 
 struct Running {
     config: PoolConfig,
+    /// What was in files that it is built of.
+    held: Held,
     fleet: RunningFleet,
     /// Ends the probes.
     watching: CancellationToken,
@@ -85,6 +88,7 @@ pub(super) struct NextPools {
 
 struct Next {
     config: PoolConfig,
+    held: Held,
     /// Where another one takes the place of what runs, or the first.
     fleet: Option<Box<dyn Fleet>>,
     probes: Probes,
@@ -129,17 +133,17 @@ impl Pools {
         let mut watched = BTreeMap::new();
         let mut zones = BTreeMap::new();
         for (name, pool) in &config.pools {
-            let tls = tls_of(pool)?;
+            let held = Held::read(name, pool)?;
             watched.insert(
                 name.clone(),
                 Watched {
                     token_file: pool.api_token_file.clone(),
                     idle_after: pool.scaling.idle,
-                    tls: tls.clone(),
+                    tls: held.tls.clone(),
                 },
             );
             zones.insert(name.clone(), pool.scaling.time_zone.clone());
-            pools.insert(name.clone(), self.next(name, pool, tls)?);
+            pools.insert(name.clone(), self.next(name, pool, held)?);
         }
         Ok(NextPools {
             pools,
@@ -151,13 +155,17 @@ impl Pools {
         })
     }
 
-    fn next(&self, name: &str, pool: &PoolConfig, tls: Option<ClientTls>) -> Result<Next> {
+    fn next(&self, name: &str, pool: &PoolConfig, held: Held) -> Result<Next> {
         let running = self.running.get(name).map(|running| &running.config);
         let pool = match running {
             Some(running) => as_it_can_be(running, pool),
             None => pool.clone(),
         };
-        let is_same_fleet = running.is_some_and(|running| has_same_fleet(running, &pool));
+        let tls = held.tls.clone();
+        let before = self.running.get(name);
+        let is_same_secret = before.is_some_and(|before| before.held.secret == held.secret);
+        let is_same_fleet =
+            is_same_secret && running.is_some_and(|running| has_same_fleet(running, &pool));
         let fleet = match is_same_fleet {
             true => None,
             false => {
@@ -182,6 +190,7 @@ impl Pools {
         };
         Ok(Next {
             config: pool,
+            held,
             fleet,
             probes,
         })
@@ -238,6 +247,7 @@ impl Pools {
     fn put(&mut self, name: &str, next: Next, before: Option<Running>) {
         let Next {
             config,
+            held,
             fleet,
             probes,
         } = next;
@@ -248,7 +258,9 @@ impl Pools {
         if let Some(leaving) = self.leaving.remove(name) {
             leaving.until.cancel();
         }
-        let is_watched_so = |before: &Running| is_watched_alike(&before.config, &config);
+        let is_watched_so = |before: &Running| {
+            before.held.tls == held.tls && is_watched_alike(&before.config, &config)
+        };
         let is_new_fleet = fleet.is_some();
         let (before_fleet, watching, controller) = match before {
             Some(before) if is_new_fleet || !is_watched_so(&before) => {
@@ -280,6 +292,7 @@ impl Pools {
         let watching = watching.unwrap_or_else(|| self.watch(name, probes, &fleet.believed));
         let running = Running {
             config,
+            held,
             fleet,
             watching,
             controller: Some(controller),
@@ -423,44 +436,6 @@ impl RunningController {
         // It has ended in any way; one that panicked has said so.
         drop(self.task.await);
     }
-}
-
-/// A fleet of local processes goes on as it is: to begin it anew would end its instances under their people.
-fn as_it_can_be(running: &PoolConfig, wanted: &PoolConfig) -> PoolConfig {
-    let mut config = wanted.clone();
-    if matches!(running.fleet, FleetConfig::Process(_)) {
-        config.fleet = running.fleet.clone();
-        config.capacity = running.capacity;
-        config.ssh_port = running.ssh_port;
-        config.jupyter_port = running.jupyter_port;
-    }
-    config
-}
-
-fn has_same_fleet(one: &PoolConfig, other: &PoolConfig) -> bool {
-    let made_of = |pool: &PoolConfig| {
-        let ports = (pool.ssh_port, pool.jupyter_port);
-        (pool.fleet.clone(), pool.capacity, ports)
-    };
-    made_of(one) == made_of(other)
-}
-
-fn is_watched_alike(one: &PoolConfig, other: &PoolConfig) -> bool {
-    let by = |pool: &PoolConfig| {
-        let hub = (pool.api_token_file.clone(), pool.hub_poll_interval);
-        let tls = pool.instance_tls.clone();
-        let says_proxy = pool.client_address.proxy_v2;
-        (pool.health.clone(), pool.load.clone(), hub, tls, says_proxy)
-    };
-    by(one) == by(other)
-}
-
-fn is_resized_alike(one: &PoolConfig, other: &PoolConfig) -> bool {
-    one.scaling == other.scaling && one.placement == other.placement
-}
-
-fn tls_of(pool: &PoolConfig) -> Result<Option<ClientTls>> {
-    Ok(pool.instance_tls.as_ref().map(ClientTls::new).transpose()?)
 }
 
 fn rules(pool: &PoolConfig) -> PoolRules {

@@ -2,22 +2,27 @@
 //! nothing and is told everywhere an operator looks: log, story, audit log, status, metrics, and to whoever asked.
 //!
 //! Sessions are not touched: they keep the front they began with, and what the config no longer names goes when nobody is on it.
+//! Files that the config names and that change by themselves are `renewals`' and their readers' business.
 
-use std::os::fd::OwnedFd;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::doors::{Doors, Tasks};
 use super::listeners::Opened;
+use super::named_files::{self, NamedFile};
+use super::operators::{self, OpenSocket};
 use super::pools::Pools;
-use super::{App, systemd, watch_file};
-use crate::admin::{AdminSide, AdminState, AskReload, ConfigState, Reloaded, SocketFile};
-use crate::config::diff::Effect;
+use super::{App, renewals, systemd, watch_file};
+use crate::admin::{AdminSide, AdminState, AskReload, ConfigState, FileRead, Reloaded};
+use crate::config::diff::{Change, Effect};
 use crate::config::{self, Config};
+use crate::files::Stamp;
 use crate::net::current::Current;
 use crate::net::inherited::SocketName;
 use crate::state::Lock;
@@ -36,12 +41,20 @@ pub(super) struct Inside {
     /// Answers operators, once it does.
     pub side: Option<AdminSide>,
     /// The operators' socket file.
-    pub socket: Option<(OwnedFd, SocketFile)>,
+    pub socket: Option<OpenSocket>,
+    /// What the files that the config names were when they were read.
+    pub stamps: Stamps,
     /// Nobody else may write what outlives the process; `None` once another gate may.
     pub lock: Option<Lock>,
     /// Asks for what people are remembered by to be written down.
     pub flush: mpsc::Sender<oneshot::Sender<()>>,
 }
+
+/// By key and file.
+pub(super) type Stamps = BTreeMap<(String, PathBuf), Option<Stamp>>;
+
+/// How long reading every file that a config names may take.
+const READING: Duration = Duration::from_secs(30);
 
 impl Inside {
     pub fn new(
@@ -57,6 +70,7 @@ impl Inside {
         let state = ConfigState::loaded(&config.written, now);
         admin.config.set(Arc::new(state));
         Arc::new(Mutex::new(Self {
+            stamps: stamps_of(&config),
             config,
             doors,
             pools,
@@ -91,42 +105,38 @@ impl Inside {
     /// # Errors
     /// Why everything stays as it is.
     async fn reload(&mut self, app: &Shared) -> Result<Reloaded> {
-        let file = self.config.written.file.clone();
-        if file.as_os_str().is_empty() {
+        if self.config.written.file.as_os_str().is_empty() {
             anyhow::bail!("this gate was started without a file; there is nothing to read again");
         }
-        let mut next = config::load(Some(&file))?;
-        let mut changes = self.config.written.changes_to(&next.written);
-        // What waits for a restart is still another value at the next reload.
-        for change in changes
-            .iter()
-            .filter(|change| change.effect == Effect::Restart)
-        {
-            match &change.before {
-                Some(before) => next.written.keys.insert(change.key.clone(), before.clone()),
-                None => next.written.keys.remove(&change.key),
-            };
-        }
-        if next.state_dir != self.config.state_dir {
-            anyhow::bail!(
-                "state_dir cannot be changed at work, since much is kept under it: put {} back, or restart the gate",
-                self.config.state_dir.display()
-            );
-        }
-        log::check(&next.log)?;
+        let mut next = config::load_again(&self.config)?;
+        let changes = changes_to(&self.config, &mut next);
+        let written = next.written.clone();
+        let reloaded = self.put(app, next, changes).await;
+        // With the place of the key at fault, whoever found it.
+        reloaded.map_err(|error| anyhow!(written.located(&format!("{error:#}"))))
+    }
+
+    async fn put(&mut self, app: &Shared, next: Config, changes: Vec<Change>) -> Result<Reloaded> {
+        let stamps = self.judge(&next).await?;
         let tasks = app.tasks();
+        let log = log::prepare(&next.log)?;
+        let audit = app.parts.audit.prepare(&next.audit)?;
         let doors = self.doors.prepare(&next, &app.parts, &app.shutdown)?;
         let pools = self.pools.prepare(&next)?;
-        let admin_tls = self.admin.tls.prepare(next.admin.tls.as_ref())?;
         let webhooks = Webhooks::prepare(&next.webhooks).map_err(anyhow::Error::msg)?;
         let exporter = next.traces.as_ref().map(Exporter::of).transpose();
         let exporter = exporter.map_err(anyhow::Error::msg)?;
+        let operators = operators::prepare(&self.admin, self.socket.as_ref(), &next.admin)?;
         // From here on nothing fails.
         export::change(&app.parts.traces, exporter, &app.parts.metrics);
-        log::change(&next.log);
+        log::change(log);
+        app.parts.audit.change(audit);
         app.reopen_logs();
         let opened = self.doors.change(doors, &app.parts, &tasks);
-        self.admin.tls.change(admin_tls);
+        if let Some(side) = &self.side {
+            let work = (&app.services, &app.operating);
+            operators::change(&self.admin, (side, &mut self.socket), operators, work);
+        }
         self.pools.change(pools).await;
         let ending = &app.shutdown.ending;
         self.webhooks.change(webhooks, &app.services, ending);
@@ -134,24 +144,85 @@ impl Inside {
             tracing::error!(%error, "a new listener of the admin side cannot be served");
         }
         self.doors.reopen_logs();
-        changes.sort_by(|one, other| one.key.cmp(&other.key));
-        self.config = next;
-        Ok(Reloaded { changes })
+        app.parts.files.settle_all();
+        let files = files_read(&self.stamps, &stamps);
+        (self.config, self.stamps) = (next, stamps);
+        Ok(Reloaded { changes, files })
     }
+
+    /// Every file that this config names is of use, and is this by now.
+    async fn judge(&self, next: &Config) -> Result<Stamps> {
+        let (next, mut in_use) = (next.clone(), self.doors.in_use());
+        in_use.tls.extend(self.admin.tls.in_use());
+        let judge = move || {
+            let stamps = stamps_of(&next);
+            let account = nix::unistd::geteuid().as_raw();
+            (named_files::faults(&next, account, &in_use), stamps)
+        };
+        let judged = tokio::time::timeout(READING, tokio::task::spawn_blocking(judge)).await;
+        let (faults, stamps) = judged.map_err(|_| {
+            let seconds = READING.as_secs();
+            anyhow!("the files that it names cannot be read within {seconds} s: is their storage reachable?")
+        })??;
+        match faults.is_empty() {
+            true => Ok(stamps),
+            false => Err(anyhow!(faults.join("\n"))),
+        }
+    }
+}
+
+fn stamps_of(config: &Config) -> Stamps {
+    let files = named_files::files_of(config).into_iter();
+    let stamp = |NamedFile { key, path, .. }: NamedFile| {
+        let stamp = Stamp::at(&path);
+        ((key, path), stamp)
+    };
+    files.map(stamp).collect()
+}
+
+/// Those that were named before as well and are others by now.
+fn files_read(before: &Stamps, now: &Stamps) -> Vec<FileRead> {
+    let is_other = |(id, stamp): &(&(String, PathBuf), &Option<Stamp>)| {
+        before.get(*id).is_some_and(|before| before != *stamp)
+    };
+    let read = now
+        .iter()
+        .filter(is_other)
+        .map(|((key, file), _)| FileRead {
+            key: key.clone(),
+            file: file.clone(),
+        });
+    read.collect()
+}
+
+/// What changes, by key. What waits for a restart is still another value at the next reload.
+fn changes_to(running: &Config, next: &mut Config) -> Vec<Change> {
+    let mut changes = running.written.changes_to(&next.written);
+    let waiting = changes.iter();
+    for change in waiting.filter(|change| change.effect == Effect::Restart) {
+        match &change.before {
+            Some(before) => next.written.keys.insert(change.key.clone(), before.clone()),
+            None => next.written.keys.remove(&change.key),
+        };
+    }
+    changes.sort_by(|one, other| one.key.cmp(&other.key));
+    changes
 }
 
 /// What a reload needs of the app.
 #[derive(Clone)]
 pub(super) struct Shared {
-    parts: super::Parts,
-    shutdown: crate::net::shutdown::Shutdown,
-    services: tokio_util::task::TaskTracker,
+    pub parts: super::Parts,
+    pub shutdown: crate::net::shutdown::Shutdown,
+    pub services: tokio_util::task::TaskTracker,
+    pub inside: std::sync::Weak<Mutex<Inside>>,
+    /// Ends what only the gate of the place does.
+    operating: tokio_util::sync::CancellationToken,
     state: Arc<Current<ConfigState>>,
-    inside: std::sync::Weak<Mutex<Inside>>,
 }
 
 impl Shared {
-    fn tasks(&self) -> Tasks<'_> {
+    pub fn tasks(&self) -> Tasks<'_> {
         Tasks {
             shutdown: &self.shutdown,
             services: &self.services,
@@ -187,7 +258,7 @@ impl Shared {
                 metrics.set_config_loaded(now);
                 self.state
                     .set(Arc::new(ConfigState::loaded(&inside.config.written, now)));
-                if !reloaded.changes.is_empty() {
+                if !reloaded.is_empty() {
                     self.tell(
                         &inside.config,
                         EventKind::Reload,
@@ -219,6 +290,18 @@ impl Shared {
         outcome.map_err(|error| format!("{error:#}"))
     }
 
+    /// Reads it, where that is wanted.
+    async fn file_changed(&self) {
+        let Some(inside) = self.inside.upgrade() else {
+            return;
+        };
+        let is_wanted = inside.lock().await.config.reload_on_change;
+        if is_wanted {
+            // It has told everybody who looks.
+            drop(self.reload("the file changed").await);
+        }
+    }
+
     fn tell(&self, config: &Config, kind: EventKind, text: &str) {
         let pool = config.default_pool();
         self.parts.events.tell(pool, None, kind, text.to_owned());
@@ -243,6 +326,7 @@ impl App {
             parts: self.parts.clone(),
             shutdown: self.shutdown.clone(),
             services: self.services.clone(),
+            operating: self.operating.clone(),
             state,
             inside: Arc::downgrade(&self.inside),
         }
@@ -257,14 +341,14 @@ impl App {
             Box::pin(async move { shared.reload(&by).await })
         });
         inside.admin.ask_reload = ask;
-        if inside.config.reload_on_change {
-            let file = inside.config.written.file.clone();
-            let ending = self.shutdown.closing.clone();
-            self.services
-                .spawn(watch_file::follow(file, ending, move || {
-                    let shared = of_file.clone();
-                    async move { drop(shared.reload("the file changed").await) }
-                }));
-        }
+        let renewing = renewals::follow(of_file.clone());
+        self.services.spawn(renewing);
+        let file = inside.config.written.file.clone();
+        let ending = self.shutdown.closing.clone();
+        self.services
+            .spawn(watch_file::follow(file, ending, move || {
+                let shared = of_file.clone();
+                async move { shared.file_changed().await }
+            }));
     }
 }

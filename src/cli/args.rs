@@ -54,13 +54,13 @@ pub enum Command {
     Top(top::Args),
     /// Show the instances: where they are, whether they are up, how full
     #[command(after_help = "Example: poolgate instances -o json")]
-    Instances(ShowArgs),
+    Instances(ListArgs),
     /// Show the sessions: who is where, since when
     #[command(after_help = "Example: poolgate sessions")]
-    Sessions(ShowArgs),
+    Sessions(ListArgs),
     /// Show who waits for a seat, the first in front
     #[command(after_help = "Example: poolgate queue")]
-    Queue(ShowArgs),
+    Queue(ListArgs),
     /// Show what was done about the pools and why
     #[command(after_help = "Example: poolgate events --since 2h --kind drain,evict --follow")]
     Events(events::Args),
@@ -180,6 +180,14 @@ pub struct ShowArgs {
     pub gate: GateArgs,
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub gate: GateArgs,
+    #[arg(short, long, value_enum, default_value_t = ListOutput::Table)]
+    pub output: ListOutput,
 }
 
 #[derive(Debug, clap::Args)]
@@ -315,6 +323,16 @@ pub enum Output {
     Table,
     /// The objects of /api/v1
     Json,
+}
+
+/// How a list is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListOutput {
+    Table,
+    /// The objects of /api/v1
+    Json,
+    /// For spreadsheets (RFC 4180)
+    Csv,
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {

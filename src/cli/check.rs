@@ -2,8 +2,8 @@
 //!
 //! It changes nothing, so it can run beside a gate at work, which it asks for the keys it has where a difference is wanted.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,10 +14,8 @@ use super::args::{Output, ShowArgs};
 use super::paint::Meaning;
 use super::{Failure, client, print};
 use crate::admin::ConfigState;
-use crate::config::{
-    self, Config, FleetConfig, InstanceHostKeys, InstanceTls, PoolConfig, RecordingConfig,
-    show_size,
-};
+use crate::app::named_files::{self, InUse, NamedFile};
+use crate::config::{self, Config, FleetConfig, PoolConfig, RecordingConfig, show_size};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -67,14 +65,12 @@ async fn diff(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
 }
 
 fn judge(output: Output, file: &Path, config: &Config) -> Result<ExitCode, Failure> {
-    let named = files_of(config);
     let folders = recording_folders(config);
-    let mut faults: Vec<_> = named.iter().filter_map(NamedFile::fault).collect();
+    let account = named_files::account_of(config);
+    let mut faults = named_files::faults(config, account, &InUse::default());
     faults.extend(folders.iter().filter_map(RecordingFolder::fault));
     if !faults.is_empty() {
-        let lines = faults
-            .iter()
-            .map(|fault| format!("{}: {fault}", file.display()));
+        let lines = faults.iter().map(|fault| config.written.located(fault));
         let lines: Vec<_> = lines.collect();
         if output == Output::Json {
             return Err(anyhow::anyhow!(lines.join("\n")).into());
@@ -82,7 +78,8 @@ fn judge(output: Output, file: &Path, config: &Config) -> Result<ExitCode, Failu
         lines.iter().for_each(|line| print::complain(line));
         return Ok(ExitCode::FAILURE);
     }
-    let mut warnings: Vec<String> = named.iter().filter_map(NamedFile::warning).collect();
+    let named = named_files::files_of(config);
+    let mut warnings: Vec<String> = named.iter().filter_map(open_to_others).collect();
     warnings.extend(folders.iter().filter_map(RecordingFolder::warning));
     for (name, pool) in &config.pools {
         if let Some(why) = keeps_the_gate(pool) {
@@ -117,102 +114,11 @@ pub(super) fn keeps_the_gate(pool: &PoolConfig) -> Option<&'static str> {
     )
 }
 
-/// A file that the configuration names.
-pub(super) struct NamedFile<'a> {
-    pub key: String,
-    pub path: &'a Path,
-    is_secret: bool,
-}
-
-impl NamedFile<'_> {
-    /// Why it cannot be used.
-    pub fn fault(&self) -> Option<String> {
-        let mut first = [0];
-        let read = File::open(self.path).and_then(|mut file| file.read(&mut first));
-        let what = match read {
-            Ok(0) => "is empty".to_owned(),
-            Ok(_) => return None,
-            Err(error) => format!("cannot be read: {error}"),
-        };
-        let (key, path) = (&self.key, self.path.display());
-        Some(format!(
-            "{key}: {path} {what}; put the file there, or name another"
-        ))
-    }
-
-    /// It is a secret, and not only its owner's.
-    pub fn is_open_to_others(&self) -> bool {
-        let found = std::fs::metadata(self.path);
-        self.is_secret && found.is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
-    }
-
-    fn warning(&self) -> Option<String> {
-        let (key, path) = (&self.key, self.path.display());
-        let warning = || format!("{key}: others may read {path}; chmod 600 {path}");
-        self.is_open_to_others().then(warning)
-    }
-}
-
-pub(super) fn files_of(config: &Config) -> Vec<NamedFile<'_>> {
-    let mut files = Vec::new();
-    let mut add = |key: String, path, is_secret| {
-        files.push(NamedFile {
-            key,
-            path,
-            is_secret,
-        });
-    };
-    if let Some(ssh) = &config.ssh {
-        for path in &ssh.host_keys {
-            add("ssh.host_keys".to_owned(), path, true);
-        }
-        for path in &ssh.standby_host_keys {
-            add("ssh.standby_host_keys".to_owned(), path, true);
-        }
-        for path in &ssh.host_certificates {
-            add("ssh.host_certificates".to_owned(), path, false);
-        }
-        add("ssh.user_ca".to_owned(), &ssh.user_ca, true);
-        for path in &ssh.auth.trusted_user_ca_keys {
-            add("ssh.auth.trusted_user_ca_keys".to_owned(), path, false);
-        }
-        if let Some(path) = &ssh.auth.revoked_keys {
-            add("ssh.auth.revoked_keys".to_owned(), path, false);
-        }
-    }
-    if let Some(https) = &config.https {
-        for files in &https.certificates {
-            let key = &files.key;
-            add(format!("{key}.certificate"), &files.certificate, false);
-            add(format!("{key}.private_key"), &files.private_key, true);
-        }
-        if let Some(path) = https.acme.as_ref().and_then(|acme| acme.ca_file.as_ref()) {
-            add("https.acme.ca_file".to_owned(), path, false);
-        }
-    }
-    if let Some(traces) = &config.traces {
-        if let Some(path) = &traces.headers_file {
-            add("traces.headers_file".to_owned(), path, true);
-        }
-        if let Some(path) = &traces.ca_file {
-            add("traces.ca_file".to_owned(), path, false);
-        }
-    }
-    for (name, pool) in &config.pools {
-        if let Some(path) = &pool.api_token_file {
-            add(format!("pools.{name}.jupyter.api_token_file"), path, true);
-        }
-        if let Some(InstanceTls::Ca(path)) = &pool.instance_tls {
-            add(format!("pools.{name}.jupyter.tls"), path, false);
-        }
-        match &pool.instance_host_keys {
-            InstanceHostKeys::KnownHosts(path) | InstanceHostKeys::Ca(path) => {
-                add(format!("pools.{name}.ssh.instance_host_keys"), path, false);
-            }
-            InstanceHostKeys::FirstUse => {}
-        }
-    }
-    files
+/// A secret that is not only its owner's.
+fn open_to_others(file: &NamedFile) -> Option<String> {
+    let (key, path) = (&file.key, file.path.display());
+    let warning = || format!("{key}: others may read {path}; chmod 600 {path}");
+    file.is_open_to_others().then(warning)
 }
 
 /// Where terminals are recorded; the gate makes the folder if it is not there.
@@ -293,30 +199,6 @@ fn recording_folders(config: &Config) -> Vec<RecordingFolder<'_>> {
 mod tests {
     use super::*;
     use std::collections::HashMap;
-
-    #[test]
-    fn missing_and_empty_files_are_told_by_their_keys() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca"), "").unwrap();
-        std::fs::write(folder.path().join("key"), "a key").unwrap();
-        let text = r#"
-            [ssh]
-            listen = ["127.0.0.1:2222"]
-            host_keys = ["key", "missing"]
-            user_ca = "ca"
-            [pools.main.fleet]
-            provider = "static"
-            instances = [{ name = "vm1", address = "10.0.0.4" }]
-        "#;
-        let file = folder.path().join("x.toml");
-        let config = config::parse(&file, text, HashMap::new()).unwrap();
-        let files = files_of(&config);
-        let faults: Vec<_> = files.iter().filter_map(NamedFile::fault).collect();
-        assert_eq!(faults.len(), 2, "{faults:?}");
-        assert!(faults[0].starts_with("ssh.host_keys: ") && faults[0].contains("missing"));
-        assert!(faults[1].starts_with("ssh.user_ca: ") && faults[1].contains("is empty"));
-        assert!(files[0].warning().is_some(), "a key that others may read");
-    }
 
     #[test]
     fn a_folder_for_recordings_must_be_the_gates_alone() {

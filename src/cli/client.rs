@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::args::{GateArgs, Output, ShowArgs};
-use super::{Failure, print};
+use super::args::{GateArgs, ListArgs, ListOutput, Output, ShowArgs};
+use super::{Failure, csv, print};
 use crate::admin::RUN_HEADER;
 use crate::net::exchange;
 pub(super) use gate::{Gate, locate};
@@ -31,6 +31,27 @@ pub(super) async fn show<T: DeserializeOwned>(
         Output::Json => {
             let value: serde_json::Value = read(&args.gate, path).await?;
             format!("{value:#}\n")
+        }
+    };
+    print::show(text.as_bytes())
+}
+
+/// As `show`, of a list, which may also be shown as CSV with these columns.
+pub(super) async fn show_list<T: DeserializeOwned>(
+    args: &ListArgs,
+    path: &str,
+    columns: &[&str],
+    to_table: impl FnOnce(T) -> String,
+) -> Result<std::process::ExitCode, Failure> {
+    let text = match args.output {
+        ListOutput::Table => to_table(read(&args.gate, path).await?),
+        ListOutput::Json => {
+            let value: serde_json::Value = read(&args.gate, path).await?;
+            format!("{value:#}\n")
+        }
+        ListOutput::Csv => {
+            let rows: Vec<serde_json::Value> = read(&args.gate, path).await?;
+            csv::head(columns) + &csv::lines(columns, &rows)
         }
     };
     print::show(text.as_bytes())

@@ -2,8 +2,10 @@
 //! mends it.
 //!
 //! It needs no running gate and changes nothing; a gate that runs is asked for what only it knows (its limits, the instances of
-//! fleets that come and go). Each part is a file: `machine` and `doors` for this machine, `fleets` for clouds, `instances` for the rest.
+//! fleets that come and go). Each part is a file: `machine` and `doors` for this machine,
+//! `around` for what else it speaks to, `fleets` for clouds, `instances` for the rest.
 
+mod around;
 mod collector;
 mod doors;
 mod fleets;
@@ -82,6 +84,7 @@ pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     checks.push(gate_at_work(status));
     checks.extend(machine::look(&config, gate, is_running).await);
     checks.extend(doors::look(&config, is_running).await);
+    checks.extend(around::look(&config).await);
     checks.extend(fleets::look(&config).await);
     checks.extend(collector::look(&config).await);
     checks.extend(instances::look(&config, args, is_running).await?);

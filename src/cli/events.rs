@@ -12,18 +12,18 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::args::{Output, ShowArgs};
+use super::args::{ListArgs, ListOutput};
 use super::client::Gate;
 use super::paint::Meaning;
 use super::table::{local, plain};
-use super::{Failure, client, print};
+use super::{Failure, client, csv, print};
 use crate::config::parse_duration;
 use crate::telemetry::events::{Event, EventKind};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    show: ShowArgs,
+    show: ListArgs,
     /// Only those of this pool
     #[arg(long, value_name = "POOL")]
     pool: Option<String>,
@@ -64,6 +64,7 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     tokio::select! {
         ended = follow(args, &gate, reader, events) => ended,
+        () = print::reader_gone() => Ok(ExitCode::SUCCESS),
         stopped = tokio::signal::ctrl_c() => {
             stopped.context("cannot wait for ctrl-c")?;
             Ok(ExitCode::SUCCESS)
@@ -78,7 +79,7 @@ async fn follow(
     first: Vec<Event>,
 ) -> Result<ExitCode, Failure> {
     let filter = args.filter();
-    let mut columns = Columns::default();
+    let (mut columns, mut is_begun) = (Columns::default(), false);
     let mut next = Ok(first);
     let mut is_away = false;
     loop {
@@ -91,8 +92,9 @@ async fn follow(
                     print::remark("it is another run of the gate: what follows is since its start");
                 }
                 let text = match args.show.output {
-                    Output::Table => columns.lines(&events),
-                    Output::Json => json_lines(&events)?,
+                    ListOutput::Table => columns.lines(&events),
+                    ListOutput::Json => json_lines(&events)?,
+                    ListOutput::Csv => csv_lines(&events, &mut is_begun)?,
                 };
                 if !print::go_on(text.as_bytes())? {
                     return Ok(ExitCode::SUCCESS);
@@ -191,10 +193,14 @@ fn moment_before(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     zone.to_timestamp(yesterday.to_datetime(at)).ok()
 }
 
-fn whole(output: Output, events: &[Event]) -> Result<String, Failure> {
+/// As CSV.
+const COLUMNS: [&str; 7] = ["number", "time", "pool", "instance", "user", "kind", "text"];
+
+fn whole(output: ListOutput, events: &[Event]) -> Result<String, Failure> {
     Ok(match output {
-        Output::Table => Columns::default().lines(events),
-        Output::Json => {
+        ListOutput::Table => Columns::default().lines(events),
+        ListOutput::Csv => csv_lines(events, &mut false)?,
+        ListOutput::Json => {
             serde_json::to_string_pretty(events).context("cannot write the events")? + "\n"
         }
     })
@@ -207,6 +213,16 @@ fn json_lines(events: &[Event]) -> Result<String, Failure> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// With the columns' names before the first.
+fn csv_lines(events: &[Event], is_begun: &mut bool) -> Result<String, Failure> {
+    let rows: Result<Vec<_>, _> = events.iter().map(serde_json::to_value).collect();
+    let lines = csv::lines(&COLUMNS, &rows.context("cannot write an event")?);
+    Ok(match std::mem::replace(is_begun, true) {
+        true => lines,
+        false => csv::head(&COLUMNS) + &lines,
+    })
 }
 
 /// Columns that stay aligned while more comes: they only widen.

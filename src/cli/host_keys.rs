@@ -24,7 +24,7 @@ pub(super) fn run(args: &HostKeysArgs) -> Result<ExitCode, Failure> {
     let none = || anyhow!("there is no ssh door; write [ssh] in the configuration");
     let ssh = config.ssh.as_ref().ok_or_else(none)?;
     let identity =
-        HostIdentity::load(ssh, SystemTime::now()).map_err(|error| anyhow!("{error}"))?;
+        HostIdentity::load(ssh, SystemTime::now(), &[]).map_err(|error| anyhow!("{error}"))?;
     let port = ssh.listen.first().map_or(22, |address| address.port());
     let host = match &args.host {
         Some(text) => Host::parse(text, port)?,

@@ -2,20 +2,43 @@
 
 use std::process::ExitCode;
 
-use super::args::ShowArgs;
+use super::args::ListArgs;
 use super::table::{Cell, age, local, plain, table};
 use super::{Failure, client};
 use crate::pool::{Decider, Health, InstanceView, Measured};
 
-pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
-    client::show(args, "/api/v1/instances", |instances: Vec<InstanceView>| {
-        let headings = [
-            "POOL", "NAME", "ADDRESS", "STATE", "HEALTH", "SINCE", "SSH", "JUPYTER", "LOAD",
-            "BUSY", "SESSIONS", "NOTES",
-        ];
-        let rows: Vec<_> = instances.iter().map(row).collect();
-        table(headings, rows)
-    })
+/// As CSV.
+const COLUMNS: [&str; 14] = [
+    "pool",
+    "name",
+    "address",
+    "ssh_port",
+    "jupyter_port",
+    "admin_state",
+    "reason",
+    "deadline",
+    "health",
+    "health_since",
+    "sessions",
+    "load",
+    "capacity",
+    "measured.load_percent",
+];
+
+pub(super) async fn run(args: &ListArgs) -> Result<ExitCode, Failure> {
+    client::show_list(
+        args,
+        "/api/v1/instances",
+        &COLUMNS,
+        |instances: Vec<InstanceView>| {
+            let headings = [
+                "POOL", "NAME", "ADDRESS", "STATE", "HEALTH", "SINCE", "SSH", "JUPYTER", "LOAD",
+                "BUSY", "SESSIONS", "NOTES",
+            ];
+            let rows: Vec<_> = instances.iter().map(row).collect();
+            table(headings, rows)
+        },
+    )
     .await
 }
 

@@ -7,6 +7,7 @@ pub mod check;
 mod client;
 mod completions;
 mod cost;
+mod csv;
 pub mod demo;
 mod doctor;
 mod drain;

@@ -3,10 +3,13 @@
 //! Texts may be painted; the paint goes off here where it would be seen as bytes.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use super::Failure;
 use super::paint::Meaning;
@@ -33,6 +36,19 @@ pub(super) fn go_on(text: &[u8]) -> Result<bool, Failure> {
             Ok(true)
         }
     }
+}
+
+/// Comes back once nobody reads standard output any more, however little is written to it. Of what is no pipe nobody can tell.
+pub(super) async fn reader_gone() {
+    // Only watched: nothing is written by this handle, so that writers may go on waiting where the reader is slow.
+    let handle = io::stdout().as_fd().try_clone_to_owned();
+    let watched = handle.and_then(Sender::from_owned_fd_unchecked);
+    if let Ok(watched) = watched
+        && watched.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Writes a line that is not what was asked for, such as how far something is.

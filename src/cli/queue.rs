@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use super::args::ShowArgs;
+use super::args::ListArgs;
 use super::table::{age, table};
 use super::{Failure, client};
 use crate::pool::WaiterView;
 
-pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
-    client::show(args, "/api/v1/queue", |queue: Vec<WaiterView>| {
+/// As CSV.
+const COLUMNS: [&str; 7] = ["pool", "place", "user", "by", "source", "since", "is_there"];
+
+pub(super) async fn run(args: &ListArgs) -> Result<ExitCode, Failure> {
+    client::show_list(args, "/api/v1/queue", &COLUMNS, |queue: Vec<WaiterView>| {
         let headings = ["POOL", "PLACE", "USER", "BY", "SOURCE", "WAITS", "THERE"];
         let rows: Vec<_> = queue.iter().map(row).collect();
         table(headings, rows)

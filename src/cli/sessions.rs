@@ -2,20 +2,30 @@
 
 use std::process::ExitCode;
 
-use super::args::ShowArgs;
+use super::args::ListArgs;
 use super::table::{age, table};
 use super::{Failure, client};
 use crate::pool::Stage;
 use crate::pool::snapshot::SessionView;
 
-pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
-    client::show(args, "/api/v1/sessions", |sessions: Vec<SessionView>| {
-        let headings = [
-            "ID", "USER", "PROTOCOL", "POOL", "INSTANCE", "PEER", "AGE", "STAGE",
-        ];
-        let rows: Vec<_> = sessions.iter().map(row).collect();
-        table(headings, rows)
-    })
+/// As CSV.
+const COLUMNS: [&str; 8] = [
+    "id", "user", "protocol", "pool", "instance", "peer", "since", "stage",
+];
+
+pub(super) async fn run(args: &ListArgs) -> Result<ExitCode, Failure> {
+    client::show_list(
+        args,
+        "/api/v1/sessions",
+        &COLUMNS,
+        |sessions: Vec<SessionView>| {
+            let headings = [
+                "ID", "USER", "PROTOCOL", "POOL", "INSTANCE", "PEER", "AGE", "STAGE",
+            ];
+            let rows: Vec<_> = sessions.iter().map(row).collect();
+            table(headings, rows)
+        },
+    )
     .await
 }
 

@@ -41,6 +41,12 @@ fn to_table(status: Status) -> String {
     for gate in &status.older {
         text.push_str(&older(gate));
     }
+    for fault in &status.config.file_faults {
+        let at = Timestamp::try_from(fault.since).unwrap_or_default();
+        let file = fault.file.display();
+        let what = Meaning::Bad.paint(&format!("{file} is of no use"));
+        text.push_str(&format!("{what} since {at:.0}:\n  {}\n", fault.why));
+    }
     let headings = [
         "POOL", "DEFAULT", "ROUTABLE", "LOAD", "CAPACITY", "HEADROOM", "SESSIONS",
     ];

@@ -3,13 +3,18 @@
 //! Only what is written is compared; a key that is not has its default. Secrets are in files of their own, so that nothing here
 //! is one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ::config::{Value, ValueKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::faults::Place;
+use super::source::Source;
+use super::taking::{self, When};
 
 /// What was written, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -19,6 +24,26 @@ pub struct Written {
     pub file: PathBuf,
     /// As `pools.main.capacity`; the items of a list that have names stand for themselves, as `....instances.vm1`.
     pub keys: BTreeMap<String, String>,
+    #[serde(skip)]
+    places: Places,
+}
+
+/// Where keys were written. It is no part of what they say, so that two of them are as good as each other.
+#[derive(Clone, Default)]
+struct Places(Option<Arc<Source>>);
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Places {}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Places")
+    }
 }
 
 /// A key that is to have another value.
@@ -42,17 +67,52 @@ pub enum Effect {
     NewConnections,
     /// Listeners open and close; what is open goes on.
     Listeners,
-    /// Not before the gate is started anew; of `state_dir` a reload is refused.
+    /// Not before the gate is started anew.
     Restart,
 }
 
+impl From<When> for Effect {
+    fn from(when: When) -> Self {
+        match when {
+            When::AtOnce => Self::AtOnce,
+            When::NewConnections => Self::NewConnections,
+            When::Listeners => Self::Listeners,
+            When::Restart => Self::Restart,
+        }
+    }
+}
+
 impl Written {
-    pub(super) fn of(file: PathBuf, tree: &HashMap<String, Value>) -> Self {
+    pub(super) fn of(file: PathBuf, source: &Arc<Source>) -> Self {
         let mut keys = BTreeMap::new();
-        for (key, value) in tree {
+        for (key, value) in &source.tree {
             flatten(key, value, &mut keys);
         }
-        Self { file, keys }
+        Self {
+            file,
+            keys,
+            places: Places(Some(source.clone())),
+        }
+    }
+
+    /// What is wrong with a key, beginning with that, told with the place where it was written; a line each.
+    pub fn located(&self, faults: &str) -> String {
+        let lines: Vec<_> = faults.lines().map(|line| self.located_line(line)).collect();
+        lines.join("\n")
+    }
+
+    fn located_line(&self, fault: &str) -> String {
+        let is_key = |word: &&str| !word.is_empty() && !word.contains([' ', '/', ':']);
+        let key = fault.split_once(": ").map(|(word, _)| word).filter(is_key);
+        let place = key
+            .zip(self.places.0.as_ref())
+            .map(|(key, source)| source.place(key));
+        let file = self.file.display();
+        match place {
+            Some(Place::File(Some(line))) => format!("{file}:{line}: {fault}"),
+            Some(Place::Environment(variable)) => format!("environment {variable}: {fault}"),
+            Some(Place::File(None)) | None => fault.to_owned(),
+        }
     }
 
     /// What changes when the other takes the place of this one, by key.
@@ -72,29 +132,7 @@ impl Written {
 
     /// `self` is what runs.
     fn effect_of(&self, key: &str) -> Effect {
-        let parts: Vec<_> = key.split('.').collect();
-        match parts.as_slice() {
-            ["state_dir"]
-            | ["https", "threads"]
-            | [
-                "log",
-                "format" | "to" | "file" | "rotate_size" | "rotate_age" | "keep" | "keep_age",
-            ]
-            | ["audit", ..]
-            | ["admin", "socket" | "tokens_file" | "metrics" | "hosts"]
-            | ["admin", "oidc", ..] => Effect::Restart,
-            ["pools", pool, "fleet", ..]
-            | ["pools", pool, "capacity" | "ssh_port" | "jupyter_port"]
-                if self.is_of_processes(pool) =>
-            {
-                Effect::Restart
-            }
-            ["ssh" | "https" | "admin", "listen" | "redirect_listen"] => Effect::Listeners,
-            ["ssh" | "https", ..]
-            | ["admin", "tls", ..]
-            | ["pools", _, "ssh" | "recording", ..] => Effect::NewConnections,
-            _ => Effect::AtOnce,
-        }
+        taking::when(key, |pool| self.is_of_processes(pool)).into()
     }
 
     fn is_of_processes(&self, pool: &str) -> bool {
@@ -107,7 +145,14 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = |value: &Option<String>| value.clone().unwrap_or("(not written)".to_owned());
         let (before, after) = (value(&self.before), value(&self.after));
-        write!(f, "{}: {before} -> {after}  [{}]", self.key, self.effect)
+        let (key, effect) = (&self.key, self.effect);
+        match effect {
+            Effect::Restart => {
+                let reason = taking::reason(key);
+                write!(f, "{key}: {before} -> {after}  [{effect}: {reason}]")
+            }
+            _ => write!(f, "{key}: {before} -> {after}  [{effect}]"),
+        }
     }
 }
 
@@ -175,6 +220,8 @@ fn show(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
+
     use crate::config::parse;
     use std::path::Path;
 

@@ -19,12 +19,15 @@ mod oidc;
 mod policy;
 mod pools;
 mod raw;
+mod read;
 mod recording;
 pub mod reference;
+mod regular;
 mod scaling;
 pub mod secret;
 mod source;
 mod ssh_auth;
+pub mod taking;
 mod text;
 mod traces;
 mod units;
@@ -35,9 +38,9 @@ mod webhooks;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -50,62 +53,15 @@ pub use load::{LoadConfig, LoadSource};
 pub use logs::{AuditConfig, LogConfig, LogFile, LogFormat, LogPlace, SyslogPlace};
 pub use oidc::{Member, OidcConfig, OidcRoles, is_safe_web_address};
 pub use policy::{Endpoint, HostPattern, PolicyConfig, PolicyGroup, PolicyRules, Programs};
+pub use read::{
+    DEFAULT_FILE, DEFAULT_SOCKET, FILE_VARIABLE, file_to_read, load, load_again, parse,
+};
+pub use regular::read_regular;
 pub use scaling::{ExceptionConfig, PhaseConfig, ReservationConfig, ReservedAt, ScalingConfig};
 pub use text::socket_of;
 pub use traces::TracesConfig;
 pub use units::{parse_duration, show_duration, show_size};
 pub use webhooks::{WebhookConfig, WebhookForm};
-
-/// Where the configuration is looked for when nobody says.
-pub const DEFAULT_FILE: &str = "/etc/poolgate/poolgate.toml";
-/// Where a gate answers operators when its configuration does not say.
-pub const DEFAULT_SOCKET: &str = "/run/poolgate/admin.sock";
-/// The variable that names another file.
-pub const FILE_VARIABLE: &str = "POOLGATE_CONFIG";
-
-/// Reads the file and the environment (`POOLGATE__SSH__LISTEN` for `ssh.listen`), which wins.
-///
-/// # Errors
-/// Every fault at once, with its place, its key and what to write.
-pub fn load(path: Option<&Path>) -> Result<Config, Faults> {
-    let path = file_to_read(path);
-    let text = text::read_file(&path)?;
-    read(&path, &text, text::own_variables()?)
-}
-
-/// The file `load` reads: the one given, else the one `POOLGATE_CONFIG` names, else the default one.
-pub fn file_to_read(path: Option<&Path>) -> PathBuf {
-    let from_environment = || std::env::var_os(FILE_VARIABLE).map(PathBuf::from);
-    let from_environment = || from_environment().filter(|path| !path.as_os_str().is_empty());
-    path.map(Path::to_path_buf)
-        .or_else(from_environment)
-        .unwrap_or_else(|| DEFAULT_FILE.into())
-}
-
-/// Reads a configuration from text. `file` names it in faults, and its folder is where relative paths start;
-/// `environment` stands for the process's own.
-///
-/// # Errors
-/// As `load`.
-pub fn parse(
-    file: &Path,
-    text: &str,
-    environment: HashMap<String, String>,
-) -> Result<Config, Faults> {
-    read(file, text, environment)
-}
-
-fn read(file: &Path, text: &str, environment: HashMap<String, String>) -> Result<Config, Faults> {
-    let source = source::Source::read(file, text, environment)?;
-    let written = diff::Written::of(file.to_path_buf(), &source.tree);
-    let raw = raw::Raw::new(file, source);
-    let config = validate::validate(&raw);
-    let faults = raw.into_faults();
-    match config {
-        Some(config) if faults.is_empty() => Ok(Config { written, ..config }),
-        _ => Err(faults),
-    }
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

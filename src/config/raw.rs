@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use ::config::{Value, ValueKind};
 
@@ -15,14 +16,14 @@ use super::values::{self, Read};
 
 /// What is being read: the sources, and the faults found so far.
 pub(super) struct Raw {
-    source: Source,
+    source: Arc<Source>,
     faults: RefCell<Faults>,
     known: RefCell<BTreeSet<String>>,
     unknown: RefCell<Vec<Unknown>>,
 }
 
 impl Raw {
-    pub fn new(file: &Path, source: Source) -> Self {
+    pub fn new(file: &Path, source: Arc<Source>) -> Self {
         Self {
             source,
             faults: RefCell::new(Faults::new(&file.display().to_string())),

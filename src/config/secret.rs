@@ -3,10 +3,12 @@
 //! Deliberately not `Serialize`, `Display` or `Clone`: a secret leaves this type only through `expose`.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use zeroize::Zeroizing;
+
+use super::read_regular;
 
 /// Bytes that must not be seen.
 pub struct Secret(Zeroizing<Vec<u8>>);
@@ -21,18 +23,13 @@ impl Secret {
     /// # Errors
     /// When the file cannot be read, is empty or larger than 64 KiB.
     pub fn read(file: &Path) -> io::Result<Self> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 1));
-        let limit = SECRET_BYTES_MAX as u64 + 1;
-        std::fs::File::open(file)?
-            .take(limit)
-            .read_to_end(&mut bytes)?;
+        let mut bytes = read_regular(file, SECRET_BYTES_MAX as u64)?;
         while bytes.last().is_some_and(|byte| b"\r\n".contains(byte)) {
             bytes.pop();
         }
-        match bytes.len() {
-            0 => Err(io::Error::other("is empty")),
-            SECRET_BYTES_MAX.. => Err(io::Error::other("is larger than 64 KiB")),
-            _ => Ok(Self(bytes)),
+        match bytes.is_empty() {
+            true => Err(io::Error::other("it is empty")),
+            false => Ok(Self(bytes)),
         }
     }
 

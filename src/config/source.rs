@@ -90,6 +90,21 @@ impl Source {
     }
 }
 
+/// The same variables, by which the folder of what outlives the process is this one.
+pub(super) fn with_state_dir(
+    variables: HashMap<String, String>,
+    folder: String,
+) -> HashMap<String, String> {
+    let own = variable_of("state_dir");
+    let is_other = |name: &String| !name.eq_ignore_ascii_case(&own);
+    let mut variables: HashMap<_, _> = variables
+        .into_iter()
+        .filter(|(name, _)| is_other(name))
+        .collect();
+    variables.insert(own, folder);
+    variables
+}
+
 /// The `config` crate takes `a[7]`, as a variable or a key of the file's root, for the eighth item of a list, and makes room
 /// for as many items as that takes.
 fn refuse_items<'a>(

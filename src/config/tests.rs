@@ -202,7 +202,7 @@ fn every_key_is_documented() {
     let file = Path::new("poolgate.toml");
     let source = source::Source::read(file, &text, HashMap::new()).unwrap();
     let document = toml_edit::Document::parse(text.as_str()).unwrap();
-    let raw = raw::Raw::new(file, source);
+    let raw = raw::Raw::new(file, std::sync::Arc::new(source));
     assert!(validate::validate(&raw).is_some());
     let general = |key: &str| {
         let pools = ["main", "local", "west", "east", "lab"];

@@ -28,6 +28,7 @@ pub mod static_list;
 mod child;
 mod looking;
 
+pub use azure::rights::Lacking;
 pub use control::{Answer, Chosen, FleetControl, MachineKey, Op, OpKind, OpState, Sight};
 pub use fault::FleetFault;
 
@@ -118,6 +119,28 @@ pub async fn look_once(pool: &str, config: &PoolConfig) -> Result<Observed, Stri
         }
     };
     looked.map_err(|fault| fault.to_string())
+}
+
+/// What of its work the pool's cloud would not let the gate do; `None` where a cloud has no such thing.
+///
+/// # Errors
+/// In words: the cloud does not tell.
+pub async fn lacking_rights(
+    pool: &str,
+    config: &PoolConfig,
+) -> Option<Result<Vec<Lacking>, String>> {
+    let FleetConfig::Azure(fleet) = &config.fleet else {
+        return None;
+    };
+    let unseen = (&Metrics::new(), &Traces::default());
+    let fleet = azure::AzureFleet::new(pool, config, fleet, unseen);
+    Some(match fleet {
+        Ok(fleet) => fleet
+            .lacking_rights()
+            .await
+            .map_err(|fault| fault.to_string()),
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 /// Starts a fleet and returns its listings. The value held before the first `changed()` is no listing.

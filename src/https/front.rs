@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use rustls::ServerConfig;
+use rustls_pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 
 use super::access_log::AccessLog;
@@ -20,9 +21,10 @@ use super::presence::Presence;
 use super::route::DownList;
 use super::waiting::Waiting;
 use crate::config::{HttpsConfig, PoolConfig};
+use crate::files::FileFaults;
 use crate::net::client_tls::{self, ClientTls};
 use crate::net::current::Current;
-use crate::net::server_tls::store::{Certificates, Reread};
+use crate::net::server_tls::store::{self, Certificates};
 use crate::net::server_tls::{self, TlsError, watch};
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
@@ -43,8 +45,11 @@ pub enum BuildError {
     Tls(#[from] TlsError),
     #[error("https.acme: {0}")]
     Acme(#[from] OrderError),
-    #[error(transparent)]
-    InstanceTls(#[from] client_tls::TrustError),
+    #[error("pools.{pool}.jupyter.tls: {source}")]
+    InstanceTls {
+        pool: String,
+        source: client_tls::TrustError,
+    },
     #[error(transparent)]
     AccessLog(#[from] std::io::Error),
 }
@@ -59,6 +64,7 @@ pub struct Front {
     pub(super) audit: AuditLog,
     pub(super) metrics: Metrics,
     pub(super) traces: Traces,
+    files: FileFaults,
     /// Bounds the audit lines of refused newcomers.
     pub(super) refusals: Arc<Throttle>,
     pub(super) hosts: Hosts,
@@ -71,11 +77,19 @@ pub struct Front {
     tls: Arc<ServerConfig>,
 }
 
+/// Which files a front is built of anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reread {
+    All,
+    /// Those by which instances prove themselves; certificates are followed by themselves.
+    OfInstances,
+}
+
 /// A front that is to take the place of another, or to be dropped.
 pub struct Renewed {
     front: Arc<Front>,
-    /// Where the certificates are those of before.
-    reread: Option<Reread>,
+    /// Where the certificates are those of before and were read again.
+    reread: Option<store::Reread>,
 }
 
 impl Front {
@@ -90,9 +104,9 @@ impl Front {
         pool: SharedPool,
         pin_secret: &[u8; 32],
         audit: AuditLog,
-        (metrics, traces): (Metrics, Traces),
+        (metrics, traces, files): (Metrics, Traces, FileFaults),
     ) -> Result<Arc<Self>, BuildError> {
-        let identity = Identity::read(config, &metrics)?;
+        let identity = Identity::read(config, &metrics, &files)?;
         let protocols = server_tls::browsers_protocols(identity.acme.is_some());
         let tls = server_tls::server_config(identity.certificates.clone(), protocols);
         let tls = tls.map_err(TlsError::from)?;
@@ -119,6 +133,7 @@ impl Front {
             access_log: AccessLog::open(config.access_log.as_ref())?,
             metrics,
             traces,
+            files,
             refusals: Arc::default(),
             certificates: identity.certificates,
             hsts: hsts(config),
@@ -127,7 +142,7 @@ impl Front {
         }))
     }
 
-    /// The front for another config, which reads every file anew. This one goes on as it is and shares its memory with the
+    /// The front for another config, which reads these files anew. This one goes on as it is and shares its memory with the
     /// new one. Certificates that are named as before stay where an authority's challenges find them.
     ///
     /// # Errors
@@ -136,15 +151,19 @@ impl Front {
         &self,
         config: &HttpsConfig,
         pools: &BTreeMap<String, PoolConfig>,
+        reread: Reread,
     ) -> Result<Renewed, BuildError> {
         let names = |config: &HttpsConfig| (config.certificates.clone(), config.acme.clone());
         let (identity, reread) = match names(config) == names(&self.config) {
             true => {
                 let (certificates, acme) = (self.certificates.clone(), self.acme.clone());
-                let reread = Some(certificates.read_again()?);
+                let reread = match reread {
+                    Reread::All => Some(certificates.read_again()?),
+                    Reread::OfInstances => None,
+                };
                 (Identity { certificates, acme }, reread)
             }
-            false => (Identity::read(config, &self.metrics)?, None),
+            false => (Identity::read(config, &self.metrics, &self.files)?, None),
         };
         let protocols = server_tls::browsers_protocols(identity.acme.is_some());
         let certificates = identity.certificates.clone();
@@ -176,6 +195,7 @@ impl Front {
             access_log: AccessLog::renew(config.access_log.as_ref(), log)?,
             metrics: self.metrics.clone(),
             traces: self.traces.clone(),
+            files: self.files.clone(),
             refusals: self.refusals.clone(),
             certificates: identity.certificates,
             hsts: hsts(config),
@@ -183,6 +203,16 @@ impl Front {
             tls: Arc::new(tls),
         });
         Ok(Renewed { front, reread })
+    }
+
+    /// How many threads are to serve browsers; `None` is one for each core.
+    pub fn threads(&self) -> Option<usize> {
+        self.config.threads
+    }
+
+    /// Every certificate that browsers are shown.
+    pub fn certificates_in_use(&self) -> Vec<CertificateDer<'static>> {
+        self.certificates.in_use()
     }
 
     /// Whether whoever keeps this one's certificates keeps the other's too.
@@ -253,13 +283,18 @@ struct Identity {
 }
 
 impl Identity {
-    fn read(config: &HttpsConfig, metrics: &Metrics) -> Result<Self, BuildError> {
+    fn read(
+        config: &HttpsConfig,
+        metrics: &Metrics,
+        files: &FileFaults,
+    ) -> Result<Self, BuildError> {
         let acme = config.acme.as_ref();
         let acme = acme.map(|acme| Acme::open(acme, metrics.clone()));
         let acme = acme.transpose().map_err(OrderError::from)?.map(Arc::new);
         let issued = acme.as_ref().map(|acme| acme.first_pair()).transpose()?;
         let issued = issued.map(Arc::new);
-        let certificates = Certificates::read(DOOR, &config.certificates, issued, metrics.clone())?;
+        let told = (metrics.clone(), files.clone());
+        let certificates = Certificates::read(DOOR, &config.certificates, issued, told)?;
         Ok(Self {
             certificates: Arc::new(certificates),
             acme,
@@ -276,10 +311,14 @@ fn hsts(config: &HttpsConfig) -> Option<HeaderValue> {
 /// How the hubs of each pool are spoken to, where that is with TLS.
 fn instance_tls(
     pools: &BTreeMap<String, PoolConfig>,
-) -> Result<BTreeMap<String, ClientTls>, client_tls::TrustError> {
+) -> Result<BTreeMap<String, ClientTls>, BuildError> {
     let with_tls = pools.iter().filter_map(|(name, pool)| {
         let trust = pool.instance_tls.as_ref()?;
-        Some(ClientTls::new(trust).map(|tls| (name.clone(), tls)))
+        let tls = ClientTls::new(trust).map_err(|source| BuildError::InstanceTls {
+            pool: name.clone(),
+            source,
+        });
+        Some(tls.map(|tls| (name.clone(), tls)))
     });
     with_tls.collect()
 }

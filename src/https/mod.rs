@@ -45,4 +45,4 @@ mod upgrade;
 mod visit;
 mod waiting;
 
-pub use front::{BuildError, Front, Renewed, sweep};
+pub use front::{BuildError, Front, Renewed, Reread, sweep};

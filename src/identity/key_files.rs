@@ -5,7 +5,7 @@
 //! without and a name nobody has take the same path. Deliberately absent: signatures of people (`ssh::wire`).
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,13 +13,18 @@ use super::authorized_keys::{self, AuthorizedLine, KeyLine};
 use super::certificates::{self, Principals};
 use super::grant::Offered;
 use super::keys_command::KeysCommand;
-use super::operator_file::{FileError, OperatorFile};
+use super::operator_file::{self, FileError};
 use super::person_files::{Line, Listing, PersonFiles, is_plain_name};
 use super::principals::PrincipalLine;
 use super::revocation::Revoked;
+use crate::files::{FileFaults, Followed, Look};
 use crate::ssh::wire::keys::Certificate;
 
 pub use super::person_files::PatternError;
+
+const AUTHORITIES: &str = "ssh.auth.trusted_user_ca_keys";
+const REVOKED: &str = "ssh.auth.revoked_keys";
+const NO_LIST: &str = "no key logs anybody in until then";
 
 /// Where to look; each may be empty.
 #[derive(Default)]
@@ -48,31 +53,58 @@ pub enum SourceError {
 /// Who may log in with which key.
 pub struct KeyFinder {
     files: PersonFiles<KeyLine>,
-    authorities: Vec<OperatorFile<Vec<Vec<u8>>>>,
+    authorities: Vec<Arc<Followed<Vec<Vec<u8>>>>>,
     principals: PersonFiles<PrincipalLine>,
     unnamed_is_anybodys: bool,
-    revoked: Option<OperatorFile<Revoked>>,
+    /// `None` in it is a list that never was of use.
+    revoked: Option<Arc<Followed<Option<Revoked>>>>,
     command: Option<KeysCommand>,
 }
 
 impl KeyFinder {
-    /// Blocking: the authorities' files must be there from the start.
-    pub fn new(sources: KeySources) -> Result<Self, SourceError> {
-        let authorities = sources.trusted_user_ca_keys.into_iter().map(|path| {
-            let file = OperatorFile::new(path, authorized_keys::parse_plain_list);
-            file.check().map_err(SourceError::Authority)?;
-            Ok(file)
+    /// Blocking: the authorities' files must be of use to begin with. What `before` holds of the same files is held here too, and so
+    /// outlives content that is of no use.
+    pub fn new(
+        sources: KeySources,
+        before: Option<&Self>,
+        faults: &FileFaults,
+    ) -> Result<Self, SourceError> {
+        let authorities = sources.trusted_user_ca_keys.iter().map(|path| {
+            let before = before.map(|before| before.authorities.as_slice());
+            match kept(before.unwrap_or_default(), path) {
+                Some(file) => Ok(file),
+                None => {
+                    let parse = authorized_keys::parse_plain_list;
+                    operator_file::open(AUTHORITIES, path, parse, faults)
+                        .map_err(SourceError::Authority)
+                }
+            }
+        });
+        let revoked = sources.revoked_keys.as_deref().map(|path| {
+            let before = before.and_then(|before| before.revoked.as_ref());
+            let before = before.map(std::slice::from_ref).unwrap_or_default();
+            let open = || {
+                let parse = Revoked::parse;
+                operator_file::open_if_sound(REVOKED, path, parse, NO_LIST, faults)
+            };
+            kept(before, path).unwrap_or_else(open)
         });
         Ok(Self {
             files: PersonFiles::new(&sources.authorized_keys)?,
             authorities: authorities.collect::<Result<_, SourceError>>()?,
             principals: PersonFiles::new(&sources.authorized_principals)?,
             unnamed_is_anybodys: sources.unnamed_is_anybodys,
-            revoked: sources
-                .revoked_keys
-                .map(|path| OperatorFile::new(path, Revoked::parse)),
+            revoked,
             command: sources.command,
         })
+    }
+
+    /// What is to be looked at from time to time.
+    pub fn followed(&self) -> Vec<Arc<dyn Look>> {
+        let authorities = self.authorities.iter().cloned();
+        let mut all: Vec<Arc<dyn Look>> = authorities.map(|file| file as _).collect();
+        all.extend(self.revoked.clone().map(|file| file as Arc<dyn Look>));
+        all
     }
 
     /// What lets this key's owner in as `user`, if anything does. The same question for a key that is only offered and
@@ -84,7 +116,7 @@ impl KeyFinder {
         now: SystemTime,
     ) -> Option<AuthorizedLine> {
         let user = &*offered.user;
-        if !is_plain_name(user) || self.is_revoked(offered).await {
+        if !is_plain_name(user) || self.is_revoked(offered) {
             return None;
         }
         let asker = Asker {
@@ -107,12 +139,13 @@ impl KeyFinder {
         asker.find(&Listing::parse(command.program().into(), user, &text))
     }
 
-    /// A file that cannot be read revokes everything: who was locked out must not come back in by a broken disk.
-    async fn is_revoked(&self, offered: &Offered) -> bool {
+    /// A list that never was of use revokes everything: who was locked out must not come back in by a broken disk.
+    fn is_revoked(&self, offered: &Offered) -> bool {
         let Some(file) = &self.revoked else {
             return false;
         };
-        let Some(revoked) = file.read().await else {
+        let list = file.current();
+        let Some(revoked) = list.as_ref() else {
             tracing::error!(
                 user = %offered.user,
                 file = %file.path().display(),
@@ -134,7 +167,7 @@ impl KeyFinder {
         asker: &Asker<'_>,
         certificate: &Arc<Certificate>,
     ) -> Option<AuthorizedLine> {
-        if !self.is_trusted(certificate).await {
+        if !self.is_trusted(certificate) {
             return None;
         }
         let user = &asker.offered.user;
@@ -154,15 +187,27 @@ impl KeyFinder {
             .ok()
     }
 
-    async fn is_trusted(&self, certificate: &Certificate) -> bool {
-        for file in &self.authorities {
-            let keys = file.read().await;
-            if keys.is_some_and(|keys| keys.contains(&certificate.ca_blob)) {
-                return true;
-            }
-        }
-        false
+    fn is_trusted(&self, certificate: &Certificate) -> bool {
+        let mut lists = self.authorities.iter();
+        lists.any(|file| file.current().contains(&certificate.ca_blob))
     }
+}
+
+/// # Errors
+/// Why this file of authorities would let nobody in at a gate that runs as this account.
+pub fn judge_authorities(path: &Path, account: u32) -> Result<(), FileError> {
+    operator_file::judge(path, authorized_keys::parse_plain_list, account)
+}
+
+/// # Errors
+/// Why this list of revoked keys would be of no use to a gate that runs as this account.
+pub fn judge_revoked(path: &Path, account: u32) -> Result<(), FileError> {
+    operator_file::judge(path, Revoked::parse, account)
+}
+
+/// The file of this path, if it is held already.
+fn kept<T>(held: &[Arc<Followed<T>>], path: &Path) -> Option<Arc<Followed<T>>> {
+    held.iter().find(|file| file.path() == path).cloned()
 }
 
 /// Who asks, with what, from where and when.

@@ -1,21 +1,14 @@
-//! A file of the operator's that every login asks: authorities, revoked keys. Read anew when it changes.
+//! A file of the operator's that every login asks: authorities, revoked keys. Followed, so that no login waits for its disk.
 //!
-//! As with people's files, nothing is believed whose owner or mode lets somebody else write it, and a file system that
-//! hangs costs a login its time and no more. Deliberately absent: what to do without the file; the caller decides.
+//! As with people's files, nothing is believed whose owner or mode lets somebody else write it: what was read before then stays
+//! in force. Deliberately absent: what to do without the file; the caller decides.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use tokio::sync::Mutex;
 
 use super::strict_modes::{self, Owner, Refusal};
+use crate::files::{FileFaults, Followed};
 
-/// How long the last look serves: a key that was revoked stops working after this.
-const FRESH: Duration = Duration::from_secs(2);
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// A revocation list with a million fingerprints stays below.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -29,106 +22,55 @@ pub enum FileError {
     Broken { path: PathBuf, why: String },
 }
 
-type Parse<T> = fn(&[u8]) -> Result<T, String>;
+pub(super) type Parse<T> = fn(&[u8]) -> Result<T, String>;
 
-pub(super) struct OperatorFile<T> {
-    path: Arc<Path>,
+/// # Errors
+/// When it is of no use.
+pub(super) fn open<T: 'static>(
+    key: &str,
+    path: &Path,
     parse: Parse<T>,
-    known: Arc<Mutex<Option<Known<T>>>>,
+    faults: &FileFaults,
+) -> Result<Arc<Followed<T>>, FileError> {
+    let load = move |path: &Path| load(path, parse);
+    Followed::open(key, path, load, faults.clone()).map(Arc::new)
 }
 
-struct Known<T> {
-    looked_at: Instant,
-    stamp: Option<Stamp>,
-    /// `None` if it could not be read or was not understood.
-    content: Option<Arc<T>>,
+/// `None` for as long as it never was of use, which `meanwhile` puts in words.
+pub(super) fn open_if_sound<T: 'static>(
+    key: &str,
+    path: &Path,
+    parse: Parse<T>,
+    meanwhile: &'static str,
+    faults: &FileFaults,
+) -> Arc<Followed<Option<T>>> {
+    let load = move |path: &Path| load(path, parse).map(Some);
+    Arc::new(Followed::open_or(
+        key,
+        path,
+        load,
+        (None, meanwhile),
+        faults.clone(),
+    ))
 }
 
-/// Changes whenever the file or its owner and mode do.
-#[derive(Clone, Copy, PartialEq)]
-struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    changed: (i64, i64),
-}
-
-impl<T: Send + Sync + 'static> OperatorFile<T> {
-    pub fn new(path: PathBuf, parse: Parse<T>) -> Self {
-        Self {
-            path: path.into(),
-            parse,
-            known: Arc::default(),
-        }
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Blocking: whether it can be used, with the reason if not.
-    pub fn check(&self) -> Result<(), FileError> {
-        load(&self.path, self.parse).map(drop)
-    }
-
-    /// What it holds now; `None`, with a line in the log, if it cannot be read or understood.
-    pub async fn read(&self) -> Option<Arc<T>> {
-        let read = tokio::time::timeout(TIMEOUT, self.read_unbounded()).await;
-        if read.is_err() {
-            tracing::warn!(file = %self.path.display(), "not read within {TIMEOUT:?}: is the storage reachable?");
-        }
-        read.ok()?
-    }
-
-    async fn read_unbounded(&self) -> Option<Arc<T>> {
-        let mut known = self.known.clone().lock_owned().await;
-        if let Some(known) = known.as_ref()
-            && known.looked_at.elapsed() < FRESH
-        {
-            return known.content.clone();
-        }
-        let (path, parse) = (self.path.clone(), self.parse);
-        // The guard goes along: a caller that stops waiting must not let a second thread in after a hung one.
-        let look = move || {
-            let stamp = path.metadata().ok().map(|found| Stamp::of(&found));
-            let content = match known.take() {
-                Some(old) if old.content.is_some() && stamp.is_some() && old.stamp == stamp => {
-                    old.content
-                }
-                _ => load(&path, parse)
-                    .inspect_err(
-                        |error| tracing::error!(%error, "a file of the config is of no use"),
-                    )
-                    .ok()
-                    .map(Arc::new),
-            };
-            *known = Some(Known {
-                looked_at: Instant::now(),
-                stamp,
-                content: content.clone(),
-            });
-            content
-        };
-        tokio::task::spawn_blocking(look).await.ok()?
-    }
+/// # Errors
+/// Why it is of no use, as it is now, to a gate that runs as this account.
+pub(super) fn judge<T>(path: &Path, parse: Parse<T>, account: u32) -> Result<(), FileError> {
+    load_of(path, parse, &Owner::OperatorOf(account)).map(drop)
 }
 
 fn load<T>(path: &Path, parse: Parse<T>) -> Result<T, FileError> {
-    let text = strict_modes::read_at_most(path, &Owner::Operator, BYTES_MAX)?;
+    load_of(path, parse, &Owner::Operator)
+}
+
+fn load_of<T>(path: &Path, parse: Parse<T>, owner: &Owner) -> Result<T, FileError> {
+    let text = strict_modes::read_at_most(path, owner, BYTES_MAX)?;
     let text = text.ok_or_else(|| FileError::Missing(path.into()))?;
     parse(&text).map_err(|why| FileError::Broken {
         path: path.into(),
         why,
     })
-}
-
-impl Stamp {
-    fn of(found: &Metadata) -> Self {
-        Self {
-            file: (found.dev(), found.ino()),
-            size: found.size(),
-            changed: (found.ctime(), found.ctime_nsec()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub enum Owner {
     Person { home: PathBuf, uid: Option<u32> },
     /// The operator's own list: everything up to `/` belongs to root or to the account the gate runs as.
     Operator,
+    /// The same of a gate that runs as this account.
+    OperatorOf(u32),
 }
 
 /// Why a file grants nothing. Each says the object and the remedy.
@@ -85,8 +87,10 @@ pub fn read_at_most(path: &Path, owner: &Owner, limit: u64) -> Result<Option<Vec
 
 /// Whose uid (besides root) may own the path, and the last folder to check.
 fn judge_owner(owner: &Owner, file: &Metadata) -> Result<(u32, Option<PathBuf>), Refusal> {
-    let Owner::Person { home, uid } = owner else {
-        return Ok((nix::unistd::geteuid().as_raw(), None));
+    let (home, uid) = match owner {
+        Owner::Person { home, uid } => (home, uid),
+        Owner::Operator => return Ok((nix::unistd::geteuid().as_raw(), None)),
+        Owner::OperatorOf(uid) => return Ok((*uid, None)),
     };
     let unreadable = |source| Refusal::Unreadable {
         path: home.clone(),

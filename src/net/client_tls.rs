@@ -3,7 +3,6 @@
 //! For whoever speaks HTTP to instances: the relay, and probes. No certificate of our own is shown.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,24 +13,20 @@ use rustls::crypto::{
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
-use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::authorities;
 use crate::config::InstanceTls;
 
 /// What is wrong with the file of authorities, and what to do; one line each.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    #[error(
-        "jupyter.tls: cannot read {0}: {1}; name a PEM file with the authorities' certificates"
-    )]
-    Unreadable(PathBuf, pem::Error),
-    #[error("jupyter.tls: {0} holds no authority's certificate; name a PEM file with one at least")]
-    Empty(PathBuf),
-    #[error("jupyter.tls: {0}")]
+    #[error("{0}")]
+    Authorities(String),
+    #[error("an authority's certificate is not taken: {0}")]
     Library(#[from] rustls::Error),
 }
 
@@ -58,12 +53,12 @@ impl ClientTls {
         let provider = Arc::new(default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?;
-        let mut authorities = Vec::new();
+        let mut listed = Vec::new();
         let config = match trust {
             InstanceTls::Ca(file) => {
-                authorities = read_authorities(file)?;
+                listed = authorities::read(file).map_err(TrustError::Authorities)?;
                 let mut roots = RootCertStore::empty();
-                for authority in authorities.clone() {
+                for authority in listed.clone() {
                     roots.add(authority)?;
                 }
                 builder.with_root_certificates(roots)
@@ -75,7 +70,7 @@ impl ClientTls {
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config.with_no_client_auth())),
             trust: trust.clone(),
-            authorities: Arc::new(authorities),
+            authorities: Arc::new(listed),
         })
     }
 
@@ -90,16 +85,6 @@ impl ClientTls {
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(address.to_owned()).map_err(io::Error::other)?;
         self.connector.connect(name, stream).await
-    }
-}
-
-fn read_authorities(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let unreadable = |cause| TrustError::Unreadable(file.clone(), cause);
-    let listed = CertificateDer::pem_file_iter(file).map_err(unreadable)?;
-    let authorities = listed.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    match authorities.is_empty() {
-        true => Err(TrustError::Empty(file.clone())),
-        false => Ok(authorities),
     }
 }
 
@@ -224,6 +209,10 @@ mod tests {
         assert!(!is_believed(&InstanceTls::Ca(file.clone()), &listener, &acceptor).await);
         std::fs::write(&file, "").unwrap();
         let told = ClientTls::new(&InstanceTls::Ca(file)).err().unwrap();
-        assert!(told.to_string().contains("holds no authority"), "{told}");
+        assert!(
+            told.to_string()
+                .contains("holds no authority's certificate"),
+            "{told}"
+        );
     }
 }

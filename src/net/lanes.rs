@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
@@ -26,7 +27,12 @@ struct Lane {
     runtime: Handle,
     /// Connections it has.
     open: Arc<AtomicUsize>,
+    /// It is given no more, and ends with the last it has.
+    retired: CancellationToken,
 }
+
+/// A lane that is given no more looks so often whether it is empty. Whoever was about to give it one has done so by then.
+const EMPTIED: Duration = Duration::from_secs(5);
 
 impl Lanes {
     /// So many, or one for each core this process may use; they end with `ending`, and with them what they hold.
@@ -34,15 +40,39 @@ impl Lanes {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(count: Option<usize>, ending: &CancellationToken) -> io::Result<Self> {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let count = count.unwrap_or_else(cores);
         let first = Lane::start(ending.clone())?;
-        let others: io::Result<Vec<Lane>> =
-            (1..count).map(|_| Lane::start(ending.clone())).collect();
-        Ok(Self {
+        let alone = Self {
             first,
-            others: others?.into(),
+            others: Arc::new([]),
+        };
+        alone.resized(count, ending)
+    }
+
+    /// These and more, or fewer of them: so many, or one for each core. Those that are left out are to be retired.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn resized(&self, count: Option<usize>, ending: &CancellationToken) -> io::Result<Self> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let others = count.unwrap_or_else(cores).saturating_sub(1);
+        let mut lanes: Vec<Lane> = self.others.iter().take(others).cloned().collect();
+        while lanes.len() < others {
+            lanes.push(Lane::start(ending.clone())?);
+        }
+        Ok(Self {
+            first: self.first.clone(),
+            others: lanes.into(),
         })
+    }
+
+    /// Ends those that are not among the others, each with its last connection.
+    pub fn retire_all_but(&self, others: &Self) {
+        for lane in self.others.iter() {
+            let is_same = |other: &Lane| Arc::ptr_eq(&other.open, &lane.open);
+            if !others.others.iter().any(is_same) {
+                lane.retired.cancel();
+            }
+        }
     }
 
     /// Where whoever accepts should run: its own lane's connections then wake no other thread.
@@ -87,11 +117,23 @@ impl Lane {
         let lane = Self {
             runtime: runtime.handle().clone(),
             open: Arc::default(),
+            retired: CancellationToken::new(),
         };
+        let own = lane.clone();
         std::thread::Builder::new()
             .name("lane".to_owned())
-            .spawn(move || runtime.block_on(ending.cancelled()))?;
+            .spawn(move || runtime.block_on(ending.run_until_cancelled(own.emptied())))?;
         Ok(lane)
+    }
+
+    async fn emptied(self) {
+        self.retired.cancelled().await;
+        loop {
+            tokio::time::sleep(EMPTIED).await;
+            if self.open.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
     }
 }
 
@@ -115,6 +157,21 @@ impl Drop for Place {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[tokio::test]
+    async fn lanes_are_added_and_those_left_out_are_retired() {
+        let ending = CancellationToken::new();
+        let three = Lanes::start(Some(3), &ending).unwrap();
+        let five = three.resized(Some(5), &ending).unwrap();
+        assert_eq!((three.others.len(), five.others.len()), (2, 4));
+        three.retire_all_but(&five);
+        assert!(!three.others.iter().any(|lane| lane.retired.is_cancelled()));
+        let one = five.resized(Some(1), &ending).unwrap();
+        five.retire_all_but(&one);
+        assert!(five.others.iter().all(|lane| lane.retired.is_cancelled()));
+        assert!(!one.first.retired.is_cancelled(), "who accepts is on it");
+        ending.cancel();
+    }
 
     #[tokio::test]
     async fn connections_go_where_the_fewest_are_and_stay_on_their_thread() {

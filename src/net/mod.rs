@@ -1,10 +1,12 @@
 //! What both front doors share between a listening socket and a login.
 
 pub mod accept;
+pub mod authorities;
 pub mod bind;
 pub mod client_tls;
 pub mod current;
 pub mod exchange;
+pub mod expiry;
 pub mod handover;
 pub mod html;
 pub mod inherited;

@@ -3,7 +3,6 @@
 //! Early data is off because it can be replayed, and a replayed request may be a login.
 
 pub mod challenges;
-mod expiry;
 pub mod pair;
 pub mod store;
 pub mod watch;

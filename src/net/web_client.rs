@@ -20,6 +20,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::exchange::{self, BodyFault};
 use super::web_tls;
@@ -64,6 +65,17 @@ pub struct Limits {
 enum Route {
     Hosts { tls: TlsConnector, is_guarded: bool },
     Elsewhere(Reroute),
+}
+
+enum Dialled {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Bare, also of an IPv6 address.
+fn host_of(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    host.trim_matches(['[', ']']).to_owned()
 }
 
 impl std::fmt::Debug for WebClient {
@@ -113,37 +125,56 @@ impl WebClient {
     /// # Errors
     /// There is no whole answer. The request may have been carried out all the same.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, WebFault> {
-        let host = request.uri().host().unwrap_or_default();
-        let host = host.trim_matches(['[', ']']).to_owned();
+        let host = host_of(request.uri());
         let late = || WebFault::Late(host.clone(), self.limits.time);
         tokio::time::timeout(self.limits.time, self.dial_and_ask(request, &host))
             .await
             .map_err(|_| late())?
     }
 
-    /// `host`: bare, also of an IPv6 address.
+    /// Connects, has the other side prove itself where it speaks TLS, and asks nothing.
+    ///
+    /// # Errors
+    /// It cannot be reached, or is somebody else.
+    pub async fn reach(&self, uri: &Uri) -> Result<(), WebFault> {
+        let host = host_of(uri);
+        let late = || WebFault::Late(host.clone(), self.limits.time);
+        tokio::time::timeout(self.limits.time, self.dial(uri, &host))
+            .await
+            .map_err(|_| late())?
+            .map(drop)
+    }
+
     async fn dial_and_ask(
         &self,
         request: Request<Bytes>,
         host: &str,
     ) -> Result<Response<Bytes>, WebFault> {
-        let is_tls = match request.uri().scheme_str() {
+        match self.dial(request.uri(), host).await? {
+            Dialled::Plain(stream) => self.ask(stream, request, host).await,
+            Dialled::Tls(stream) => self.ask(*stream, request, host).await,
+        }
+    }
+
+    /// `host`: bare, also of an IPv6 address.
+    async fn dial(&self, uri: &Uri, host: &str) -> Result<Dialled, WebFault> {
+        let is_tls = match uri.scheme_str() {
             _ if host.is_empty() => return Err(WebFault::Address),
             Some("https") => true,
             Some("http") => false,
             _ => return Err(WebFault::Address),
         };
         let no_connection = |error| WebFault::Connect(host.to_owned(), error);
-        let addresses = self.addresses(request.uri(), host, is_tls).await?;
+        let addresses = self.addresses(uri, host, is_tls).await?;
         let stream = TcpStream::connect(&*addresses).await;
         let stream = stream.map_err(no_connection)?;
         match &self.route {
             Route::Hosts { tls, .. } if is_tls => {
                 let name = ServerName::try_from(host.to_owned()).map_err(|_| WebFault::Address)?;
                 let stream = tls.connect(name, stream).await.map_err(no_connection)?;
-                self.ask(stream, request, host).await
+                Ok(Dialled::Tls(Box::new(stream)))
             }
-            _ => self.ask(stream, request, host).await,
+            _ => Ok(Dialled::Plain(stream)),
         }
     }
 

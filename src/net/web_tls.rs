@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tokio_rustls::TlsConnector;
+
+use super::authorities;
 
 /// `ca_file`: authorities (PEM) in place of the system's.
 ///
@@ -25,14 +25,11 @@ pub fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> {
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     let (listed, missing) = match ca_file {
         Some(file) => {
-            let unusable = |error| format!("{}: {error}", file.display());
-            let listed = CertificateDer::pem_file_iter(file).map_err(unusable)?;
-            let listed = listed.collect::<Result<Vec<_>, _>>().map_err(unusable)?;
             let missing = format!(
                 "{} holds no certificate authority: name a PEM file with one",
                 file.display()
             );
-            (listed, missing)
+            (authorities::read(file)?, missing)
         }
         None => {
             let missing =

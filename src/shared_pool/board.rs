@@ -191,7 +191,7 @@ impl Board {
             Audience::Everybody => true,
             Audience::Session(id) => reader.session == Some(*id),
             Audience::User(user) => reader.user == Some(user.as_str()),
-            Audience::Instance(name) => *reader.instance.name == **name,
+            Audience::Instance(name) => is_named(name, reader.instance),
         };
         let notices = posted.notices.iter().filter(is_theirs);
         let notices = notices.map(|notice| &notice.standing);
@@ -233,6 +233,14 @@ impl Posted {
     }
 }
 
+/// Whether POOL/NAME, or a name in whichever pool, is this instance's.
+pub(super) fn is_named(name: &str, id: &InstanceId) -> bool {
+    match name.split_once('/') {
+        Some((pool, name)) => *id.pool == *pool && *id.name == *name,
+        None => *id.name == *name,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,7 +273,8 @@ mod tests {
         let hour = Some(Duration::from_secs(3600));
         board.post(&Audience::Everybody, &"all".into(), hour);
         board.post(&Audience::User("bob".into()), &"bob".into(), hour);
-        board.post(&Audience::Instance("vm1".into()), &"vm1".into(), None);
+        board.post(&Audience::Instance("main/vm1".into()), &"vm1".into(), None);
+        board.post(&Audience::Instance("gpu/vm1".into()), &"gpu".into(), None);
         board.post(&Audience::Everybody, &"past".into(), Some(Duration::ZERO));
         assert_eq!(texts(&board, alice(&vm1)), ["all", "vm1"]);
         let bob = Reader {

@@ -1,6 +1,7 @@
 //! What is known of one person, and of the health of instances they may be on; where an operator sends them, and what of people
 //! outlives the process.
 
+use super::board::is_named;
 use super::{Audience, NoticeMemory, SharedPool};
 use crate::pool::affinity::Memory;
 use crate::pool::explain::PersonView;
@@ -94,7 +95,13 @@ impl Audience {
             Self::Everybody => true,
             Self::Session(id) => session.id == *id,
             Self::User(user) => session.user.as_deref() == Some(user),
-            Self::Instance(name) => *session.instance == **name,
+            Self::Instance(name) => {
+                let id = InstanceId {
+                    pool: session.pool.clone(),
+                    name: session.instance.clone(),
+                };
+                is_named(name, &id)
+            }
         }
     }
 }

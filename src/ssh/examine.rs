@@ -23,6 +23,7 @@ use super::wire::message::{self, DisconnectCode};
 use super::wire::transport::{ClientSettings, Transport};
 use super::wire::userauth::{self, AuthReply, InProgress};
 use crate::config::PoolConfig;
+use crate::files::FileFaults;
 use crate::pool::Instance;
 
 /// Connections of a crowd. By default OpenSSH drops three in ten of those above ten, so that 40 hardly slip through.
@@ -79,7 +80,7 @@ impl Examiner {
             .iter()
             .map(|(name, pool)| (name.as_str(), &pool.instance_host_keys));
         Ok(Self {
-            keys: InstanceKeys::load(state_dir, trusted)?,
+            keys: InstanceKeys::load(state_dir, trusted, &FileFaults::default())?,
             patience,
         })
     }

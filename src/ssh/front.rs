@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::channels::Channels;
 use super::commands::Commands;
+use super::ends::Ends;
 use super::gatekeeper::Gatekeeper;
 use super::host_identity::{HostIdentity, Prover};
 use super::leg::{self, LINGER, Leg};
@@ -24,8 +25,9 @@ use super::toll::{self, Toll, Tolls};
 use super::traced;
 use super::wire::message::DisconnectCode;
 use super::wire::packet::RekeyLimits;
-use super::wire::transport::{ServerSettings, Transport};
+use super::wire::transport::{HostCertificate, ServerSettings, Transport};
 use crate::config::{PenaltiesConfig, PoolConfig, SshConfig};
+use crate::files::{FileFaults, Look};
 use crate::identity::Grant;
 use crate::net::accept::Permit;
 use crate::net::shutdown::Shutdown;
@@ -38,6 +40,7 @@ use crate::telemetry::traces::{Span, Traces, works};
 
 pub struct SshFront {
     identity: Arc<HostIdentity>,
+    ends: Arc<Ends>,
     server: Arc<ServerSettings>,
     gatekeeper: Gatekeeper,
     keepalive: Keepalive,
@@ -58,6 +61,7 @@ struct Around {
     events: Events,
     metrics: Metrics,
     traces: Traces,
+    files: FileFaults,
     shutdown: Shutdown,
 }
 
@@ -71,7 +75,7 @@ impl SshFront {
         pools: &BTreeMap<String, PoolConfig>,
         state_dir: &Path,
         pool: SharedPool,
-        (audit, events): (AuditLog, Events),
+        (audit, events, files): (AuditLog, Events, FileFaults),
         (metrics, traces): (Metrics, Traces),
         shutdown: Shutdown,
     ) -> anyhow::Result<Arc<Self>> {
@@ -81,6 +85,7 @@ impl SshFront {
             events,
             metrics,
             traces,
+            files,
             shutdown,
         };
         Self::make(config, pools, state_dir, around, None)
@@ -103,6 +108,15 @@ impl SshFront {
     /// To be called when logins begin to come to this front: what it shares with the one before follows its settings.
     pub fn take_over(&self) {
         self.tolls.change(self.penalties.clone());
+        self.ends.count(&self.around.metrics);
+        for file in self.gatekeeper.followed() {
+            file.renew();
+        }
+    }
+
+    /// The certificates that are shown to people's clients.
+    pub fn host_certificates(&self) -> Arc<Vec<HostCertificate>> {
+        self.identity.certificates()
     }
 
     fn make(
@@ -117,12 +131,22 @@ impl SshFront {
             let events = around.events.clone();
             Commands::new(pools, pool.clone(), events, metrics.clone())
         });
-        let identity = HostIdentity::load(config, SystemTime::now())?;
+        let in_use = before.map(Self::host_certificates).unwrap_or_default();
+        let identity = HostIdentity::load(config, SystemTime::now(), &in_use)?;
+        let ends = before.map(|before| &*before.ends);
         let memory = before.map(|before| &before.gatekeeper);
-        let gatekeeper = Gatekeeper::build(config, pools, state_dir, pool, &metrics, memory)?;
+        let gatekeeper = Gatekeeper::build(
+            config,
+            pools,
+            state_dir,
+            pool,
+            (&metrics, &around.files),
+            memory,
+        )?;
         let tolls = before.map(|before| before.tolls.clone());
         let recorders = Recorders::start(pools, &metrics, before.map(|before| &before.recorders))?;
         Ok(Arc::new(Self {
+            ends: Ends::new(identity.lifetimes(), &around.events, ends),
             server: server_settings(&identity, gatekeeper.rekey),
             identity: Arc::new(identity),
             gatekeeper,
@@ -140,6 +164,13 @@ impl SshFront {
             recorders,
             around,
         }))
+    }
+
+    /// Files that are to be looked at from time to time.
+    pub fn followed(&self) -> Vec<Arc<dyn Look>> {
+        let mut all = self.gatekeeper.followed();
+        all.push(self.ends.clone());
+        all
     }
 
     pub(super) fn gatekeeper(&self) -> &Gatekeeper {

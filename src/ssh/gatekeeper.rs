@@ -19,6 +19,7 @@ use crate::config::{
     AuthMethod, ClientAddressConfig, EmptyPrincipals, PasswordSource, PoolConfig, SshAuthConfig,
     SshConfig,
 };
+use crate::files::{FileFaults, Look};
 use crate::identity::grant::Offered;
 use crate::identity::{AuthorizedLine, KeyFinder, KeySources, KeysCommand};
 use crate::net::proxy_header;
@@ -65,7 +66,7 @@ impl Gatekeeper {
         pools: &BTreeMap<String, PoolConfig>,
         state_dir: &Path,
         pool: SharedPool,
-        metrics: &Metrics,
+        (metrics, faults): (&Metrics, &FileFaults),
         before: Option<&Self>,
     ) -> anyhow::Result<Self> {
         let trusted = pools
@@ -88,11 +89,15 @@ impl Gatekeeper {
                 ..RekeyLimits::default()
             },
             plan: plan(&config.auth),
-            keys: KeyFinder::new(key_sources(&config.auth, metrics)?)?,
+            keys: KeyFinder::new(
+                key_sources(&config.auth, metrics)?,
+                before.map(|before| &before.keys),
+                faults,
+            )?,
             policies: Policies::new(pools, config.connect_timeout),
             instance_keys: match before {
-                Some(before) => before.instance_keys.renew(trusted)?,
-                None => InstanceKeys::load(state_dir, trusted)?,
+                Some(before) => before.instance_keys.renew(trusted, faults)?,
+                None => InstanceKeys::load(state_dir, trusted, faults)?,
             },
             client_addresses: pools
                 .iter()
@@ -105,6 +110,13 @@ impl Gatekeeper {
                 .collect(),
             woken_by_password: woken_by_password(pools),
         })
+    }
+
+    /// Files of operators that are to be looked at from time to time.
+    pub fn followed(&self) -> Vec<Arc<dyn Look>> {
+        let mut all = self.keys.followed();
+        all.extend(self.instance_keys.followed());
+        all
     }
 
     /// People have another way to this pool, by browser.

@@ -22,6 +22,7 @@ use super::wire::message::{
 };
 use super::wire::transport::{HostCertificate, WireError};
 use crate::config::SshConfig;
+use crate::net::expiry::Lifetime;
 
 /// How often one connection may ask for proofs: a client asks once, and a signature costs far more than the question.
 const PROOFS_MAX: u8 = 4;
@@ -46,12 +47,23 @@ pub struct HostIdentity {
     offered: Arc<Vec<PrivateKey>>,
     standby: Vec<PrivateKey>,
     certificates: Arc<Vec<HostCertificate>>,
+    lifetimes: Vec<Lifetime>,
     announcement: Vec<u8>,
+}
+
+/// For how long the certificates in these files may be shown, for whoever only looks.
+pub fn lifetimes(certificates: &[PathBuf]) -> Vec<Lifetime> {
+    certificates::lifetimes_of(certificates)
 }
 
 impl HostIdentity {
     /// Reads every file. The error is one line with its remedy.
-    pub fn load(config: &SshConfig, now: SystemTime) -> Result<Self, HostIdentityError> {
+    /// A certificate among `in_use` may be outside of its time: it is no worse than it was.
+    pub fn load(
+        config: &SshConfig,
+        now: SystemTime,
+        in_use: &[HostCertificate],
+    ) -> Result<Self, HostIdentityError> {
         let offered = load_host_keys(&config.host_keys)?;
         let mut standby = Vec::new();
         for path in &config.standby_host_keys {
@@ -62,7 +74,7 @@ impl HostIdentity {
             }
             standby.push(key);
         }
-        let certificates = certificates::load(&config.host_certificates, &offered, now)?;
+        let certificates = certificates::load(&config.host_certificates, &offered, now, in_use)?;
         let blobs: Vec<_> = offered
             .iter()
             .chain(&standby)
@@ -70,6 +82,7 @@ impl HostIdentity {
             .collect();
         Ok(Self {
             offered: Arc::new(offered),
+            lifetimes: certificates::lifetimes(&config.host_certificates, &certificates),
             standby,
             certificates: Arc::new(certificates),
             announcement: hostkeys_announcement(&blobs),
@@ -83,6 +96,7 @@ impl HostIdentity {
             offered: Arc::new(vec![key]),
             standby: Vec::new(),
             certificates: Arc::default(),
+            lifetimes: Vec::new(),
         }
     }
 
@@ -94,6 +108,11 @@ impl HostIdentity {
     /// Announced to clients, and not offered yet.
     pub fn standby(&self) -> &[PrivateKey] {
         &self.standby
+    }
+
+    /// For how long its certificates may be shown.
+    pub fn lifetimes(&self) -> &[Lifetime] {
+        &self.lifetimes
     }
 
     pub fn certificates(&self) -> Arc<Vec<HostCertificate>> {

@@ -13,21 +13,21 @@ pub use super::key_file::KeyFileError;
 use super::wire::keys::{PrivateKey, key_type};
 use super::wire::negotiate::HostKeyAlgorithm;
 use crate::config::InstanceHostKeys;
+use crate::files::{FileFaults, Followed, Look};
 use crate::pool::Instance;
 
 pub mod authority;
 mod error;
 pub mod known_hosts;
+mod lists;
 mod pins;
-mod watched;
 
 pub use error::HostKeyError;
 
 use authority::Authorities;
 use known_hosts::KnownHosts;
+pub(super) use lists::{parse_key, read_text};
 use pins::Pins;
-use watched::Watched;
-pub(super) use watched::{parse_key, read_text};
 
 /// Loads the gate's own host keys, in the order they are named. The error is one line with its remedy.
 pub fn load_host_keys(paths: &[PathBuf]) -> Result<Vec<PrivateKey>, KeyFileError> {
@@ -54,6 +54,22 @@ pub fn load_host_keys(paths: &[PathBuf]) -> Result<Vec<PrivateKey>, KeyFileError
     Ok(keys)
 }
 
+/// # Errors
+/// Why this private key of the gate's, named by that key of the configuration, is of no use.
+pub fn judge_key(key: &'static str, path: &Path) -> Result<(), KeyFileError> {
+    key_file::load(key, path).map(drop)
+}
+
+/// # Errors
+/// Why no instance could be trusted by it.
+pub fn judge_source(source: &InstanceHostKeys) -> Result<(), HostKeyError> {
+    match source {
+        InstanceHostKeys::FirstUse => Ok(()),
+        InstanceHostKeys::KnownHosts(path) => lists::load(path, KnownHosts::parse).map(drop),
+        InstanceHostKeys::Ca(path) => lists::load(path, Authorities::parse).map(drop),
+    }
+}
+
 /// Which host keys instances may show, by pool.
 pub struct InstanceKeys {
     pools: BTreeMap<String, Trust>,
@@ -63,45 +79,65 @@ pub struct InstanceKeys {
 
 enum Trust {
     FirstUse,
-    KnownHosts(Watched<KnownHosts>),
-    Authority(Watched<Authorities>),
+    KnownHosts(Arc<Followed<KnownHosts>>),
+    Authority(Arc<Followed<Authorities>>),
 }
 
 impl InstanceKeys {
-    /// `state_dir` keeps the pins of first use. Files that cannot be read or understood are an error at once; a file
-    /// that is spoilt later refuses logins until it is set right.
+    /// `state_dir` keeps the pins of first use. Files that cannot be read or understood are an error at once; of one that is
+    /// spoilt later what was read before stays in force, but for the pins, which then let nobody in until they are set right.
     pub fn load<'a>(
         state_dir: &Path,
         pools: impl IntoIterator<Item = (&'a str, &'a InstanceHostKeys)>,
+        faults: &FileFaults,
     ) -> Result<Self, HostKeyError> {
         let pins = Arc::new(Mutex::new(Pins::open(state_dir)?));
-        Self::with_pins(pins, pools)
+        Self::with_pins(pins, pools, None, faults)
     }
 
-    /// The same for other pools or sources, beside the ones of before and with their pins.
+    /// The same for other pools or sources, beside the ones of before: with their pins, and with what they hold of the same files.
     pub fn renew<'a>(
         &self,
         pools: impl IntoIterator<Item = (&'a str, &'a InstanceHostKeys)>,
+        faults: &FileFaults,
     ) -> Result<Self, HostKeyError> {
-        Self::with_pins(self.pins.clone(), pools)
+        Self::with_pins(self.pins.clone(), pools, Some(self), faults)
     }
 
     fn with_pins<'a>(
         pins: Arc<Mutex<Pins>>,
         pools: impl IntoIterator<Item = (&'a str, &'a InstanceHostKeys)>,
+        before: Option<&Self>,
+        faults: &FileFaults,
     ) -> Result<Self, HostKeyError> {
         let mut trusts = BTreeMap::new();
         for (pool, source) in pools {
-            let trust = Trust::load(source).map_err(|source| HostKeyError::Setting {
-                pool: pool.to_owned(),
-                source: Box::new(source),
-            })?;
+            let before = before.and_then(|before| before.pools.get(pool));
+            let trust = match before.and_then(|before| before.of(source)) {
+                Some(trust) => trust,
+                None => {
+                    Trust::load(pool, source, faults).map_err(|source| HostKeyError::Setting {
+                        pool: pool.to_owned(),
+                        source: Box::new(source),
+                    })?
+                }
+            };
             trusts.insert(pool.to_owned(), trust);
         }
         Ok(Self {
             pools: trusts,
             pins,
         })
+    }
+
+    /// What is to be looked at from time to time.
+    pub fn followed(&self) -> Vec<Arc<dyn Look>> {
+        let followed = self.pools.values().filter_map(|trust| match trust {
+            Trust::FirstUse => None,
+            Trust::KnownHosts(file) => Some(file.clone() as Arc<dyn Look>),
+            Trust::Authority(file) => Some(file.clone() as Arc<dyn Look>),
+        });
+        followed.collect()
     }
 
     /// Whether this instance may show this host key or certificate: `host_key_blob` is the `K_S` of the key exchange
@@ -116,10 +152,10 @@ impl InstanceKeys {
         match self.trust(instance)? {
             Trust::FirstUse => self.pins().check(instance, host_key_blob),
             Trust::KnownHosts(file) => {
-                let known = file.current()?;
+                let known = file.current();
                 known.check(instance, host_key_blob, now, file.path())
             }
-            Trust::Authority(file) => file.current()?.check(instance, host_key_blob, now),
+            Trust::Authority(file) => file.current().check(instance, host_key_blob, now),
         }
     }
 
@@ -148,12 +184,7 @@ impl InstanceKeys {
                     .map(plain_algorithms)
                     .unwrap_or_default()
             }
-            Ok(Trust::KnownHosts(file)) => {
-                let known = file.current();
-                known
-                    .map(|known| known.algorithms_of(instance))
-                    .unwrap_or_default()
-            }
+            Ok(Trust::KnownHosts(file)) => file.current().algorithms_of(instance),
             Ok(Trust::Authority(_)) => HostKeyAlgorithm::CERTIFIED.to_vec(),
             Err(_) => Vec::new(),
         };
@@ -176,14 +207,36 @@ impl InstanceKeys {
 }
 
 impl Trust {
-    fn load(source: &InstanceHostKeys) -> Result<Self, HostKeyError> {
+    fn load(
+        pool: &str,
+        source: &InstanceHostKeys,
+        faults: &FileFaults,
+    ) -> Result<Self, HostKeyError> {
+        let key = format!("pools.{pool}.ssh.instance_host_keys");
         Ok(match source {
             InstanceHostKeys::FirstUse => Self::FirstUse,
             InstanceHostKeys::KnownHosts(path) => {
-                Self::KnownHosts(Watched::open(path, KnownHosts::parse)?)
+                let load = |path: &Path| lists::load(path, KnownHosts::parse);
+                Self::KnownHosts(Arc::new(Followed::open(&key, path, load, faults.clone())?))
             }
-            InstanceHostKeys::Ca(path) => Self::Authority(Watched::open(path, Authorities::parse)?),
+            InstanceHostKeys::Ca(path) => {
+                let load = |path: &Path| lists::load(path, Authorities::parse);
+                Self::Authority(Arc::new(Followed::open(&key, path, load, faults.clone())?))
+            }
         })
+    }
+
+    /// The same, if it is of this source.
+    fn of(&self, source: &InstanceHostKeys) -> Option<Self> {
+        match (self, source) {
+            (Self::KnownHosts(file), InstanceHostKeys::KnownHosts(path)) if file.path() == path => {
+                Some(Self::KnownHosts(file.clone()))
+            }
+            (Self::Authority(file), InstanceHostKeys::Ca(path)) if file.path() == path => {
+                Some(Self::Authority(file.clone()))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -1,13 +1,11 @@
 //! Loads a private key the gate signs with, or says in one line what is wrong with its file and how to set it right.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use super::wire::keys::{KeyError, PrivateKey};
+use crate::config::read_regular;
 
 /// The largest RSA key's file is about 6 KiB.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -63,15 +61,14 @@ pub enum KeyFileError {
 
 /// Reads an unencrypted OpenSSH private key that nobody but its owner can read.
 pub(super) fn load(purpose: &'static str, path: &Path) -> Result<PrivateKey, KeyFileError> {
-    let file = File::open(path).map_err(|source| unreadable(purpose, path, source))?;
-    let found = file
-        .metadata()
-        .map_err(|source| unreadable(purpose, path, source))?;
+    let found = std::fs::metadata(path).map_err(|source| unreadable(purpose, path, source))?;
     let mode = found.permissions().mode() & 0o777;
-    let mut text = Zeroizing::new(String::new());
-    file.take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|source| unreadable(purpose, path, source))?;
+    let bytes = read_regular(path, FILE_BYTES_MAX);
+    let bytes = bytes.map_err(|source| unreadable(purpose, path, source))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        let what = io::Error::new(io::ErrorKind::InvalidData, "it is not text");
+        unreadable(purpose, path, what)
+    })?;
     // Looked at before the mode: a public key may be readable, and the advice must be the right one.
     let path = path.to_path_buf();
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") {
@@ -84,7 +81,7 @@ pub(super) fn load(purpose: &'static str, path: &Path) -> Result<PrivateKey, Key
             mode,
         });
     }
-    PrivateKey::from_openssh(&text).map_err(|source| KeyFileError::Unusable {
+    PrivateKey::from_openssh(text).map_err(|source| KeyFileError::Unusable {
         purpose,
         path,
         source,

@@ -11,6 +11,7 @@ pub mod wire;
 
 mod client_env;
 mod commands;
+mod ends;
 mod entropy;
 pub mod errand;
 mod gatekeeper;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -144,11 +144,22 @@ pub struct RecordingNote {
 /// Where audit lines go; cheap to clone. The file is closed when the last clone is gone.
 #[derive(Clone)]
 pub struct AuditLog {
-    places: Arc<Places>,
+    places: Arc<RwLock<Arc<Places>>>,
 }
 
+/// What takes the place of what is there; dropped, it changes nothing.
+pub struct NextAudit(Places);
+
 struct Places {
+    config: AuditConfig,
     file: LineLog,
+    daemons: Arc<Daemons>,
+    /// Lines that places of before have lost.
+    lost_before: u64,
+}
+
+#[derive(Default)]
+struct Daemons {
     journald: Vec<LineLog>,
     syslog: Vec<Syslog>,
 }
@@ -192,33 +203,35 @@ impl AuditLog {
     /// # Errors
     /// As `open`.
     pub fn of_config(config: &AuditConfig) -> io::Result<Self> {
-        let rotation = Rotation::of_config(&config.file);
-        let mut places = Places {
-            file: LineLog::open_rotated(config.file.path.as_deref(), rotation, &TO_FILE)?,
-            journald: Vec::new(),
-            syslog: Vec::new(),
-        };
-        for place in &config.to {
-            match place {
-                LogPlace::Journald(path) => {
-                    places.journald.push(LineLog::to_unix(path, &TO_JOURNALD)?);
-                }
-                LogPlace::Syslog(place) => places.syslog.push(Syslog::open(place, &TO_SYSLOG)?),
-                LogPlace::Stderr => {}
-            }
-        }
+        let places = Places::open(config, None)?;
         Ok(Self {
-            places: Arc::new(places),
+            places: Arc::new(RwLock::new(Arc::new(places))),
         })
+    }
+
+    /// Opens what is configured otherwise than by now; nothing is changed yet.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn prepare(&self, config: &AuditConfig) -> io::Result<NextAudit> {
+        Places::open(config, Some(&self.places())).map(NextAudit)
+    }
+
+    /// Lines go to these places from here on; those that wait at others are still written.
+    pub fn change(&self, next: NextAudit) {
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        *places = Arc::new(next.0);
+    }
+
+    fn places(&self) -> Arc<Places> {
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        places.clone()
     }
 
     /// Queues one line; never blocks.
     pub fn write(&self, event: &AuditEvent) {
-        let Places {
-            file,
-            journald,
-            syslog,
-        } = &*self.places;
+        let places = self.places();
+        let (file, Daemons { journald, syslog }) = (&places.file, &*places.daemons);
         if !file.is_kept() && journald.is_empty() && syslog.is_empty() {
             return;
         }
@@ -240,30 +253,81 @@ impl AuditLog {
     /// # Errors
     /// When the file cannot be opened, or the writer is so far behind that it takes no orders.
     pub fn reopen(&self) -> io::Result<()> {
-        self.places.file.reopen()
+        self.places().file.reopen()
     }
 
     /// Waits until every line queued so far is written or lost; false when that takes longer than `timeout` anywhere.
     /// Blocks the calling thread: for shutdown.
     pub fn flush(&self, timeout: Duration) -> bool {
-        self.places.queues().all(|lines| lines.flush(timeout))
+        self.places().queues().all(|lines| lines.flush(timeout))
     }
 
     /// Whether the newest lines could not be written, be it to one place of several.
     pub fn is_failing(&self) -> bool {
-        self.places.queues().any(LineLog::is_failing)
+        self.places().queues().any(LineLog::is_failing)
     }
 
     /// Lines lost since the start, each counted for each place.
     pub fn lost(&self) -> u64 {
-        self.places.queues().map(LineLog::lost).sum()
+        self.places().lost()
     }
 }
 
 impl Places {
+    /// What `before` has alike is taken over from it.
+    fn open(config: &AuditConfig, before: Option<&Self>) -> io::Result<Self> {
+        let kept = before.filter(|before| before.config.file == config.file);
+        let file = match kept {
+            Some(before) => before.file.clone(),
+            None => {
+                let rotation = Rotation::of_config(&config.file);
+                LineLog::open_rotated(config.file.path.as_deref(), rotation, &TO_FILE)?
+            }
+        };
+        let kept = before.filter(|before| before.config.to == config.to);
+        let daemons = match kept {
+            Some(before) => before.daemons.clone(),
+            None => Arc::new(Daemons::open(&config.to)?),
+        };
+        let mut places = Self {
+            config: config.clone(),
+            file,
+            daemons,
+            lost_before: 0,
+        };
+        // Those of places that stay are counted there.
+        let lost = before.map_or(0, Self::lost);
+        places.lost_before = lost.saturating_sub(places.lost());
+        Ok(places)
+    }
+
+    fn lost(&self) -> u64 {
+        let now: u64 = self.queues().map(LineLog::lost).sum();
+        now.saturating_add(self.lost_before)
+    }
+
     fn queues(&self) -> impl Iterator<Item = &LineLog> {
-        let syslog = self.syslog.iter().map(Syslog::lines);
-        [&self.file].into_iter().chain(&self.journald).chain(syslog)
+        let syslog = self.daemons.syslog.iter().map(Syslog::lines);
+        [&self.file]
+            .into_iter()
+            .chain(&self.daemons.journald)
+            .chain(syslog)
+    }
+}
+
+impl Daemons {
+    fn open(places: &[LogPlace]) -> io::Result<Self> {
+        let mut daemons = Self::default();
+        for place in places {
+            match place {
+                LogPlace::Journald(path) => {
+                    daemons.journald.push(LineLog::to_unix(path, &TO_JOURNALD)?);
+                }
+                LogPlace::Syslog(place) => daemons.syslog.push(Syslog::open(place, &TO_SYSLOG)?),
+                LogPlace::Stderr => {}
+            }
+        }
+        Ok(daemons)
     }
 }
 
@@ -350,6 +414,41 @@ mod tests {
         log.write(&refused("bob"));
         assert!(log.flush(WAIT));
         assert!(std::fs::read_to_string(&path).unwrap().contains("bob"));
+    }
+
+    #[test]
+    fn another_place_takes_lines_from_then_on_and_none_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| AuditConfig {
+            file: LogFile {
+                path: Some(dir.path().join(name)),
+                ..LogFile::default()
+            },
+            to: Vec::new(),
+        };
+        let log = AuditLog::of_config(&at("one")).unwrap();
+        let clone = log.clone();
+        clone.write(&refused("alice"));
+        let next = log.prepare(&at("two/deep")).unwrap();
+        clone.write(&refused("bob"));
+        log.change(next);
+        clone.write(&refused("carol"));
+        assert!(log.flush(WAIT));
+        let lines = |name: &str| {
+            let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+            text.lines().count()
+        };
+        assert_eq!(lines("two/deep"), 1);
+        // The old one is written to its end by its own thread.
+        let until = std::time::Instant::now() + WAIT;
+        while lines("one") != 2 {
+            assert!(std::time::Instant::now() < until);
+            std::thread::yield_now();
+        }
+        let folder = at("");
+        assert!(log.prepare(&folder).is_err(), "a folder is no file");
+        clone.write(&refused("dave"));
+        assert!(log.flush(WAIT) && lines("two/deep") == 2);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod form;
 mod told;
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tracing::{Event, Level, Subscriber};
@@ -41,7 +41,7 @@ pub enum LogError {
 /// When the filter has no meaning, a place of the log cannot be used, or there is a logger already.
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let (filter, filtering) = reload::Layer::new(parse_filter(&config.filter)?);
-    let places = Arc::new(Places::open(config)?);
+    let places = Arc::new(RwLock::new(Arc::new(Places::open(config, None)?)));
     tracing_subscriber::registry()
         .with(filter)
         .with(ToPlaces(places.clone()))
@@ -53,26 +53,48 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Whether `change` would take it.
-///
-/// # Errors
-/// When the filter has no meaning.
-pub fn check(config: &LogConfig) -> Result<(), LogError> {
-    parse_filter(&config.filter).map(drop)
+/// What takes the place of what is there; dropped, it changes nothing.
+pub struct NextLog {
+    filter: EnvFilter,
+    /// `None` in a process that has no logger.
+    places: Option<Places>,
 }
 
-/// Filters by this from here on, where the process has a logger.
-pub fn change(config: &LogConfig) {
-    if let (Some(logger), Ok(filter)) = (LOGGER.get(), parse_filter(&config.filter))
-        && !(logger.change)(filter)
-    {
+/// Opens what is configured otherwise than by now; nothing is changed yet.
+///
+/// # Errors
+/// When the filter has no meaning, or a place of the log cannot be used.
+pub fn prepare(config: &LogConfig) -> Result<NextLog, LogError> {
+    let places = LOGGER
+        .get()
+        .map(|logger| Places::open(config, Some(&logger.places())));
+    Ok(NextLog {
+        filter: parse_filter(&config.filter)?,
+        places: places.transpose()?,
+    })
+}
+
+/// Tells so and there from here on, where the process has a logger; lines that wait at other places are still written.
+pub fn change(next: NextLog) {
+    let Some(logger) = LOGGER.get() else {
+        return;
+    };
+    if let Some(next) = next.places {
+        let mut places = logger
+            .places
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *places = Arc::new(next);
+    }
+    if !(logger.change)(next.filter) {
         tracing::warn!("the filter of the log stays as it was");
     }
 }
 
 /// Opens the file anew, for rotation.
 pub fn reopen() {
-    let file = LOGGER.get().and_then(|logger| logger.places.file.as_ref());
+    let places = LOGGER.get().map(Logger::places);
+    let file = places.as_ref().and_then(|places| places.file.as_ref());
     if let Some(Err(error)) = file.map(LineLog::reopen) {
         tracing::error!(%error, "the log could not be opened again; the old file is kept");
     }
@@ -80,25 +102,36 @@ pub fn reopen() {
 
 /// Waits until what was told is where it belongs; for the end of the process.
 pub fn flush(timeout: Duration) {
-    for lines in LOGGER
-        .get()
-        .iter()
-        .flat_map(|logger| logger.places.queues())
-    {
-        lines.flush(timeout);
+    if let Some(places) = LOGGER.get().map(Logger::places) {
+        for lines in places.queues() {
+            lines.flush(timeout);
+        }
     }
 }
 
 /// Lines that could not be written, since the start.
 pub fn lost() -> u64 {
-    let queues = LOGGER.get().into_iter();
-    let queues = queues.flat_map(|logger| logger.places.queues());
-    queues.map(LineLog::lost).sum()
+    LOGGER.get().map_or(0, |logger| logger.places().lost())
 }
 
 struct Logger {
     change: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
-    places: Arc<Places>,
+    places: Shared,
+}
+
+type Shared = Arc<RwLock<Arc<Places>>>;
+
+impl Logger {
+    fn places(&self) -> Arc<Places> {
+        now(&self.places)
+    }
+}
+
+fn now(places: &Shared) -> Arc<Places> {
+    places
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
 }
 
 /// A process has one logger.
@@ -122,53 +155,68 @@ const TO_SYSLOG: Kind = Kind {
 
 /// Wherever lines go.
 struct Places {
-    format: LogFormat,
+    config: LogConfig,
     /// How lines look on standard error.
     stderr: Option<Look>,
     file: Option<LineLog>,
+    daemons: Arc<Daemons>,
+    /// Lines that places of before have lost.
+    lost_before: u64,
+}
+
+#[derive(Default)]
+struct Daemons {
     journald: Vec<LineLog>,
     syslog: Vec<Syslog>,
 }
 
 impl Places {
-    fn open(config: &LogConfig) -> io::Result<Self> {
-        let rotation = Rotation::of_config(&config.file);
-        let file = LineLog::open_rotated(config.file.path.as_deref(), rotation, &TO_FILE)?;
-        let mut places = Self {
-            format: config.format,
-            stderr: None,
-            file: Some(file).filter(LineLog::is_kept),
-            journald: Vec::new(),
-            syslog: Vec::new(),
-        };
-        for place in &config.to {
-            match place {
-                LogPlace::Stderr => {
-                    let is_terminal = io::stderr().is_terminal();
-                    let look = if is_terminal {
-                        Look::Terminal
-                    } else {
-                        Look::Plain
-                    };
-                    places.stderr = Some(look);
-                }
-                LogPlace::Journald(path) => {
-                    places.journald.push(LineLog::to_unix(path, &TO_JOURNALD)?);
-                }
-                LogPlace::Syslog(place) => places.syslog.push(Syslog::open(place, &TO_SYSLOG)?),
+    /// What `before` has alike is taken over from it.
+    fn open(config: &LogConfig, before: Option<&Self>) -> io::Result<Self> {
+        let kept = before.filter(|before| before.config.file == config.file);
+        let file = match kept {
+            Some(before) => before.file.clone(),
+            None => {
+                let rotation = Rotation::of_config(&config.file);
+                let file = LineLog::open_rotated(config.file.path.as_deref(), rotation, &TO_FILE)?;
+                Some(file).filter(LineLog::is_kept)
             }
-        }
+        };
+        let kept = before.filter(|before| before.config.to == config.to);
+        let daemons = match kept {
+            Some(before) => before.daemons.clone(),
+            None => Arc::new(Daemons::open(&config.to)?),
+        };
+        let is_told = config.to.contains(&LogPlace::Stderr);
+        let mut places = Self {
+            config: config.clone(),
+            stderr: is_told.then(|| match io::stderr().is_terminal() {
+                true => Look::Terminal,
+                false => Look::Plain,
+            }),
+            file,
+            daemons,
+            lost_before: 0,
+        };
+        // Those of places that stay are counted there.
+        let lost = before.map_or(0, Self::lost);
+        places.lost_before = lost.saturating_sub(places.lost());
         Ok(places)
     }
 
+    fn lost(&self) -> u64 {
+        let now: u64 = self.queues().map(LineLog::lost).sum();
+        now.saturating_add(self.lost_before)
+    }
+
     fn queues(&self) -> impl Iterator<Item = &LineLog> {
-        let syslog = self.syslog.iter().map(Syslog::lines);
-        self.file.iter().chain(&self.journald).chain(syslog)
+        let syslog = self.daemons.syslog.iter().map(Syslog::lines);
+        self.file.iter().chain(&self.daemons.journald).chain(syslog)
     }
 
     fn tell(&self, told: &Told) {
         let line = |look| {
-            let mut line = render(told, self.format, look);
+            let mut line = render(told, self.config.format, look);
             line.push('\n');
             line.into_bytes()
         };
@@ -179,16 +227,16 @@ impl Places {
         if let Some(file) = &self.file {
             file.put(line(Look::Plain));
         }
-        for journald in &self.journald {
+        for journald in &self.daemons.journald {
             journald.put(entry(told));
         }
-        if !self.syslog.is_empty() {
-            let text = render(told, self.format, Look::Untimed);
+        if !self.daemons.syslog.is_empty() {
+            let text = render(told, self.config.format, Look::Untimed);
             let facility = match told.target == failed_logins::TARGET {
                 true => Facility::AuthPriv,
                 false => Facility::Daemon,
             };
-            for syslog in &self.syslog {
+            for syslog in &self.daemons.syslog {
                 syslog.send(
                     facility,
                     severity(told.level),
@@ -198,6 +246,22 @@ impl Places {
                 );
             }
         }
+    }
+}
+
+impl Daemons {
+    fn open(places: &[LogPlace]) -> io::Result<Self> {
+        let mut daemons = Self::default();
+        for place in places {
+            match place {
+                LogPlace::Stderr => {}
+                LogPlace::Journald(path) => {
+                    daemons.journald.push(LineLog::to_unix(path, &TO_JOURNALD)?);
+                }
+                LogPlace::Syslog(place) => daemons.syslog.push(Syslog::open(place, &TO_SYSLOG)?),
+            }
+        }
+        Ok(daemons)
     }
 }
 
@@ -223,11 +287,11 @@ fn severity(level: Level) -> u8 {
     }
 }
 
-struct ToPlaces(Arc<Places>);
+struct ToPlaces(Shared);
 
 impl<S: Subscriber> Layer<S> for ToPlaces {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        self.0.tell(&Told::of(event));
+        now(&self.0).tell(&Told::of(event));
     }
 }
 

@@ -233,6 +233,18 @@ impl Metrics {
         reloads.get_or_create(&[("outcome", outcome)]).inc();
     }
 
+    /// A file that the configuration names was read again: `taken`, or `refused` because it is of no use.
+    pub fn count_file_read(&self, outcome: &'static str) {
+        let reads = &self.inner.counted.file_reads;
+        reads.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// So many of them are of no use at the moment.
+    pub fn set_file_faults(&self, files: usize) {
+        let files = i64::try_from(files).unwrap_or(i64::MAX);
+        self.inner.counted.file_faults.set(files);
+    }
+
     /// When the configuration in force was read.
     pub fn set_config_loaded(&self, at: SystemTime) {
         let since = at
@@ -366,6 +378,8 @@ struct Counted {
     recorded_bytes: Counter,
     config_reloads: Counters<1>,
     config_loaded: Gauge,
+    file_reads: Counters<1>,
+    file_faults: Gauge,
     certificate_reloads: Counters<1>,
     certificate_ends: Gauges<1>,
     doors_certificates: Mutex<BTreeMap<&'static str, Vec<(String, SystemTime)>>>,
@@ -379,6 +393,17 @@ struct Counted {
 }
 
 impl Counted {
+    fn register_config(&self, to: &mut Registry) {
+        let help = "Times the configuration was to be read again";
+        to.register("config_reloads", help, self.config_reloads.clone());
+        let help = "When the configuration in force was read, in seconds since 1970";
+        to.register("config_loaded_seconds", help, self.config_loaded.clone());
+        let help = "Files that the configuration names, read again";
+        to.register("config_file_reads", help, self.file_reads.clone());
+        let help = "Files that the configuration names whose newest content is of no use";
+        to.register("config_file_faults", help, self.file_faults.clone());
+    }
+
     fn register(&self, to: &mut Registry) {
         to.register("logins", "Logins by outcome", self.logins.clone());
         let help = "Placements by what decided them";
@@ -426,10 +451,7 @@ impl Counted {
         to.register("recordings", help, self.recordings.clone());
         let help = "Bytes of recordings written";
         to.register("recorded_bytes", help, self.recorded_bytes.clone());
-        let help = "Times the configuration was to be read again";
-        to.register("config_reloads", help, self.config_reloads.clone());
-        let help = "When the configuration in force was read, in seconds since 1970";
-        to.register("config_loaded_seconds", help, self.config_loaded.clone());
+        self.register_config(to);
         let help = "Certificate files read again";
         let reloads = self.certificate_reloads.clone();
         to.register("tls_certificate_reloads", help, reloads);

@@ -47,6 +47,23 @@ impl Delivery {
     /// # Errors
     /// One line: the file of the address or that of authorities is of no use.
     pub fn of(config: &WebhookConfig) -> Result<Self, String> {
+        let limits = Limits {
+            time: config.timeout,
+            body_bytes: ANSWER_BYTES_MAX,
+        };
+        Ok(Self {
+            uri: Self::address(config)?,
+            form: config.form,
+            client: WebClient::guarded(limits, config.ca_file.as_deref())?,
+            gate: host_name(),
+        })
+    }
+
+    /// The secret address alone.
+    ///
+    /// # Errors
+    /// One line: its file is of no use.
+    pub fn address(config: &WebhookConfig) -> Result<Uri, String> {
         let file = config.url_file.display();
         let secret = Secret::read(&config.url_file);
         let secret = secret.map_err(|error| format!("cannot read url_file {file}: {error}"))?;
@@ -57,19 +74,15 @@ impl Delivery {
             matches!(scheme, Some("https" | "http"))
                 && uri.host().is_some_and(|host| !host.is_empty())
         };
-        let uri = uri.filter(is_web).ok_or_else(|| {
+        uri.filter(is_web).ok_or_else(|| {
             format!("url_file {file} holds no address; write one line, https://HOST/...")
-        })?;
-        let limits = Limits {
-            time: config.timeout,
-            body_bytes: ANSWER_BYTES_MAX,
-        };
-        Ok(Self {
-            uri,
-            form: config.form,
-            client: WebClient::guarded(limits, config.ca_file.as_deref())?,
-            gate: host_name(),
         })
+    }
+
+    /// The receiver's host, once it was reached and has proved itself; nothing is sent.
+    pub async fn reach(&self) -> Result<String, Fault> {
+        self.client.reach(&self.uri).await?;
+        Ok(self.uri.host().unwrap_or_default().to_owned())
     }
 
     /// Tries until it is taken, refused for good, or tried often enough.

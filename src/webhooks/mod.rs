@@ -63,13 +63,23 @@ impl Webhooks {
 
     /// From here on these are told; one that was there goes on where it was.
     pub fn change(&mut self, next: NextWebhooks, tasks: &TaskTracker, ending: &CancellationToken) {
-        let mut before = std::mem::take(&mut self.running);
-        for running in before.values() {
+        let is_named = |name: &String| next.0.contains_key(name);
+        let gone = self.running.extract_if(.., |name, _| !is_named(name));
+        for (_, running) in gone {
             running.stop.cancel();
         }
+        self.put(next, tasks, ending);
+    }
+
+    /// These in place of what is there of the same names; all others go on as they are.
+    pub fn put(&mut self, next: NextWebhooks, tasks: &TaskTracker, ending: &CancellationToken) {
         for (name, (config, delivery)) in next.0 {
             let newest = *self.events.newest().borrow();
-            let seen = before.remove(&name).map(|running| running.seen);
+            let before = self.running.remove(&name);
+            let seen = before.map(|running| {
+                running.stop.cancel();
+                running.seen
+            });
             let seen = seen.unwrap_or_else(|| Arc::new(AtomicU64::new(newest)));
             let stop = ending.child_token();
             let webhook = Webhook {
@@ -87,6 +97,21 @@ impl Webhooks {
             self.running.insert(name, Running { seen, stop });
         }
     }
+}
+
+/// # Errors
+/// One line: what the file of its address lacks.
+pub fn judge(config: &WebhookConfig) -> Result<(), String> {
+    Delivery::address(config).map(drop)
+}
+
+/// The receiver's host, once it was reached and has proved itself; nothing is sent.
+///
+/// # Errors
+/// One line: why it could not be told.
+pub async fn reach(config: &WebhookConfig) -> Result<String, String> {
+    let reached = Delivery::of(config)?.reach().await;
+    reached.map_err(|fault| fault.to_string())
 }
 
 /// Sends a message to try the webhook; the answer in a word.

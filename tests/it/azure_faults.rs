@@ -350,3 +350,33 @@ async fn a_service_principal_is_let_in_by_its_secret_alone() {
     );
     pool.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_a_role_lacks_are_known_before_an_order_is_given() {
+    for mode in [Mode::Uniform, Mode::Flexible] {
+        let arm = Arm::start(mode).await;
+        let fleet = Pool::fleet(&arm);
+        assert_eq!(fleet.lacking_rights().await.unwrap(), []);
+        arm.with(|state| state.actions = vec!["*/read", "Microsoft.Compute/*/start/action"]);
+        let lacking = fleet.lacking_rights().await.unwrap();
+        let lacks = |action: &str| lacking.iter().any(|one| one.action == action);
+        assert!(lacks("Microsoft.Compute/virtualMachineScaleSets/write"));
+        assert!(lacks(
+            "Microsoft.Compute/virtualMachineScaleSets/delete/action"
+        ));
+        let of_one = lacks("Microsoft.Compute/virtualMachines/deallocate/action");
+        let of_many = lacks("Microsoft.Compute/virtualMachineScaleSets/deallocate/action");
+        let is_flexible = matches!(mode, Mode::Flexible);
+        assert_eq!((of_one, of_many), (is_flexible, !is_flexible));
+        arm.fail_next(
+            "permissions",
+            Fault::Status(403, "AuthorizationFailed", "x"),
+        );
+        assert_eq!(fleet.lacking_rights().await.unwrap_err().kind(), "auth");
+        assert_eq!(
+            arm.count("PATCH ") + arm.count("POST "),
+            0,
+            "nothing was ordered"
+        );
+    }
+}

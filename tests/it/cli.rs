@@ -307,3 +307,44 @@ fn the_manual_has_no_fault() {
         assert!(read.stdout.contains("NAME"), "{}", page.display());
     }
 }
+
+#[test]
+fn lists_are_csv_for_spreadsheets_with_the_same_columns_also_where_nothing_is_in_them() {
+    let scene = Scene::new();
+    let csv = |list: &str| scene.gate.cli(&[list, "-o", "csv"]).ok().stdout;
+    let instances = csv("instances");
+    let lines: Vec<_> = instances.split("\r\n").collect();
+    assert!(
+        lines[0].starts_with("pool,name,address,ssh_port,"),
+        "{instances}"
+    );
+    assert!(lines[1].starts_with("main,vm1,127.0.0.1,"), "{instances}");
+    assert_eq!(csv("queue"), "pool,place,user,by,source,since,is_there\r\n");
+    scene.gate.cli(&["cordon", "vm1", "--reason", "=cmd"]).ok();
+    let events = csv("events");
+    assert!(
+        events.starts_with("number,time,pool,instance,user,kind,text\r\n"),
+        "{events}"
+    );
+    assert!(events.contains(",main,vm1,,cordon,"), "{events}");
+    scene.gate.stop();
+}
+
+/// `poolgate events --follow | head -1`: nothing happens any more, and nobody is left behind.
+#[test]
+fn whoever_follows_events_ends_with_their_reader() {
+    let scene = Scene::new();
+    let mut follow = poolgate();
+    follow
+        .args(["events", "--follow", "-c"])
+        .arg(&scene.gate.config);
+    follow.stdout(std::process::Stdio::piped());
+    let mut followed = follow.spawn().unwrap();
+    let mut first = [0; 4];
+    let mut reader = followed.stdout.take().unwrap();
+    std::io::Read::read_exact(&mut reader, &mut first).unwrap();
+    assert_eq!(&first, b"TIME");
+    drop(reader);
+    wait_until("it to end", PATIENCE, || followed.try_wait().unwrap());
+    scene.gate.stop();
+}

@@ -135,11 +135,20 @@ fn a_renewed_certificate_is_shown_after_a_hangup_signal() {
     let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
     let person = world.person(1);
     let (first, second) = (world.make_key("host_ca_1"), world.make_key("host_ca_2"));
-    let certificate = certify(&first, &world.path("gate_host_key"), "+1d");
+    let certificate = certify(&first, &world.path("gate_host_key"), "-10w:+5d");
     let gate = GateSetup::over(&sshds)
         .ssh(&format!("host_certificates = [{certificate:?}]"))
         .start(&world);
-    assert!(gate.log().contains("expires soon"), "{}", gate.log());
+    wait_until("its end to be told", Duration::from_secs(20), || {
+        let told = gate.cli(&["events", "--kind", "certificate-expiry"]).ok();
+        told.text().contains("ends in 1").then_some(())
+    });
+    let (_, metrics) = gate.admin("/metrics");
+    let figure = "poolgate_tls_certificate_not_after_seconds{certificate=\"";
+    assert!(metrics.contains(figure), "{metrics}");
+    let told = gate.cli(&["doctor"]);
+    let says = "warn ssh.host_certificates: the certificate ";
+    assert!(told.stdout.contains(says), "{told}");
     let line = format!("@cert-authority * ssh-ed25519 {}\n", key_text(&second));
     let door = client_knowing(&gate.door(&world), &world.path("known_ca"), &line);
     assert_eq!(door.run(&person, "true").code(), Some(255));

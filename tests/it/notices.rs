@@ -164,3 +164,31 @@ fn a_session_ends_at_its_limit_however_busy() {
     );
     scene.gate.stop();
 }
+
+/// Two pools may each have an instance of a name.
+#[test]
+fn a_notice_to_an_instance_is_for_the_one_that_is_named() {
+    let world = World::new();
+    let sshds = Sshd::start_many(&world, 2, Logins::Certificates);
+    let (one, other) = (sshds[0].port, sshds[1].port);
+    let fleet = format!(
+        "provider = \"static\"\ninstances = [{{ name = \"vm1\", address = \"127.0.0.1\", ssh_port = {one}, jupyter_port = \"off\" }}]\n\
+         [pools.gpu.fleet]\nprovider = \"static\"\n\
+         instances = [{{ name = \"vm1\", address = \"127.0.0.1\", ssh_port = {other}, jupyter_port = \"off\" }}]\n"
+    );
+    let gate = GateSetup::over(&sshds).fleet(&fleet).start(&world);
+    let there = |number: usize, pool: &str| {
+        let person = world.person(number);
+        let mut ssh = gate.door(&world).ssh(&person);
+        ssh.arg(format!("{}+{pool}@127.0.0.1", person.name));
+        Running::start(ssh.arg("sleep 600"))
+    };
+    let _there = [there(1, "main"), there(2, "gpu"), there(3, "gpu")];
+    gate.wait_sessions(3);
+    let given = |to: &str| gate.cli(&["notify", "--instance", to, TEXT]);
+    assert_eq!(given("main/vm1").ok().text(), "given to 1 sessions");
+    assert_eq!(given("gpu/vm1").ok().text(), "given to 2 sessions");
+    let unclear = given("vm1");
+    assert!(unclear.stderr.contains("ask for main/vm1"), "{unclear}");
+    gate.stop();
+}

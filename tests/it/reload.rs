@@ -1,9 +1,8 @@
-//! The configuration read again under people at work: nothing of theirs is lost, what is asked for counts, and a file with
-//! faults changes nothing and is told wherever an operator looks.
+//! The configuration read again under people at work: nothing of theirs is lost, and what is asked for counts.
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -18,18 +17,14 @@ const STREAMS: usize = 100;
 const RELOADS: usize = 100;
 
 impl Gate {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         fs::read_to_string(&self.config).unwrap()
     }
 
     /// Writes the file and has the gate read it.
-    fn reload_with(&self, text: &str) -> Finished {
+    pub fn reload_with(&self, text: &str) -> Finished {
         fs::write(&self.config, text).unwrap();
         self.cli(&["reload"])
-    }
-
-    fn status(&self) -> String {
-        self.cli(&["status"]).ok().text().to_owned()
     }
 }
 
@@ -208,99 +203,6 @@ fn what_is_changed_counts_and_what_is_gone_goes_gently() {
 }
 
 #[test]
-fn a_file_with_faults_changes_nothing_and_is_told() {
-    let world = World::new();
-    let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
-    let gate = GateSetup::over(&sshds)
-        .ssh("connect_timeout = \"20s\"")
-        .start(&world);
-    let door = gate.door(&world);
-    let person = world.person(1);
-    let good = gate.text();
-    for (what, bad, reason) in faulty(&good) {
-        fs::write(&gate.config, bad).unwrap();
-        // By the socket, since not every file tells any more where that is.
-        let socket = world.path("gate/admin.sock");
-        let told = gate.cli(&["reload", "--socket", socket.to_str().unwrap()]);
-        assert_eq!(told.code(), Some(78), "{what}: {told}");
-        assert!(told.stderr.contains(reason), "{what}: {told}");
-        let status = gate
-            .cli(&["status", "--socket", socket.to_str().unwrap()])
-            .ok();
-        assert!(status.text().contains(reason), "{what}: {status}");
-        assert!(gate.log().contains(reason), "{what}: not in the log");
-        let events = gate
-            .cli(&["events", "--socket", socket.to_str().unwrap()])
-            .ok();
-        assert!(events.text().contains(reason), "{what}: {events}");
-        door.run(&person, "true").ok();
-    }
-    fs::remove_file(&gate.config).unwrap();
-    gate.hang_up();
-    wait_until("a file that is gone to be told", PATIENT, || {
-        gate.log().contains("cannot be read").then_some(())
-    });
-    door.run(&person, "true").ok();
-    fs::write(&gate.config, &good).unwrap();
-    let told = gate.cli(&["reload"]).ok();
-    assert!(told.text().contains("nothing has changed"), "{told}");
-    assert!(!gate.status().contains("was refused"), "{}", gate.status());
-    gate.stop();
-}
-
-/// Files that nobody should run a gate with, and what each must be told with.
-fn faulty(good: &str) -> Vec<(String, Vec<u8>, &'static str)> {
-    let mut files = vec![
-        ("empty".to_owned(), Vec::new(), "ssh.listen"),
-        (
-            "torn".to_owned(),
-            good.as_bytes()[..good.len() / 2].to_vec(),
-            "poolgate.toml:",
-        ),
-        ("binary".to_owned(), vec![0xff, 0xfe, 0, 7], "poolgate.toml"),
-        (
-            "a key file that is not there".to_owned(),
-            good.replace("gate_host_key\"", "no_such_key\"")
-                .into_bytes(),
-            "no_such_key",
-        ),
-        (
-            "an address that is not here".to_owned(),
-            good.replacen("listen = [\"127.0.0.1:", "listen = [\"192.0.2.1:", 1)
-                .into_bytes(),
-            "ssh.listen: cannot listen on 192.0.2.1",
-        ),
-    ];
-    // What the config's own tests know to be wrong, of every kind.
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/invalid");
-    for name in [
-        "bare_duration",
-        "capacity_zero",
-        "duplicate_key",
-        "host_keys_missing",
-        "listen_host_name",
-        "min_above_max",
-        "no_pool",
-        "not_toml",
-        "number_for_address",
-        "provider_unknown",
-        "rise_fall",
-        "several_faults",
-        "size_unit",
-        "two_defaults",
-        "unclosed_list",
-        "unknown_key",
-        "unknown_section",
-        "yaml_habit",
-    ] {
-        let text = fs::read(folder.join(format!("{name}.toml"))).unwrap();
-        files.push((name.to_owned(), text, "poolgate.toml:"));
-    }
-    assert!(files.len() >= 20);
-    files
-}
-
-#[test]
 fn a_file_that_is_saved_is_read_by_itself() {
     let world = World::new();
     let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
@@ -335,4 +237,91 @@ fn a_file_that_is_saved_is_read_by_itself() {
         "{metrics}"
     );
     gate.stop();
+}
+
+fn item(name: &str, port: u16) -> String {
+    format!(
+        "{{ name = \"{name}\", address = \"127.0.0.1\", ssh_port = {port}, jupyter_port = \"off\" }}"
+    )
+}
+
+/// A pool that is left out goes when nobody is on it, and an instance under another name is another one.
+#[test]
+fn what_people_are_on_goes_with_them_or_is_another_machine() {
+    let world = World::new();
+    let sshds = Sshd::start_many(&world, 3, Logins::Certificates);
+    let (one, two, three) = (sshds[0].port, sshds[1].port, sshds[2].port);
+    let gpu = format!(
+        "[pools.gpu.fleet]\nprovider = \"static\"\ninstances = [{}]\n",
+        item("g1", two)
+    );
+    let fleet = format!("provider = \"static\"\ninstances = [{}]\n", item("m1", one));
+    let gate = GateSetup::over(&sshds[..2])
+        .ssh("connect_timeout = \"20s\"")
+        .fleet(&format!("{fleet}{gpu}"))
+        .start(&world);
+    let text = gate.text();
+    let door = gate.door(&world);
+    let on_gpu = |number: usize| {
+        let person = world.person(number);
+        let mut ssh = door.ssh(&person);
+        ssh.arg(format!("{}+gpu@127.0.0.1", person.name)).arg("cat");
+        crate::support::Running::start_with_stdin(ssh.stdin(Stdio::piped()))
+    };
+    let mut stays = on_gpu(1);
+    gate.wait_sessions(1);
+    let without = text.replace(&gpu, "");
+    gate.reload_with(&without).ok();
+    let pools = || gate.admin("/api/v1/pools").1;
+    assert!(pools().contains("\"gpu\""), "somebody is on it");
+    let refused = on_gpu(2).finish(PATIENT);
+    assert_ne!(refused.code(), Some(0), "{refused}");
+    stays.feed(b"still here");
+    stays.close_stdin();
+    assert_eq!(stays.finish(PATIENT).ok().text(), "still here");
+    wait_until("the pool to be forgotten", PATIENT, || {
+        (!pools().contains("\"gpu\"")).then_some(())
+    });
+
+    // Under another name, with somebody on it: the old one drains beside the new one, which is the same machine.
+    let mut stays = ShellStream::start(&door, &world.person(1));
+    stays.turn();
+    gate.reload_with(&without.replace("\"m1\"", "\"m2\"")).ok();
+    stays.turn();
+    let states = || {
+        let rows = gate.instances();
+        let state = |row: &serde_json::Value| (row["name"].clone(), row["admin_state"].clone());
+        rows.iter().map(state).collect::<Vec<_>>()
+    };
+    let expected = [
+        ("m1".into(), "draining".into()),
+        ("m2".into(), "ready".into()),
+    ];
+    assert_eq!(states(), expected);
+    stays.end();
+    wait_until("the old name to be forgotten", PATIENT, || {
+        (states().len() == 1).then_some(())
+    });
+    another_port_and_another_address(&gate, &world, (one, three));
+    gate.stop();
+}
+
+/// Another port and another address count for those who come from then on; whoever is there stays.
+fn another_port_and_another_address(gate: &Gate, world: &World, (one, three): (u16, u16)) {
+    let mut stays = ShellStream::start(&gate.door(world), &world.person(1));
+    let moved = format!("ssh_port = {three}");
+    let told = gate.reload_with(&gate.text().replace(&format!("ssh_port = {one}"), &moved));
+    assert!(told.ok().text().contains("pools.main.fleet.instances.m2"));
+    wait_until("the new port", PATIENT, || {
+        (gate.instances()[0]["ssh_port"] == three).then_some(())
+    });
+    stays.turn();
+    let text = gate.text();
+    let elsewhere = text.replace("127.0.0.1\", ssh_port", "127.0.0.2\", ssh_port");
+    gate.reload_with(&elsewhere).ok();
+    wait_until("the new address", PATIENT, || {
+        (gate.instances()[0]["address"] == "127.0.0.2").then_some(())
+    });
+    stays.turn();
+    stays.end();
 }

@@ -39,7 +39,7 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refusal
     let rule = rule(request.method(), path.map(MatchedPath::as_str));
     let is_open = match &rule {
         Rule::Needs(Needs::Nothing) => true,
-        Rule::Needs(Needs::Metrics) => access.has_open_metrics,
+        Rule::Needs(Needs::Metrics) => access.ways().has_open_metrics,
         Rule::Needs(Needs::WayIn) if access.has_way_in() => true,
         _ => false,
     };

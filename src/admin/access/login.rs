@@ -91,7 +91,8 @@ async fn log_out(
         let ended = access.sessions.end(value);
         of_provider |= matches!(ended, Some(Whose::Person(_)));
     }
-    let elsewhere = access.oidc.as_ref().filter(|_| of_provider);
+    let ways = access.ways();
+    let elsewhere = ways.oidc.as_ref().filter(|_| of_provider);
     let mut response = match elsewhere.and_then(|oidc| Some((oidc, oidc.end_session()?))) {
         Some((oidc, url)) => page::logged_out(oidc.display_name(), &url),
         None => Redirect::to("/login").into_response(),
@@ -141,12 +142,13 @@ impl Access {
         is_known: bool,
     ) -> Response {
         let next = local(next);
-        let provider = self.oidc.as_ref().map(|oidc| page::Provider {
+        let ways = self.ways();
+        let provider = ways.oidc.as_ref().map(|oidc| page::Provider {
             name: oidc.display_name(),
             begins_at: oidc.begins_at(next, is_known),
             is_known,
         });
-        let has_tokens = self.tokens.is_some();
+        let has_tokens = ways.tokens.is_some();
         page::login(status, fault, next, provider, has_tokens)
     }
 

@@ -11,6 +11,7 @@ mod page;
 mod roles;
 mod sessions;
 mod tokens;
+mod ways;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,34 +21,35 @@ use axum::http::{HeaderMap, header};
 use tokio_util::sync::CancellationToken;
 
 use super::caller::{Caller, Link, Via};
-use crate::config::{AdminConfig, OidcConfig, PenaltiesConfig};
+use crate::config::{AdminConfig, PenaltiesConfig};
+use crate::files::{FileFaults, Look};
+use crate::net::current::Current;
 use crate::net::penalties::{Offence, Penalties};
 use crate::telemetry::audit::{AuditEvent, AuditLog};
 use crate::telemetry::metrics::Metrics;
 
 pub(super) use guard::guard;
 pub(super) use login::router as login_router;
-use oidc::Oidc;
+pub use oidc::ask as ask_provider;
 pub use roles::Role;
 pub(super) use roles::{Needs, ROUTES};
 use sessions::{Sessions, Whose};
-use tokens::{Holder, Tokens};
+use tokens::Holder;
 pub use tokens::{NewToken, TokensFault, new_token};
+use ways::Ways;
+pub use ways::{NextWays, judge_tokens};
 
 /// Sources whose penalties are remembered; beyond it the lightest is forgotten.
 const SOURCES_MAX: usize = 4096;
-/// A token that was taken out of its file works no longer than this.
-const REFRESH: Duration = Duration::from_secs(1);
+/// A token that was taken out of its file works no longer than two of these.
+const REFRESH: Duration = Duration::from_millis(500);
 
 /// The ways in, and who is in.
 pub struct Access {
-    tokens: Option<Tokens>,
-    oidc: Option<Oidc>,
+    ways: Arc<Current<Ways>>,
     sessions: Sessions,
     penalties: Mutex<Penalties>,
-    has_open_metrics: bool,
-    /// Names under which browsers reach this side, beside this machine's own.
-    hosts: Vec<String>,
+    files: FileFaults,
     audit: AuditLog,
     metrics: Metrics,
 }
@@ -81,17 +83,12 @@ impl Access {
         config: &AdminConfig,
         audit: AuditLog,
         metrics: Metrics,
+        files: FileFaults,
     ) -> Result<Self, AccessFault> {
-        let tokens = config.tokens_file.as_deref().map(Tokens::open);
-        // Where the provider sends people back to.
-        let of_provider = config.oidc.as_ref().and_then(OidcConfig::host);
-        let hosts = config.hosts.iter().cloned();
-        let oidc = config.oidc.clone().map(Oidc::new).transpose();
+        let ways = Ways::read(config, None, &files)?;
         Ok(Self {
-            tokens: tokens.transpose()?,
-            oidc: oidc.map_err(AccessFault::Provider)?,
-            has_open_metrics: config.has_open_metrics,
-            hosts: hosts.chain(of_provider).collect(),
+            ways: Current::new(Arc::new(ways)),
+            files,
             ..Self::closed(audit, metrics)
         })
     }
@@ -103,12 +100,10 @@ impl Access {
             ..PenaltiesConfig::default()
         };
         Self {
-            tokens: None,
-            oidc: None,
+            ways: Current::new(Arc::new(Ways::closed())),
             sessions: Sessions::default(),
             penalties: Mutex::new(Penalties::new(rules)),
-            has_open_metrics: true,
-            hosts: Vec::new(),
+            files: FileFaults::default(),
             audit,
             metrics,
         }
@@ -116,31 +111,20 @@ impl Access {
 
     /// Follows the file of tokens.
     pub(super) async fn keep(self: Arc<Self>, ending: CancellationToken) {
-        if self.tokens.is_none() {
-            return;
-        }
         let rounds = async {
             loop {
                 tokio::time::sleep(REFRESH).await;
-                let access = self.clone();
-                let refresh = move || {
-                    if let Some(tokens) = &access.tokens {
-                        tokens.refresh();
-                    }
-                };
-                drop(tokio::task::spawn_blocking(refresh).await);
+                if let Some(tokens) = self.ways().tokens.clone() {
+                    drop(tokio::task::spawn_blocking(move || tokens.look()).await);
+                }
             }
         };
         ending.run_until_cancelled(rounds).await;
     }
 
-    pub(super) fn hosts(&self) -> &[String] {
-        &self.hosts
-    }
-
-    /// Whether anybody can log in over TCP.
-    fn has_way_in(&self) -> bool {
-        self.tokens.is_some() || self.oidc.is_some()
+    /// Those of this moment.
+    fn ways(&self) -> Arc<Ways> {
+        self.ways.get()
     }
 
     fn identify(&self, link: &Link, headers: &HeaderMap) -> Result<Caller, Denied> {
@@ -171,7 +155,8 @@ impl Access {
     fn holder_of(&self, token: &str, peer: SocketAddr) -> Result<Holder, Denied> {
         // Before the token is looked at: who guesses learns nothing by going on.
         self.may_try(peer)?;
-        let found = self.tokens.as_ref().and_then(|tokens| tokens.find(token));
+        let ways = self.ways();
+        let found = ways.tokens.as_ref().and_then(|tokens| tokens.find(token));
         found.ok_or_else(|| {
             self.charge(peer, Offence::AuthFail);
             self.refuse(peer, "no token of admin.tokens_file");
@@ -202,7 +187,7 @@ impl Access {
     fn who_is(&self, whose: &Whose) -> Option<(Arc<str>, Role)> {
         match whose {
             Whose::Token(hash) => {
-                let holder = self.tokens.as_ref()?.find_hash(hash)?;
+                let holder = self.ways().tokens.as_ref()?.find_hash(hash)?;
                 Some((holder.name, holder.role))
             }
             Whose::Person(person) => Some((person.name.as_str().into(), person.role)),

@@ -98,6 +98,12 @@ impl Sessions {
         ended.map(|session| session.found.whose)
     }
 
+    /// Those of people whom a provider vouched for end: they log in again.
+    pub fn end_vouched(&self) {
+        let is_of_token = |session: &Session| matches!(session.found.whose, Whose::Token(_));
+        self.kept().retain(|_, session| is_of_token(session));
+    }
+
     fn kept(&self) -> MutexGuard<'_, HashMap<Hash, Session>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,15 +1,14 @@
 //! The file of operators' tokens: `NAME ROLE SHA256-HEX` a line. Only hashes are on disk, so that whoever reads the file or
 //! its backup has no token.
 //!
-//! It is read again when it changes. A file at fault lets nobody in until it is mended: half of a list is no list. Tokens are
-//! 256 random bits (`poolgate token` makes them), so one round of SHA-256 is enough: there is nothing to guess.
+//! It is followed: one at fault leaves in force what was read before, and is told until it is mended. Tokens are 256 random bits (`poolgate token` makes them), so one round of SHA-256 is enough: there is nothing to guess.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -19,7 +18,9 @@ use nix::unistd::geteuid;
 use zeroize::Zeroizing;
 
 use super::roles::Role;
+use crate::files::{FileFaults, Followed, Look};
 
+const KEY: &str = "admin.tokens_file";
 /// Marks a token as ours where somebody finds one, and for scanners of repositories.
 const PREFIX: &str = "pgt_";
 /// Longer than any token.
@@ -65,58 +66,17 @@ pub enum TokensFault {
 }
 
 /// The tokens in force.
-pub struct Tokens {
-    path: PathBuf,
-    kept: RwLock<Kept>,
-}
-
-struct Kept {
-    holders: Arc<[Holder]>,
-    stamp: Stamp,
-}
-
-/// Changes whenever the file does; `None` where there is none.
-type Stamp = Option<(u64, u64, i64, i64, u64)>;
+pub struct Tokens(Followed<Vec<Holder>>);
 
 impl Tokens {
     /// # Errors
     /// When the file is at fault.
-    pub fn open(path: &Path) -> Result<Self, TokensFault> {
-        let stamp = stamp(path);
-        let kept = Kept {
-            holders: read(path)?.into(),
-            stamp,
-        };
-        Ok(Self {
-            path: path.to_path_buf(),
-            kept: RwLock::new(kept),
-        })
+    pub fn open(path: &Path, faults: &FileFaults) -> Result<Self, TokensFault> {
+        Followed::open(KEY, path, read, faults.clone()).map(Self)
     }
 
-    /// Reads the file again if it has changed. Blocking.
-    pub fn refresh(&self) {
-        let now = stamp(&self.path);
-        let before = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        let has_changed = before.stamp != now;
-        drop(before);
-        if !has_changed {
-            return;
-        }
-        let holders = match read(&self.path) {
-            Ok(holders) => {
-                tracing::info!(tokens = holders.len(), "admin.tokens_file was read again");
-                holders
-            }
-            Err(fault) => {
-                tracing::error!(error = %fault, "admin.tokens_file: no token is taken until this is mended");
-                Vec::new()
-            }
-        };
-        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        *kept = Kept {
-            holders: holders.into(),
-            stamp: now,
-        };
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 
     /// Whose token it is.
@@ -129,10 +89,7 @@ impl Tokens {
 
     /// Takes as long for a hash that nobody has as for the last one of the list.
     pub fn find_hash(&self, asked: &Hash) -> Option<Holder> {
-        let holders = {
-            let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-            kept.holders.clone()
-        };
+        let holders = self.0.current();
         let mut found = None;
         for holder in holders.iter() {
             if verify_slices_are_equal(&holder.hash, asked).is_ok() {
@@ -140,6 +97,21 @@ impl Tokens {
             }
         }
         found
+    }
+}
+
+impl Look for Tokens {
+    fn look(&self) {
+        let before = self.0.current();
+        self.0.look();
+        let tokens = self.0.current();
+        if !Arc::ptr_eq(&before, &tokens) {
+            tracing::info!(tokens = tokens.len(), "admin.tokens_file was read again");
+        }
+    }
+
+    fn renew(&self) {
+        self.0.renew();
     }
 }
 
@@ -174,6 +146,11 @@ pub fn hash(token: &str) -> Hash {
 }
 
 fn read(path: &Path) -> Result<Vec<Holder>, TokensFault> {
+    read_as(path, geteuid().as_raw())
+}
+
+/// `own`: the account that the file may belong to besides root.
+pub fn read_as(path: &Path, own: u32) -> Result<Vec<Holder>, TokensFault> {
     let unreadable = |error| TokensFault::Unreadable(path.to_path_buf(), error);
     // Looked at before it is opened, because opening a FIFO may wait for ever; judged after, because that is what is read.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
@@ -181,7 +158,7 @@ fn read(path: &Path) -> Result<Vec<Holder>, TokensFault> {
     }
     let file = File::open(path).map_err(unreadable)?;
     let found = file.metadata().map_err(unreadable)?;
-    let (uid, own) = (found.uid(), geteuid().as_raw());
+    let uid = found.uid();
     if uid != 0 && uid != own {
         let path = path.to_path_buf();
         return Err(TokensFault::Owner { path, uid, own });
@@ -264,13 +241,6 @@ fn unhex(digits: &str) -> Option<Hash> {
         *byte = is_hex.then(|| u8::from_str_radix(pair, 16).ok())??;
     }
     Some(hash)
-}
-
-fn stamp(path: &Path) -> Stamp {
-    let file = std::fs::metadata(path).ok()?;
-    // A change of any kind moves the ctime, that of mode and owner too.
-    let (dev, ino, size) = (file.dev(), file.ino(), file.size());
-    Some((dev, ino, file.ctime(), file.ctime_nsec(), size))
 }
 
 #[cfg(test)]

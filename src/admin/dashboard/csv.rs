@@ -59,6 +59,12 @@ fn stamp(at: std::time::SystemTime) -> String {
 }
 
 fn line(text: &mut String, fields: &[&str]) {
+    text.push_str(&csv_line(fields));
+}
+
+/// One line of these fields, with its end.
+pub fn csv_line(fields: &[&str]) -> String {
+    let mut text = String::new();
     for (at, field) in fields.iter().enumerate() {
         if at > 0 {
             text.push(',');
@@ -66,6 +72,7 @@ fn line(text: &mut String, fields: &[&str]) {
         text.push_str(&quoted(field));
     }
     text.push_str("\r\n");
+    text
 }
 
 /// What begins a formula, also as wide letters.

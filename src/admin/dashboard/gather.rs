@@ -60,7 +60,7 @@ impl Dashboard {
                 trouble: state.readiness.judge(&snapshot).reason,
                 audit_lines_lost: state.audit.lost(),
                 is_audit_failing: state.audit.is_failing(),
-                config: Some(state.config.get()),
+                config: Some(Arc::new(state.config_state())),
             },
             snapshot,
         }

@@ -32,6 +32,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use act::Flashes;
 pub(super) use assets::{icon_path, style_path};
+pub use csv::csv_line;
 use gather::Gathered;
 use kernels::Kernels;
 pub use kernels::KernelsView;

@@ -30,7 +30,7 @@ fn of_roles(folder: &Path, roles: &[Role]) -> (Arc<Access>, Vec<String>) {
         hosts: Vec::new(),
     };
     let audit = AuditLog::open(None).unwrap();
-    let access = Access::open(&config, audit, Metrics::new()).unwrap();
+    let access = Access::open(&config, audit, Metrics::new(), FileFaults::default()).unwrap();
     let tokens = made.iter().map(|one| one.token.to_string()).collect();
     (Arc::new(access), tokens)
 }
@@ -256,7 +256,7 @@ async fn answers_that_nobody_asked_for_cost_their_source() {
         [admin.oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"poolgate\"\nroles.admin = [\"ada\"]";
     let config = crate::config::parse(Path::new("x.toml"), text, HashMap::new()).unwrap();
     let audit = AuditLog::open(None).unwrap();
-    let access = Access::open(&config.admin, audit, Metrics::new()).unwrap();
+    let access = Access::open(&config.admin, audit, Metrics::new(), FileFaults::default()).unwrap();
     let scene = Scene::start_with(|state| state.access = Arc::new(access)).await;
     let (status, _, page) = scene.send("GET /login?next=//evil.example", &[], "").await;
     assert_eq!(status, 200);

@@ -24,12 +24,12 @@ impl Inside {
         for (role, socket) in self.doors.listeners.share()? {
             sockets.push((passed(role.name()), socket.into()));
         }
-        if let Some((socket, file)) = &self.socket {
+        if let Some(open) = &self.socket {
             let admin = Passed {
-                file: file.path(),
+                file: open.file.path(),
                 ..passed(SocketName::Admin.name())
             };
-            sockets.push((admin, socket.try_clone()?));
+            sockets.push((admin, open.handle.try_clone()?));
         }
         let lock = self.lock.as_ref().context("the lock is another gate's")?;
         sockets.push((passed(LOCK), lock.as_fd().try_clone_to_owned()?));
@@ -48,8 +48,8 @@ impl Inside {
     /// Ends what only one gate of a place does.
     pub(super) fn retire(&mut self, shutdown: &Shutdown) {
         self.lock = None;
-        if let Some((_, file)) = self.socket.take() {
-            file.leave();
+        if let Some(open) = self.socket.take() {
+            open.file.leave();
         }
         self.doors.retire();
         self.pools.retire(shutdown);

@@ -148,7 +148,7 @@ impl App {
             Some(FromOld::Yours) => {}
             other => bail!(withdrawn(other)),
         }
-        self.serve(begun)?;
+        self.serve(begun).await?;
         let told = link.say(&FromNew::Serving).await;
         let done = match told {
             Ok(()) => timeout(STEP, link.word()).await,
@@ -174,8 +174,8 @@ impl App {
         if let Some(Err(error)) = inside.lock.as_mut().map(Lock::sign) {
             tracing::warn!(%error, "the lock still names the gate before");
         }
-        if let (Some((_, file)), Some(path)) = (&inside.socket, admin_file)
-            && let Err(error) = file.adopt(&path)
+        if let (Some(open), Some(path)) = (&inside.socket, admin_file)
+            && let Err(error) = open.file.adopt(&path)
         {
             tracing::warn!(file = %path.display(), %error, "the operators' socket has no file any more");
         }

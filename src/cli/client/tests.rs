@@ -118,7 +118,8 @@ async fn a_gate_answers_over_its_socket() {
     let pool = crate::shared_pool::SharedPool::new(1);
     let audit = crate::telemetry::audit::AuditLog::open(None).unwrap();
     let metrics = crate::telemetry::metrics::Metrics::new();
-    let state = crate::admin::AdminState::new(pool, metrics, audit);
+    let state =
+        crate::admin::AdminState::new(pool, (metrics, crate::files::FileFaults::default()), audit);
     let socket = crate::admin::bind_socket(&path).unwrap();
     let shutdown = tokio_util::sync::CancellationToken::new();
     let serving = tokio::spawn(crate::admin::serve_both(

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::Check;
 use crate::config::Config;
 use crate::net::server_tls::pair::Pair;
+use crate::ssh::host_identity;
 
 const PATIENCE: Duration = Duration::from_secs(3);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -86,35 +87,44 @@ fn reachable(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// Of TLS and of ssh host keys; what is wrong with their files is told among those.
 fn certificates(config: &Config, now: SystemTime) -> Vec<Check> {
+    const RENEW: &str = "have it renewed (certbot renew), or let the gate do it: [https.acme]";
+    const SIGN: &str = "ssh-keygen -s CA -h -I NAME -n NAME -V +52w KEY.pub: it is read by itself";
     let files = config.https.iter().flat_map(|https| &https.certificates);
     let files = files.chain(&config.admin.tls);
-    let checks = files.map(|files| {
+    let of_tls = files.filter_map(|files| {
         let subject = format!("{}.certificate", files.key);
-        match Pair::read(files) {
-            Ok(pair) => lasts(subject, pair.name(), pair.not_after, now),
-            Err(error) => Check::fail(subject, error.to_string(), "poolgate check"),
-        }
+        let pair = Pair::read(files).ok()?;
+        Some(lasts(subject, pair.name(), pair.not_after, now, RENEW))
     });
-    checks.collect()
+    let mut checks: Vec<_> = of_tls.collect();
+    if let Some(ssh) = &config.ssh {
+        let lifetimes = host_identity::lifetimes(&ssh.host_certificates);
+        checks.extend(lifetimes.iter().map(|one| {
+            lasts(
+                "ssh.host_certificates".to_owned(),
+                &one.name,
+                one.end,
+                now,
+                SIGN,
+            )
+        }));
+    }
+    checks
 }
 
-fn lasts(subject: String, name: &str, end: SystemTime, now: SystemTime) -> Check {
-    const RENEW: &str = "have it renewed (certbot renew), or let the gate do it: [https.acme]";
+fn lasts(subject: String, name: &str, end: SystemTime, now: SystemTime, mends: &str) -> Check {
     let Ok(left) = end.duration_since(now) else {
-        return Check::fail(
-            subject,
-            format!("the certificate of {name} has ended"),
-            RENEW,
-        );
+        return Check::fail(subject, format!("the certificate {name} has ended"), mends);
     };
     let says = format!(
-        "the certificate of {name} ends in {} days",
+        "the certificate {name} ends in {} days",
         left.as_secs() / DAY.as_secs()
     );
     match left {
-        left if left <= LATE => Check::fail(subject, says, RENEW),
-        left if left <= SOON => Check::warn(subject, says, RENEW),
+        left if left <= LATE => Check::fail(subject, says, mends),
+        left if left <= SOON => Check::warn(subject, says, mends),
         _ => Check::ok(subject, says),
     }
 }
@@ -130,7 +140,9 @@ mod tests {
         let verdict = |left: i64| {
             let by = DAY * u32::try_from(left.abs()).unwrap();
             let end = if left < 0 { now - by } else { now + by };
-            lasts("x".into(), "pool.example", end, now).finding.verdict
+            lasts("x".into(), "pool.example", end, now, "renew it")
+                .finding
+                .verdict
         };
         for (left, expected) in [
             (90, Verdict::Ok),

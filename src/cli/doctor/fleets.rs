@@ -1,12 +1,12 @@
 //! Clouds and programs that machines come from: whether they can be asked, and what stands in the way of growing.
 //!
-//! Nothing is ordered. A right to write shows only when it is used, so what an order would need is named, not tried.
+//! Nothing is ordered: what an order would need is asked of the cloud where it tells, and named where it does not.
 
 use std::time::Duration;
 
 use super::Check;
 use crate::cli::check::keeps_the_gate;
-use crate::config::{Config, FleetConfig};
+use crate::config::{Config, FleetConfig, PoolConfig};
 use crate::fleet;
 
 /// A cloud may answer slowly, page by page.
@@ -43,17 +43,56 @@ pub(super) async fn look(config: &Config) -> Vec<Check> {
             )),
             Ok(Ok(seen)) => {
                 let count = seen.machines.len();
-                let says = format!(
-                    "lists {count} machines; whether it takes orders shows when one is given"
-                );
-                checks.push(Check::ok(subject.clone(), says));
+                checks.push(Check::ok(
+                    subject.clone(),
+                    format!("lists {count} machines"),
+                ));
                 let hindrances = seen.hindrances.iter();
-                checks.extend(
-                    hindrances
-                        .map(|why| Check::fail(subject.clone(), why.clone(), "docs/azure.md")),
-                );
+                let hindrances = hindrances
+                    .map(|why| Check::fail(subject.clone(), why.clone(), "docs/azure.md"));
+                checks.extend(hindrances);
+                checks.extend(rights(name, pool, &subject).await);
             }
         }
     }
     checks
+}
+
+/// Whether the cloud takes what the gate may order.
+async fn rights(name: &str, pool: &PoolConfig, subject: &str) -> Vec<Check> {
+    const ROLE: &str = "az role definition update --role-definition deploy/azure/role.json, then assign it (docs/azure.md)";
+    let asked = tokio::time::timeout(PATIENCE, fleet::lacking_rights(name, pool)).await;
+    let lacking = match asked {
+        Ok(Some(Ok(lacking))) => lacking,
+        Ok(None) => {
+            let says = "whether it takes orders shows when one is given";
+            return vec![Check::ok(subject, says)];
+        }
+        Ok(Some(Err(why))) => {
+            let says = format!(
+                "does not tell what this identity may do, which shows when an order is given: {why}"
+            );
+            return vec![Check::warn(subject, says, ROLE)];
+        }
+        Err(_) => {
+            let says = "does not tell within a minute what this identity may do";
+            return vec![Check::warn(subject, says, ROLE)];
+        }
+    };
+    if lacking.is_empty() {
+        let says = "this identity may do all that the gate orders";
+        return vec![Check::ok(subject, says)];
+    }
+    let told = lacking.iter().map(|one| {
+        let says = format!("{} needs the right {}", one.needed_for, one.action);
+        match one.is_doubtful {
+            true => Check::warn(
+                subject,
+                format!("{says}, which is not given here; is it at the network's group?"),
+                ROLE,
+            ),
+            false => Check::fail(subject, format!("{says}, and this identity lacks it"), ROLE),
+        }
+    });
+    told.collect()
 }

@@ -8,8 +8,9 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use super::Check;
+use crate::app::named_files::{self, InUse};
 use crate::cli::args::GateArgs;
-use crate::cli::{check, client};
+use crate::cli::client;
 use crate::config::{Config, show_size};
 use crate::state::lock_holder;
 
@@ -33,29 +34,37 @@ pub(super) async fn look(config: &Config, gate: &GateArgs, is_running: bool) -> 
 }
 
 fn files(config: &Config) -> Vec<Check> {
-    let named = check::files_of(config);
+    let account = named_files::account_of(config);
+    let named = named_files::files_of(config);
     let count = named.len();
-    let mut checks = Vec::new();
+    let faults = named_files::faults(config, account, &InUse::default()).into_iter();
+    let faults = faults.map(|fault| {
+        let mends = mends(&fault).to_owned();
+        Check::fail("files", fault, mends)
+    });
+    let mut checks: Vec<_> = faults.collect();
     for file in named {
-        let path = file.path.display().to_string();
-        if let Some(fault) = file.fault() {
-            checks.push(Check::fail("files", fault, format!("ls -l {path}")));
-        } else if file.is_open_to_others() {
+        let is_told = checks
+            .iter()
+            .any(|check| check.finding.says.starts_with(&file.key));
+        if file.is_open_to_others() && !is_told {
+            let path = file.path.display();
             let says = format!("{}: others may read {path}", file.key);
-            let mends = format!("chmod 600 {path}");
-            // The gate does not start with such a key; of other secrets it only warns.
-            let check = match file.key.starts_with("ssh.") {
-                true => Check::fail("files", says, mends),
-                false => Check::warn("files", says, mends),
-            };
-            checks.push(check);
+            checks.push(Check::warn("files", says, format!("chmod 600 {path}")));
         }
     }
     if checks.is_empty() {
-        let says = format!("{count} files are there, and secrets are nobody else's");
+        let says = format!("{count} files are of use, and secrets are nobody else's");
         checks.push(Check::ok("files", says));
     }
     checks
+}
+
+/// The command that a fault names, or else what tells of all.
+fn mends(fault: &str) -> &str {
+    let commands = ["run: ", "make one: "];
+    let named = commands.iter().find_map(|word| fault.split_once(word));
+    named.map_or("poolgate check", |(_, command)| command)
 }
 
 fn state_folder(folder: &Path, is_running: bool) -> Check {
@@ -64,7 +73,7 @@ fn state_folder(folder: &Path, is_running: bool) -> Check {
     let make = format!("install -d -m 700 -o poolgate -g poolgate {path}");
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Check::fail(subject, format!("{path} is not there"), make);
+            return missing_folder(folder, is_running, &make);
         }
         Err(error) => return Check::fail(subject, format!("{path}: {error}"), make),
         Ok(found) if !found.is_dir() => {
@@ -93,6 +102,39 @@ fn state_folder(folder: &Path, is_running: bool) -> Check {
             subject,
             format!("{path} is not that of the gate that answers"),
             "poolgate check --diff",
+        ),
+    }
+}
+
+/// A gate makes it as it begins, and begins without pins, places and decisions of before: well on a new machine, and a loss on one
+/// whose disk is not mounted. Under a gate at work it must not go.
+fn missing_folder(folder: &Path, is_running: bool, make: &str) -> Check {
+    let (subject, path) = ("state_dir", folder.display());
+    if is_running {
+        let says = format!(
+            "{path} is not there under a gate at work: what it learns is lost when it ends"
+        );
+        return Check::fail(
+            subject,
+            says,
+            format!("findmnt -T {path}; {make}; systemctl restart poolgate"),
+        );
+    }
+    let nearest = folder.ancestors().find(|above| above.is_dir());
+    let may_make =
+        nearest.is_some_and(|above| access(above, AccessFlags::W_OK | AccessFlags::X_OK).is_ok());
+    match may_make {
+        true => Check::warn(
+            subject,
+            format!(
+                "{path} is not there: the gate makes it, and begins as a new one, which pins instances' host keys anew"
+            ),
+            format!("findmnt -T {path}; if it is new, nothing; else mount it"),
+        ),
+        false => Check::fail(
+            subject,
+            format!("{path} is not there, and this account cannot make it"),
+            make,
         ),
     }
 }
@@ -251,14 +293,14 @@ mod tests {
         assert_eq!(verdict(true), Verdict::Ok);
         assert_eq!(verdict(false), Verdict::Warn, "by whom?");
         drop(held);
-        let gone = state_folder(&folder.path().join("x"), false);
-        assert_eq!(gone.finding.verdict, Verdict::Fail);
-        assert!(
-            gone.finding
-                .remedy
-                .unwrap()
-                .starts_with("install -d -m 700")
-        );
+        let gone = |path: &str, is_running| state_folder(&folder.path().join(path), is_running);
+        let new = gone("x/y", false);
+        assert_eq!(new.finding.verdict, Verdict::Warn, "the gate makes it");
+        let lost = gone("x", true);
+        assert_eq!(lost.finding.verdict, Verdict::Fail);
+        assert!(lost.finding.remedy.unwrap().contains("install -d -m 700"));
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert_eq!(gone("file/x", false).finding.verdict, Verdict::Fail);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::wire::{AUTOSCALE, COMPUTE, NETWORK, SET_INTERFACES, STANDBY};
+use super::wire::{AUTHORIZATION, AUTOSCALE, COMPUTE, NETWORK, SET_INTERFACES, STANDBY};
 use crate::config::AzureFleet;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +24,11 @@ pub enum Call {
     ListAutoscale,
     ListStandby,
     ReadOperation,
+    ListRights,
 }
 
 impl Call {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ReadSet,
         Self::ReadSetView,
         Self::Grow,
@@ -43,6 +44,7 @@ impl Call {
         Self::ListAutoscale,
         Self::ListStandby,
         Self::ReadOperation,
+        Self::ListRights,
     ];
 
     /// What a role must allow.
@@ -65,6 +67,7 @@ impl Call {
             Self::ListAutoscale => "Microsoft.Insights/autoscalesettings/read",
             Self::ListStandby => "Microsoft.StandbyPool/standbyVirtualMachinePools/read",
             Self::ReadOperation => "Microsoft.Compute/locations/operations/read",
+            Self::ListRights => "Microsoft.Authorization/permissions/read",
         }
     }
 
@@ -82,6 +85,7 @@ impl Call {
             Self::ListAutoscale => "looking for autoscale settings",
             Self::ListStandby => "looking for standby pools",
             Self::ReadOperation => "asking after an operation",
+            Self::ListRights => "reading what the gate may do",
         }
     }
 }
@@ -111,7 +115,7 @@ impl Paths {
         }
     }
 
-    /// `item`: the set's id for a listing of its Flexible machines, or the machine's name; empty elsewhere.
+    /// `item`: the set's id for a listing of its Flexible machines, or the machine's name; mostly empty elsewhere.
     ///
     /// The case of each path is that of Azure's published description, as validators compare it.
     pub fn of(&self, call: Call, item: &str) -> String {
@@ -168,6 +172,13 @@ impl Paths {
                 "{group}/providers/Microsoft.StandbyPool/standbyVirtualMachinePools?api-version={STANDBY}"
             ),
             Call::ReadOperation => item.to_owned(),
+            // `item` is empty for the set, and anything else for its group.
+            Call::ListRights => {
+                let scope = if item.is_empty() { set } else { group };
+                format!(
+                    "{scope}/providers/Microsoft.Authorization/permissions?api-version={AUTHORIZATION}"
+                )
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ use budget::Budget;
 use calls::Call;
 use client::Client;
 use control::AzureControl;
+use rights::{Lacking, Permission};
 use sight::Sighted;
 use wire::{AutoscaleSetting, Entry, Interface, ScaleSet, Service, StandbyPool};
 
@@ -37,6 +38,7 @@ mod hindrances;
 mod hosts;
 mod identity;
 mod progress;
+pub mod rights;
 mod sight;
 mod wire;
 
@@ -118,6 +120,23 @@ impl AzureFleet {
         self.looking.look.look().await
     }
 }
+
+impl AzureFleet {
+    /// What of its work Azure would not let it do, by the roles of its identity.
+    ///
+    /// # Errors
+    /// Azure does not tell.
+    pub async fn lacking_rights(&self) -> Result<Vec<Lacking>, FleetFault> {
+        let view = &self.looking.look;
+        let set = view.set().await?;
+        let mut permissions: Vec<Permission> = view.client.list(Call::ListRights, "").await?;
+        permissions.extend(view.client.list(Call::ListRights, GROUP).await?);
+        Ok(rights::lacking(set.is_flexible(), &permissions))
+    }
+}
+
+/// Rights are asked for at the set's group.
+const GROUP: &str = "group";
 
 impl Fleet for AzureFleet {
     fn control(&self) -> Arc<dyn FleetControl> {

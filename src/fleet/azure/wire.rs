@@ -7,6 +7,7 @@ use serde::Deserialize;
 pub(super) const COMPUTE: &str = "2024-03-01";
 pub(super) const SET_INTERFACES: &str = "2017-03-30";
 pub(super) const NETWORK: &str = "2024-01-01";
+pub(super) const AUTHORIZATION: &str = "2022-04-01";
 pub(super) const AUTOSCALE: &str = "2022-10-01";
 pub(super) const STANDBY: &str = "2024-03-01";
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::support::{Gate, HTML, TestInstance, config, files, write_named, write_pair};
+use crate::files::FileFaults;
 use crate::https::Front;
+use crate::https::Reread;
 use crate::shared_pool::SharedPool;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
@@ -29,7 +31,7 @@ fn fault(change: impl FnOnce(&mut crate::config::HttpsConfig, PathBuf)) -> Strin
     change(&mut config, folder.path().to_owned());
     let audit = AuditLog::open(None).unwrap();
     let (pool, metrics) = (SharedPool::new(1), Metrics::new());
-    let told = (metrics, Traces::default());
+    let told = (metrics, Traces::default(), FileFaults::default());
     match Front::build(&config, &BTreeMap::new(), pool, &[0; 32], audit, told) {
         Ok(_) => panic!("it was taken"),
         Err(error) => error.to_string(),
@@ -38,7 +40,10 @@ fn fault(change: impl FnOnce(&mut crate::config::HttpsConfig, PathBuf)) -> Strin
 
 /// As a reload with the same settings does.
 fn reload(gate: &Gate) -> Option<String> {
-    match gate.front.renew(&gate.front.config, &BTreeMap::new()) {
+    match gate
+        .front
+        .renew(&gate.front.config, &BTreeMap::new(), Reread::All)
+    {
         Ok(renewed) => drop(renewed.take_over()),
         Err(error) => return Some(error.to_string()),
     }

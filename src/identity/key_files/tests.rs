@@ -18,7 +18,10 @@ fn homes(names: &[&str]) -> (tempfile::TempDir, KeyFinder) {
         authorized_keys: vec!["/nowhere/%u".into(), pattern],
         ..KeySources::default()
     };
-    (folder, KeyFinder::new(sources).unwrap())
+    (
+        folder,
+        KeyFinder::new(sources, None, &FileFaults::default()).unwrap(),
+    )
 }
 
 fn offered(user: &str, seed: &str) -> Offered {

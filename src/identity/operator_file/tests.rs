@@ -1,4 +1,5 @@
 use super::*;
+use crate::files::Look;
 use std::fs;
 
 fn text(bytes: &[u8]) -> Result<String, String> {
@@ -8,53 +9,41 @@ fn text(bytes: &[u8]) -> Result<String, String> {
     }
 }
 
-async fn look_again(file: &OperatorFile<String>) -> Option<Arc<String>> {
-    if let Some(known) = file.known.lock().await.as_mut() {
-        known.looked_at -= FRESH;
-    }
-    file.read().await
+fn look_again<T: Send + Sync + 'static>(file: &Followed<T>) -> Arc<T> {
+    file.look();
+    file.look();
+    file.current()
 }
 
-#[tokio::test]
-async fn a_change_is_seen_and_a_broken_file_is_none() {
+#[test]
+fn a_file_that_never_was_there_is_none_until_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("list");
-    let file = OperatorFile::new(path.clone(), text);
-    assert!(matches!(file.check(), Err(FileError::Missing(_))));
-    assert_eq!(file.read().await, None);
+    let faults = FileFaults::default();
+    let refused = open("k", &path, text, &faults).err().unwrap();
+    assert!(matches!(refused, FileError::Missing(_)));
+    let file = open_if_sound("k", &path, text, "nobody gets in", &faults);
+    assert_eq!(*file.current(), None);
     fs::write(&path, "one").unwrap();
-    assert_eq!(**look_again(&file).await.unwrap(), *"one");
-    fs::write(&path, "two!").unwrap();
-    assert_eq!(**file.read().await.unwrap(), *"one", "for a moment");
-    assert_eq!(**look_again(&file).await.unwrap(), *"two!");
+    assert_eq!(look_again(&file).as_deref(), Some("one"));
     fs::write(&path, "broken").unwrap();
-    assert_eq!(look_again(&file).await, None);
-    assert!(
-        file.check()
-            .unwrap_err()
-            .to_string()
-            .ends_with("list: it is broken")
-    );
+    assert_eq!(look_again(&file).as_deref(), Some("one"), "it stays");
+    let why = faults.now()[0].why.clone();
+    assert!(why.contains("list: it is broken"), "{why}");
 }
 
-#[tokio::test]
-async fn what_is_unchanged_is_not_parsed_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("list");
-    fs::write(&path, "one").unwrap();
-    let file = OperatorFile::new(path, text);
-    let first = file.read().await.unwrap();
-    assert!(Arc::ptr_eq(&first, &look_again(&file).await.unwrap()));
-}
-
-#[tokio::test]
-async fn a_file_others_can_write_is_not_believed() {
+#[test]
+fn a_file_others_can_write_changes_nothing() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("list");
     fs::write(&path, "one").unwrap();
-    let file = OperatorFile::new(path.clone(), text);
-    assert!(file.read().await.is_some());
+    let faults = FileFaults::default();
+    let file = open("k", &path, text, &faults).unwrap();
+    fs::write(&path, "two").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-    assert_eq!(look_again(&file).await, None);
+    assert_eq!(*look_again(&file), "one");
+    assert_eq!(faults.now().len(), 1);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(*look_again(&file), "two");
 }

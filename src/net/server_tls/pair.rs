@@ -14,7 +14,10 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use crate::config::CertificateFiles;
+use crate::config::{CertificateFiles, read_regular};
+
+/// A chain is some kilobytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What is wrong with the files, and what to do; one line each.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +43,13 @@ pub enum TlsError {
     )]
     NotTaken { file: PathBuf, key: String },
     #[error(
-        "{file} is not sound PEM: {cause}; write it again from the certificate authority's files"
+        "{key}: {file} is not sound PEM: {cause}; write it again from the certificate authority's files"
     )]
-    Malformed { file: PathBuf, cause: String },
+    Malformed {
+        file: PathBuf,
+        key: String,
+        cause: String,
+    },
     #[error(
         "{key}: the key in {private_key} does not belong to the certificate in {certificate}; name files that were issued together"
     )]
@@ -51,9 +58,12 @@ pub enum TlsError {
         private_key: PathBuf,
         key: String,
     },
-    #[error("{certificate} cannot be used: {cause}; an RSA, ECDSA or Ed25519 pair is needed")]
+    #[error(
+        "{key}: {certificate} cannot be used: {cause}; an RSA, ECDSA or Ed25519 pair is needed"
+    )]
     Unusable {
         certificate: PathBuf,
+        key: String,
         cause: rustls::Error,
     },
     #[error(
@@ -96,6 +106,7 @@ impl Pair {
             },
             cause => TlsError::Unusable {
                 certificate: files.certificate.clone(),
+                key: in_section("certificate"),
                 cause,
             },
         })?;
@@ -123,6 +134,11 @@ impl Pair {
             not_after: time(validity.not_after.timestamp()),
             certified: Arc::new(certified),
         })
+    }
+
+    /// The certificate itself.
+    pub fn own(&self) -> Option<&CertificateDer<'static>> {
+        self.certified.cert.first()
     }
 
     pub fn is_valid_at(&self, now: SystemTime) -> bool {
@@ -167,7 +183,7 @@ fn address(bytes: &[u8]) -> Option<String> {
 fn certificates(file: &Path, key: String) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = read(file, &key)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let chain = chain.map_err(|cause| malformed(file, &cause))?;
+    let chain = chain.map_err(|cause| malformed(file, &key, &cause))?;
     if chain.is_empty() {
         let file = file.to_owned();
         return Err(TlsError::NoCertificate { file, key });
@@ -200,26 +216,24 @@ fn private_key(file: &Path, key: String) -> Result<PrivateKeyDer<'static>, TlsEr
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|cause| match cause {
         pem::Error::NoItemsFound => TlsError::NoKey {
             file: file.to_owned(),
-            key,
+            key: key.clone(),
         },
-        cause => malformed(file, &cause),
+        cause => malformed(file, &key, &cause),
     })
 }
 
 fn read(file: &Path, key: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, TlsError> {
-    match std::fs::read(file) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(cause) => Err(TlsError::Unreadable {
-            file: file.to_owned(),
-            key: key.to_owned(),
-            cause,
-        }),
-    }
+    read_regular(file, FILE_BYTES_MAX).map_err(|cause| TlsError::Unreadable {
+        file: file.to_owned(),
+        key: key.to_owned(),
+        cause,
+    })
 }
 
-fn malformed(file: &Path, cause: &pem::Error) -> TlsError {
+fn malformed(file: &Path, key: &str, cause: &pem::Error) -> TlsError {
     TlsError::Malformed {
         file: file.to_owned(),
+        key: key.to_owned(),
         cause: cause.to_string(),
     }
 }

@@ -6,18 +6,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls_pki_types::CertificateDer;
 
 use super::challenges::{ACME_ALPN, Challenges};
-use super::expiry::Expiry;
 use super::pair::{Pair, TlsError};
 use crate::config::CertificateFiles;
+use crate::files::{FileFaults, Settling, Stamp};
+use crate::net::expiry::{Expiry, Kind, Lifetime};
 use crate::telemetry::metrics::Metrics;
 
 /// Every certificate of the door.
@@ -28,6 +28,7 @@ pub struct Certificates {
     kept: Mutex<Kept>,
     pub challenges: Challenges,
     metrics: Metrics,
+    faults: FileFaults,
 }
 
 /// What handshakes look into.
@@ -47,16 +48,14 @@ struct Kept {
 struct OfFiles {
     files: CertificateFiles,
     pair: Arc<Pair>,
-    /// What the files looked like when they were read, and when they were last looked at.
-    read: Stamp,
-    seen: Stamp,
+    settling: Settling<Stamps>,
 }
 
 /// Pairs that were read again and are not in use yet, in the order of their files.
-pub struct Reread(Vec<(Arc<Pair>, Stamp)>);
+pub struct Reread(Vec<(Arc<Pair>, Stamps)>);
 
-/// Changes whenever one of the files does.
-type Stamp = Option<[(u64, u64, i64, i64, u64); 3]>;
+/// Of certificate, key and what the authority says of it.
+type Stamps = [Option<Stamp>; 3];
 
 impl Certificates {
     /// Reads every pair. `issued` joins them, behind those of files.
@@ -67,15 +66,14 @@ impl Certificates {
         door: &'static str,
         files: &[CertificateFiles],
         issued: Option<Arc<Pair>>,
-        metrics: Metrics,
+        (metrics, faults): (Metrics, FileFaults),
     ) -> Result<Self, TlsError> {
         let read = |files: &CertificateFiles| {
             let read = stamp(files);
             Ok(OfFiles {
                 pair: Arc::new(Pair::read(files)?),
                 files: files.clone(),
-                read,
-                seen: read,
+                settling: Settling::new(read),
             })
         };
         let kept = Kept {
@@ -89,6 +87,7 @@ impl Certificates {
             challenges: Challenges::default(),
             kept: Mutex::new(kept),
             metrics,
+            faults,
         };
         certificates.show(&mut certificates.kept());
         Ok(certificates)
@@ -115,9 +114,18 @@ impl Certificates {
     pub fn take(&self, Reread(read): Reread) {
         let mut kept = self.kept();
         for (one, (pair, read)) in kept.of_files.iter_mut().zip(read) {
-            (one.pair, one.read, one.seen) = (pair, read, read);
+            (one.pair, one.settling) = (pair, Settling::new(read));
         }
         self.show(&mut kept);
+    }
+
+    /// Every certificate that is shown.
+    pub fn in_use(&self) -> Vec<CertificateDer<'static>> {
+        let pairs = self.kept().pairs();
+        pairs
+            .iter()
+            .filter_map(|pair| pair.own().cloned())
+            .collect()
     }
 
     /// Others have been shown since this was made.
@@ -133,7 +141,17 @@ impl Certificates {
 
     /// Reads files again that have changed and then stood still since the last look.
     pub fn reload_changed(&self) {
-        self.reload_where(|one, now| now == one.seen && now != one.read);
+        let mut kept = self.kept();
+        let mut has_changed = false;
+        for one in &mut kept.of_files {
+            // Told once, whatever comes of it.
+            if one.settling.has_settled(stamp(&one.files)) {
+                has_changed |= self.renew(one);
+            }
+        }
+        if has_changed {
+            self.show(&mut kept);
+        }
     }
 
     /// Takes a new certificate from an authority.
@@ -146,39 +164,28 @@ impl Certificates {
     /// Warns of certificates that end soon, and says so in words; to be called now and then.
     pub fn watch_ends(&self, now: SystemTime) -> Vec<String> {
         let mut kept = self.kept();
-        let pairs = kept.pairs();
-        kept.expiry.look(&pairs, now)
-    }
-
-    fn reload_where(&self, is_due: impl Fn(&OfFiles, Stamp) -> bool) {
-        let mut kept = self.kept();
-        let mut has_changed = false;
-        for one in &mut kept.of_files {
-            let now = stamp(&one.files);
-            if is_due(one, now) {
-                // Told once, whatever comes of it.
-                one.read = now;
-                has_changed |= self.renew(one);
-            }
-            one.seen = now;
-        }
-        if has_changed {
-            self.show(&mut kept);
-        }
+        let lifetimes: Vec<_> = kept.pairs().iter().map(|pair| lifetime(pair)).collect();
+        kept.expiry.look(&lifetimes, now)
     }
 
     fn renew(&self, one: &mut OfFiles) -> bool {
-        let certificate = one.files.certificate.display();
+        let (key, file) = (
+            format!("{}.certificate", one.files.key),
+            &one.files.certificate,
+        );
         match renewed(&one.files, &one.pair) {
             Ok(pair) => {
-                tracing::info!(%certificate, domains = pair.name(), "the certificate was read again");
+                tracing::info!(certificate = %file.display(), domains = pair.name(), "the certificate was read again");
                 one.pair = Arc::new(pair);
                 self.metrics.count_certificate("taken");
+                self.faults.take(&key, file);
                 true
             }
             Err(error) => {
                 tracing::error!(%error, "the old certificate is kept");
                 self.metrics.count_certificate("refused");
+                self.faults
+                    .refuse(&key, file, &error, "the old certificate is kept");
                 false
             }
         }
@@ -258,22 +265,20 @@ fn renewed(files: &CertificateFiles, old: &Pair) -> Result<Pair, TlsError> {
     Ok(pair)
 }
 
-fn stamp(files: &CertificateFiles) -> Stamp {
-    let of = |path: &Path| {
-        let file = std::fs::metadata(path).ok()?;
-        // A change of any kind moves the ctime, also where a copy keeps the old mtime.
-        Some((
-            file.dev(),
-            file.ino(),
-            file.ctime(),
-            file.ctime_nsec(),
-            file.size(),
-        ))
-    };
+fn lifetime(pair: &Pair) -> Lifetime {
+    Lifetime {
+        name: pair.name().to_owned(),
+        kind: Kind::Tls,
+        begin: pair.not_before,
+        end: pair.not_after,
+    }
+}
+
+fn stamp(files: &CertificateFiles) -> Stamps {
     let ocsp = files.ocsp_response.as_deref();
-    Some([
-        of(&files.certificate)?,
-        of(&files.private_key)?,
-        ocsp.and_then(of).unwrap_or_default(),
-    ])
+    [
+        Stamp::at(&files.certificate),
+        Stamp::at(&files.private_key),
+        ocsp.and_then(Stamp::at),
+    ]
 }

@@ -67,7 +67,7 @@ impl Controller {
         if self.told.warned.contains(&drain) {
             return;
         }
-        let audience = Audience::Instance(view.name.to_string());
+        let audience = Audience::Instance(id_of(view).to_string());
         self.tools
             .pool
             .announce(&audience, &eviction.text, Some(left));

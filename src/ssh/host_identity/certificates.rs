@@ -1,17 +1,15 @@
-//! The gate's own host certificates: read at start and on SIGHUP, and never shown unless clients could take them.
+//! The gate's own host certificates: read at start, on SIGHUP and when they change, and never shown unless clients could take them.
 //!
 //! Whether its authority is one that clients trust cannot be known here; `poolgate host-keys` prints what they need.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::net::expiry::{Kind, Lifetime};
 use crate::ssh::host_keys::HostKeyError;
 use crate::ssh::host_keys::{parse_key, read_text};
 use crate::ssh::wire::keys::{Certificate, CertificateKind, KeyError, PrivateKey};
 use crate::ssh::wire::transport::HostCertificate;
-
-/// Left of a certificate's time when the log begins to warn: long enough for somebody who reads logs once a week.
-const NEAR_EXPIRY: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// What is wrong with the file of a host certificate.
 #[derive(Debug, thiserror::Error)]
@@ -57,10 +55,11 @@ pub(super) fn load(
     paths: &[PathBuf],
     keys: &[PrivateKey],
     now: SystemTime,
+    in_use: &[HostCertificate],
 ) -> Result<Vec<HostCertificate>, HostCertificateError> {
     let mut loaded: Vec<HostCertificate> = Vec::new();
     for path in paths {
-        let certificate = load_one(path, keys, now)?;
+        let certificate = load_one(path, keys, now, in_use)?;
         let twin = loaded
             .iter()
             .position(|other| other.public_blob == certificate.public_blob);
@@ -77,6 +76,7 @@ fn load_one(
     path: &Path,
     keys: &[PrivateKey],
     now: SystemTime,
+    in_use: &[HostCertificate],
 ) -> Result<HostCertificate, HostCertificateError> {
     let unreadable = |error| HostCertificateError::Unreadable(Box::new(error));
     let text = read_text(path).map_err(unreadable)?;
@@ -107,30 +107,48 @@ fn load_one(
     if !keys.iter().any(is_of) {
         return Err(HostCertificateError::OtherKey(path.into()));
     }
-    check_time(path, &certificate, now)?;
+    let is_in_use = || in_use.iter().any(|one| one.blob == blob);
+    if !certificate.is_valid_at(unix_seconds(now)) && !is_in_use() {
+        return Err(HostCertificateError::Expired(path.into()));
+    }
     Ok(HostCertificate {
         public_blob: certificate.public_blob,
         blob,
     })
 }
 
-fn check_time(
-    path: &Path,
-    certificate: &Certificate,
-    now: SystemTime,
-) -> Result<(), HostCertificateError> {
-    let seconds = now.duration_since(UNIX_EPOCH).map(|since| since.as_secs());
-    let seconds = seconds.unwrap_or_default();
-    if !certificate.is_valid_at(seconds) {
-        return Err(HostCertificateError::Expired(path.into()));
-    }
-    let left = certificate.valid_before.saturating_sub(seconds);
-    if left < NEAR_EXPIRY.as_secs() {
-        tracing::warn!(
-            file = %path.display(),
-            hours_left = left / 3600,
-            "a host certificate expires soon; sign the key again, then send SIGHUP"
-        );
-    }
-    Ok(())
+/// For how long each of these may be shown, by the file it is in; one without an end is left out.
+pub(super) fn lifetimes(paths: &[PathBuf], loaded: &[HostCertificate]) -> Vec<Lifetime> {
+    let read = |(path, shown): (&PathBuf, &HostCertificate)| {
+        let certificate = Certificate::parse(&shown.blob).ok()?;
+        let at = |seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        Some(Lifetime {
+            name: path.display().to_string(),
+            kind: Kind::HostKey,
+            begin: at(certificate.valid_after)?,
+            // The largest number is for ever.
+            end: at(certificate.valid_before)?,
+        })
+    };
+    paths.iter().zip(loaded).filter_map(read).collect()
+}
+
+/// The same of files as they are, for whoever only looks; what is no certificate is left out.
+pub(super) fn lifetimes_of(paths: &[PathBuf]) -> Vec<Lifetime> {
+    let read = |path: &PathBuf| {
+        let text = read_text(path).ok()?;
+        let mut words = text.split_whitespace();
+        let blob = parse_key(words.next()?, words.next()?)?;
+        let shown = HostCertificate {
+            public_blob: Vec::new(),
+            blob,
+        };
+        lifetimes(std::slice::from_ref(path), &[shown]).pop()
+    };
+    paths.iter().filter_map(read).collect()
+}
+
+fn unix_seconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.map(|since| since.as_secs()).unwrap_or_default()
 }

@@ -22,7 +22,7 @@ fn load(
         paths(certificates),
     );
     let config = crate::config::parse(Path::new("x.toml"), &text, Default::default()).unwrap();
-    HostIdentity::load(&config.ssh.unwrap(), SystemTime::now())
+    HostIdentity::load(&config.ssh.unwrap(), SystemTime::now(), &[])
 }
 
 fn prove_request(blobs: &[Vec<u8>]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::error::{CertificateFault, HostKeyError};
-use super::watched::parse_key;
+use super::lists::parse_key;
 use crate::identity::glob;
 use crate::pool::Instance;
 use crate::ssh::wire::keys::{Certificate, CertificateKind, fingerprint, key_type};

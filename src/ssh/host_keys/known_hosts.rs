@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::authority::{is_certificate, judge};
 use super::error::{CertificateFault, HostKeyError};
+use super::lists::parse_key;
 use super::plain_algorithms;
-use super::watched::parse_key;
 use crate::identity::glob;
 use crate::pool::Instance;
 use crate::ssh::wire::keys::Certificate;

@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::HostKeyError;
-use super::watched::{Stamp, parse_key, read_text};
+use super::lists::{parse_key, read_text};
+use crate::files::Stamp;
 use crate::pool::Instance;
 use crate::ssh::wire::keys::key_type;
 

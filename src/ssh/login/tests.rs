@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::files::FileFaults;
 use crate::net::accept::{self, Bounds, Limits};
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Health, Instance, InstanceId, PlacementPolicy, PoolRules, Protocol};
@@ -168,7 +169,7 @@ async fn start_gate_with(
         &config.pools,
         &folder,
         pool,
-        (audit.clone(), Events::new(audit)),
+        (audit.clone(), Events::new(audit), FileFaults::default()),
         (metrics.clone(), Traces::default()),
         shutdown.clone(),
     )

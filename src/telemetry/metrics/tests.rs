@@ -89,6 +89,8 @@ fn counted() -> Metrics {
     metrics.count_recording("complete");
     metrics.count_page("waiting");
     metrics.count_config_reload("taken");
+    metrics.count_file_read("taken");
+    metrics.set_file_faults(1);
     metrics.count_admin_login("admitted");
     metrics.count_admin_order("drain", "done");
     metrics.set_queue("main", 3);

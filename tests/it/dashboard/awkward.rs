@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolgate::admin::{AdminSide, AdminState, bind_socket};
+use poolgate::files::FileFaults;
 use poolgate::pool::{
     AdminState as State, Decision, Health, Instance, InstanceId, LoginRequest, PlacementPolicy,
     PoolRules, Protocol, Waiter,
@@ -110,13 +111,17 @@ fn names_and_reasons_stay_words() {
     let world = World::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let audit = AuditLog::open(None).unwrap();
-    let state = AdminState::new(SharedPool::new(1), Metrics::new(), audit);
+    let state = AdminState::new(
+        SharedPool::new(1),
+        (Metrics::new(), FileFaults::default()),
+        audit,
+    );
     let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
     let socket = world.path("admin.sock");
     let seats = runtime.block_on(async {
         tasks.spawn(state.pool.clone().publish_changes(ending.clone()));
         let side = AdminSide::begin(state.clone(), &tasks, ending.clone());
-        tasks.spawn(side.serve_socket(bind_socket(&socket).unwrap()));
+        tasks.spawn(side.serve_socket(bind_socket(&socket).unwrap(), ending.clone()));
         let seats = fill(&state);
         let mut snapshots = state.pool.subscribe();
         let all = snapshots.wait_for(|snapshot| snapshot.sessions.len() > AWKWARD.len());

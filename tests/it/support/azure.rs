@@ -69,12 +69,37 @@ impl Pool {
         Self::build(arm, validator, None, Duration::from_millis(500))
     }
 
+    /// A fleet that nobody runs.
+    pub fn fleet(arm: &Arm) -> AzureFleet {
+        Self::make(arm, arm.address, None, OFTEN).0
+    }
+
     fn build(
         arm: &Arm,
         validator: SocketAddr,
         credential: Option<AzureCredential>,
         interval: Duration,
     ) -> Self {
+        let (fleet, hosts) = Self::make(arm, validator, credential, interval);
+        let control = fleet.control();
+        let (sender, listing) = watch::channel(Vec::new());
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(Box::new(fleet).run(sender, shutdown.clone()));
+        Self {
+            control,
+            listing,
+            hosts,
+            shutdown,
+            task,
+        }
+    }
+
+    fn make(
+        arm: &Arm,
+        validator: SocketAddr,
+        credential: Option<AzureCredential>,
+        interval: Duration,
+    ) -> (AzureFleet, Arc<Mutex<Vec<String>>>) {
         let hosts = Arc::new(Mutex::new(Vec::new()));
         let (seen, fake) = (hosts.clone(), arm.address);
         let reroute = move |uri: &http::Uri| {
@@ -101,18 +126,8 @@ impl Pool {
         fleet.interval = interval;
         fleet.credential = credential.unwrap_or(fleet.credential);
         let unseen = (&Metrics::new(), &Traces::default());
-        let fleet = AzureFleet::over(transport, "main", pool, &fleet, unseen).unwrap();
-        let control = fleet.control();
-        let (sender, listing) = watch::channel(Vec::new());
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(Box::new(fleet).run(sender, shutdown.clone()));
-        Self {
-            control,
-            listing,
-            hosts,
-            shutdown,
-            task,
-        }
+        let fleet = AzureFleet::over(transport, "main", pool, &fleet, unseen);
+        (fleet.unwrap(), hosts)
     }
 
     pub async fn until(&self, what: &str, holds: impl Fn(&Observed) -> bool) -> Arc<Observed> {

@@ -41,6 +41,7 @@ pub fn revoke(gate: &Gate, name: &str) {
     fs::write(&file, kept).unwrap();
 }
 
-fn tokens_file(gate: &Gate) -> std::path::PathBuf {
+/// Where they are.
+pub fn tokens_file(gate: &Gate) -> std::path::PathBuf {
     gate.config.with_file_name("admin.tokens")
 }

@@ -68,6 +68,16 @@ struct Answer {
     error_description: Option<String>,
 }
 
+/// Asks the provider once what it tells of itself, as a login begins with.
+///
+/// # Errors
+/// In words: why nobody could log in by it.
+pub async fn ask(config: &OidcConfig) -> Result<(), String> {
+    let provider = Provider::new(config.clone())?;
+    let asked = provider.is_there().await;
+    asked.map_err(|fault| format!("{}: {fault}", config.issuer))
+}
+
 impl Oidc {
     /// # Errors
     /// When there are no authorities to judge the provider's certificate by.
@@ -77,6 +87,11 @@ impl Oidc {
             config,
             pendings: Pendings::default(),
         })
+    }
+
+    /// Of what it was made.
+    pub fn config(&self) -> &OidcConfig {
+        &self.config
     }
 
     /// What people call the provider.

@@ -124,6 +124,12 @@ impl Provider {
         })
     }
 
+    /// # Errors
+    /// When it does not tell of itself.
+    pub async fn is_there(&self) -> Result<(), ProviderFault> {
+        self.metadata(FRESH).await.map(drop)
+    }
+
     /// `secrets`: the state, the nonce and the verifier of this login. `anew`: also who is logged in there already is asked.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ async fn begin(
 ) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
     let next = local(&asked.next).to_owned();
-    let (Some(oidc), Some(peer)) = (&access.oidc, link.peer()) else {
+    let (Some(oidc), Some(peer)) = (access.ways().oidc.clone(), link.peer()) else {
         return page::of_problem(&no_provider(), false);
     };
     if let Err(denied) = access.may_try(peer) {
@@ -80,7 +80,7 @@ async fn come_back(
     headers: HeaderMap,
     answer: Result<Query<Answer>, QueryRejection>,
 ) -> Response {
-    let (Some(oidc), Some(peer)) = (&access.oidc, link.peer()) else {
+    let (Some(oidc), Some(peer)) = (access.ways().oidc.clone(), link.peer()) else {
         return page::of_problem(&no_provider(), false);
     };
     if let Err(denied) = access.may_try(peer) {

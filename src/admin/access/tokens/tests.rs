@@ -11,9 +11,15 @@ fn file(folder: &tempfile::TempDir, text: &str) -> PathBuf {
     path
 }
 
+/// It counts once it stands still.
+fn look_again(tokens: &Tokens) {
+    tokens.look();
+    tokens.look();
+}
+
 fn fault(text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
-    match Tokens::open(&file(&folder, text)) {
+    match Tokens::open(&file(&folder, text), &FileFaults::default()) {
         Ok(_) => panic!("taken: {text}"),
         Err(fault) => fault.to_string(),
     }
@@ -30,7 +36,8 @@ fn a_token_is_taken_from_its_hash_until_its_line_is_gone() {
         &folder,
         &format!("# who\n\n{}\n{}\n", made.line, other.line),
     );
-    let tokens = Tokens::open(&path).unwrap();
+    let faults = FileFaults::default();
+    let tokens = Tokens::open(&path, &faults).unwrap();
     let holder = tokens.find(&made.token).unwrap();
     assert_eq!((&*holder.name, holder.role), ("ada", Role::Operator));
     assert_eq!(tokens.find_hash(&holder.hash), Some(holder.clone()));
@@ -43,31 +50,36 @@ fn a_token_is_taken_from_its_hash_until_its_line_is_gone() {
     ] {
         assert_eq!(tokens.find(wrong), None);
     }
-    tokens.refresh();
+    look_again(&tokens);
     assert!(tokens.find(&made.token).is_some());
     file(&folder, &format!("{}\n", other.line));
-    tokens.refresh();
+    look_again(&tokens);
     assert_eq!(tokens.find(&made.token), None);
     assert!(tokens.find(&other.token).is_some());
 }
 
 #[test]
-fn a_file_that_becomes_faulty_lets_nobody_in_until_it_is_mended() {
+fn a_file_that_becomes_faulty_changes_nothing_and_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let made = new_token("ada", Role::Admin).unwrap();
     let path = file(&folder, &made.line);
-    let tokens = Tokens::open(&path).unwrap();
+    let faults = FileFaults::default();
+    let tokens = Tokens::open(&path, &faults).unwrap();
+    let other = new_token("eve", Role::Admin).unwrap();
     for mode in [0o604, 0o620, 0o602] {
+        write(&path, &other.line).unwrap();
         set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        tokens.refresh();
-        assert_eq!(tokens.find(&made.token), None, "{mode:o}");
+        look_again(&tokens);
+        assert!(tokens.find(&made.token).is_some(), "{mode:o}");
+        assert_eq!(tokens.find(&other.token), None, "{mode:o}");
+        assert!(faults.now()[0].why.contains("run: chmod 600"));
     }
     set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-    tokens.refresh();
-    assert!(tokens.find(&made.token).is_some());
+    look_again(&tokens);
+    assert!(tokens.find(&other.token).is_some() && faults.now().is_empty());
     std::fs::remove_file(&path).unwrap();
-    tokens.refresh();
-    assert_eq!(tokens.find(&made.token), None);
+    look_again(&tokens);
+    assert!(tokens.find(&other.token).is_some() && faults.now().len() == 1);
 }
 
 #[test]
@@ -106,7 +118,12 @@ fn faults_say_the_line_and_what_to_write_and_show_no_token() {
 #[test]
 fn no_file_a_folder_and_a_readable_one_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let open = |path: &Path| Tokens::open(path).err().unwrap().to_string();
+    let open = |path: &Path| {
+        Tokens::open(path, &FileFaults::default())
+            .err()
+            .unwrap()
+            .to_string()
+    };
     let none = open(&folder.path().join("none"));
     assert!(
         none.contains("`poolgate token NAME --role viewer` makes"),

@@ -86,6 +86,17 @@ impl Status {
         if refused {
             troubles.push("The last reload was refused, and the configuration before it is in force: see below.".to_owned());
         }
+        let at_fault = gate
+            .config
+            .as_ref()
+            .map_or(0, |config| config.file_faults.len() as u64);
+        if at_fault > 0 {
+            let verb = if at_fault == 1 { "is" } else { "are" };
+            let files = counted(at_fault, "file");
+            troubles.push(format!(
+                "{files} of the configuration {verb} of no use: see below."
+            ));
+        }
         let instances = &scene.snapshot.instances;
         let down = instances
             .iter()
@@ -145,6 +156,13 @@ struct ConfigLine {
     file: String,
     loaded: Moment,
     refused: Option<Refused>,
+    file_faults: Vec<AtFault>,
+}
+
+/// A file whose newest content is not in force.
+struct AtFault {
+    since: Moment,
+    why: String,
 }
 
 /// A reload that was not carried out.
@@ -205,6 +223,10 @@ impl Strips {
 impl ConfigLine {
     fn of(config: &ConfigState, clock: &Clock) -> Self {
         let refused = config.refused.as_ref();
+        let file_faults = config.file_faults.iter().map(|fault| AtFault {
+            since: clock.moment(fault.since),
+            why: plain(&fault.why),
+        });
         Self {
             file: plain(&config.written.file.display().to_string()),
             loaded: clock.moment(config.loaded),
@@ -212,6 +234,7 @@ impl ConfigLine {
                 at: clock.moment(refused.at),
                 faults: refused.why.lines().map(plain).collect(),
             }),
+            file_faults: file_faults.collect(),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::admin::dashboard::scene::GateView;
 use crate::admin::dashboard::states::State;
 use crate::admin::{ConfigState, RefusedReload, ScalingStory, UserStory};
 use crate::config::diff::Written;
+use crate::files::FileFault;
 use crate::pool::explain::{Candidate, NextLogin, PersonView};
 use crate::pool::snapshot::{PoolView, ServicesView, SessionView, Snapshot, WaiterView};
 use crate::pool::{
@@ -90,16 +91,21 @@ fn session(id: u64, user: &str) -> SessionView {
 
 /// Of a gate whose last reload was refused.
 fn config() -> ConfigState {
+    let mut written = Written::default();
+    written.file = EVIL.into();
     ConfigState {
-        written: Written {
-            file: EVIL.into(),
-            ..Written::default()
-        },
+        written,
         loaded: now(),
         refused: Some(RefusedReload {
             at: now(),
             why: format!("line 3: {EVIL}\nline 4: unknown key"),
         }),
+        file_faults: vec![FileFault {
+            key: "ssh.auth.revoked_keys".to_owned(),
+            file: EVIL.into(),
+            since: now(),
+            why: format!("ssh.auth.revoked_keys: {EVIL} is broken"),
+        }],
     }
 }
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::TestInstance;
 use super::browser::{Client, Sender};
 use crate::config::{CertificateFiles, HttpsConfig, PoolHosts, RedirectConfig};
+use crate::files::FileFaults;
 use crate::https::Front;
 use crate::net::current::Current;
 use crate::pool::{Health, Instance, PlacementPolicy, PoolRules, Protocol};
@@ -63,7 +64,7 @@ impl Gate {
         }
         let audit = AuditLog::open(Some(&folder.path().join("audit.jsonl"))).unwrap();
         let (pools, metrics) = (BTreeMap::new(), Metrics::new());
-        let told = (metrics, Traces::default());
+        let told = (metrics, Traces::default(), FileFaults::default());
         let front = Front::build(&config, &pools, pool.clone(), &[5; 32], audit, told).unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn(pool.clone().publish_changes(shutdown.clone()));

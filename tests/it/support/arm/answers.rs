@@ -48,6 +48,10 @@ pub fn answer(state: &mut State, head: &Parts, body: &[u8]) -> Response<Full<Byt
         (&Method::POST, Some("/delete")) => change(state, &named(&body), "delete"),
         (&Method::POST, Some("/deallocate")) => change(state, &named(&body), "deallocate"),
         (&Method::POST, Some("/start")) => change(state, &named(&body), "start"),
+        (&Method::GET, None) if rest == "microsoft.authorization/permissions" => {
+            let role = json!({ "actions": state.actions, "notActions": [], "dataActions": [], "notDataActions": [] });
+            ok(&json!({ "value": [role] }))
+        }
         (&Method::GET, None) if rest == "microsoft.compute/virtualmachines" => {
             list(state, &path, query)
         }

@@ -42,6 +42,8 @@ pub struct State {
     pub next_host: &'static str,
     /// How the next operation ends: Azure's code.
     pub next_failure: Option<&'static str>,
+    /// What the caller's role allows.
+    pub actions: Vec<&'static str>,
     made: u32,
 }
 
@@ -74,6 +76,7 @@ impl State {
             lists_nothing: false,
             next_host: "management.azure.com",
             next_failure: None,
+            actions: vec!["*"],
             made: 0,
         }
     }

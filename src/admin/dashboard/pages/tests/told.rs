@@ -81,6 +81,9 @@ fn a_refused_reload_is_told_with_every_fault() {
     ));
     assert_eq!(pools.matches("<li>line ").count(), 2, "{pools}");
     assert!(told(&scene, "status").contains("The last reload was refused"));
+    assert!(
+        told(&scene, "status").contains("1 file of the configuration is of no use: see below.")
+    );
     assert!(told(&scene, "title").starts_with("! The last reload was refused"));
     scene.gate.config = Some(Arc::new(ConfigState::loaded(&Written::default(), now())));
     assert!(told(&scene, "pools").contains("no configuration file loaded at"));
