@@ -161,7 +161,7 @@ impl Folder {
             return false;
         }
         let when = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ");
-        let aside = with_suffix(file, &format!("{suffix}{when}"));
+        let aside = free_name(file, &format!("{suffix}{when}"));
         let moved = std::fs::rename(file, &aside);
         let is_moved = moved.is_ok();
         self.tell(&Trouble::PutAside {
@@ -240,6 +240,17 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.as_file().sync_data()?;
     file.persist(path).map_err(|error| error.error)?;
     std::fs::File::open(folder)?.sync_all()
+}
+
+/// Of a name that is taken, by what was put aside in the same millisecond, one with a number behind it.
+fn free_name(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = with_suffix(file, suffix);
+    let mut number = 1_u32;
+    while name.symlink_metadata().is_ok() {
+        number += 1;
+        name = with_suffix(file, &format!("{suffix}-{number}"));
+    }
+    name
 }
 
 fn forget_old(path: &Path, suffix: &str) {
