@@ -53,7 +53,7 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
 fn picture() -> Picture {
     let status = json!({
         "version": "0.1.0", "ready": true, "reason": null, "started": NOON, "uptime_s": 10920, "sessions": 6,
-        "audit_failing": false, "audit_lines_lost": 0,
+        "audit_failing": false, "audit_lines_lost": 0, "older": [],
         "config": { "file": "/etc/poolgate/poolgate.toml", "keys": {}, "loaded": NOON },
         "pools": [{
             "name": "main", "default": true, "placement": "spread", "instances": 3, "instances_routable": 1,

@@ -399,6 +399,7 @@ fn a_snapshot_prints_as_the_contract_says() {
             "peer": "192.0.2.7", "since": "1970-01-01T00:00:01.000Z", "stage": "reserved",
             "is_elsewhere": false,
         }],
+        "older": [],
     });
     assert_eq!(json, expected);
     assert_eq!(serde_json::from_value::<Snapshot>(json).unwrap(), snapshot);
