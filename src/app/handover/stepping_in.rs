@@ -138,15 +138,13 @@ impl App {
                 spared.join("; ")
             );
         }
-        link.say(&FromNew::Ready)
-            .await
-            .context("the running gate")?;
-        match timeout(STEP, link.word())
-            .await
-            .context("the running gate does not answer")??
-        {
-            Some(FromOld::Yours) => {}
-            other => bail!(withdrawn(other)),
+        // Where it has gone meanwhile, what it said last can still be read.
+        drop(link.say(&FromNew::Ready).await);
+        let word = timeout(STEP, link.word()).await;
+        match word.context("the running gate does not answer")? {
+            Ok(Some(FromOld::Yours)) => {}
+            Ok(other) => bail!(withdrawn(other)),
+            Err(_) => bail!(withdrawn(None)),
         }
         self.serve(begun).await?;
         let told = link.say(&FromNew::Serving).await;
