@@ -14,12 +14,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::daemons::Daemons;
 use super::events::EventKind;
 use super::journald::Entry;
 use super::lines::{Kind, LineLog};
 use super::rotation::Rotation;
-use super::syslog::{Facility, Syslog};
-use crate::config::{AuditConfig, LogFile, LogPlace};
+use super::syslog::Facility;
+use crate::config::{AuditConfig, LogFile};
 
 /// What happened; becomes one line of JSON with a time stamp.
 #[derive(Debug, Serialize)]
@@ -158,12 +159,6 @@ struct Places {
     lost_before: u64,
 }
 
-#[derive(Default)]
-struct Daemons {
-    journald: Vec<LineLog>,
-    syslog: Vec<Syslog>,
-}
-
 const TO_FILE: Kind = Kind {
     key: "audit.file",
     thread: "audit",
@@ -287,7 +282,7 @@ impl Places {
         let kept = before.filter(|before| before.config.to == config.to);
         let daemons = match kept {
             Some(before) => before.daemons.clone(),
-            None => Arc::new(Daemons::open(&config.to)?),
+            None => Arc::new(Daemons::open(&config.to, &TO_JOURNALD, &TO_SYSLOG)?),
         };
         let mut places = Self {
             config: config.clone(),
@@ -307,27 +302,7 @@ impl Places {
     }
 
     fn queues(&self) -> impl Iterator<Item = &LineLog> {
-        let syslog = self.daemons.syslog.iter().map(Syslog::lines);
-        [&self.file]
-            .into_iter()
-            .chain(&self.daemons.journald)
-            .chain(syslog)
-    }
-}
-
-impl Daemons {
-    fn open(places: &[LogPlace]) -> io::Result<Self> {
-        let mut daemons = Self::default();
-        for place in places {
-            match place {
-                LogPlace::Journald(path) => {
-                    daemons.journald.push(LineLog::to_unix(path, &TO_JOURNALD)?);
-                }
-                LogPlace::Syslog(place) => daemons.syslog.push(Syslog::open(place, &TO_SYSLOG)?),
-                LogPlace::Stderr => {}
-            }
-        }
-        Ok(daemons)
+        [&self.file].into_iter().chain(self.daemons.queues())
     }
 }
 

@@ -18,11 +18,12 @@ use tracing_subscriber::{EnvFilter, Layer, reload};
 
 use self::form::{Look, render};
 use self::told::{Told, Value};
+use super::daemons::Daemons;
 use super::failed_logins;
 use super::journald::Entry;
 use super::lines::{Kind, LineLog};
 use super::rotation::Rotation;
-use super::syslog::{Facility, Syslog};
+use super::syslog::Facility;
 use crate::config::{LogConfig, LogFormat, LogPlace};
 
 #[derive(Debug, thiserror::Error)]
@@ -164,12 +165,6 @@ struct Places {
     lost_before: u64,
 }
 
-#[derive(Default)]
-struct Daemons {
-    journald: Vec<LineLog>,
-    syslog: Vec<Syslog>,
-}
-
 impl Places {
     /// What `before` has alike is taken over from it.
     fn open(config: &LogConfig, before: Option<&Self>) -> io::Result<Self> {
@@ -185,7 +180,7 @@ impl Places {
         let kept = before.filter(|before| before.config.to == config.to);
         let daemons = match kept {
             Some(before) => before.daemons.clone(),
-            None => Arc::new(Daemons::open(&config.to)?),
+            None => Arc::new(Daemons::open(&config.to, &TO_JOURNALD, &TO_SYSLOG)?),
         };
         let is_told = config.to.contains(&LogPlace::Stderr);
         let mut places = Self {
@@ -210,8 +205,7 @@ impl Places {
     }
 
     fn queues(&self) -> impl Iterator<Item = &LineLog> {
-        let syslog = self.daemons.syslog.iter().map(Syslog::lines);
-        self.file.iter().chain(&self.daemons.journald).chain(syslog)
+        self.file.iter().chain(self.daemons.queues())
     }
 
     fn tell(&self, told: &Told) {
@@ -246,22 +240,6 @@ impl Places {
                 );
             }
         }
-    }
-}
-
-impl Daemons {
-    fn open(places: &[LogPlace]) -> io::Result<Self> {
-        let mut daemons = Self::default();
-        for place in places {
-            match place {
-                LogPlace::Stderr => {}
-                LogPlace::Journald(path) => {
-                    daemons.journald.push(LineLog::to_unix(path, &TO_JOURNALD)?);
-                }
-                LogPlace::Syslog(place) => daemons.syslog.push(Syslog::open(place, &TO_SYSLOG)?),
-            }
-        }
-        Ok(daemons)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What operators see: logs, the audit log, metrics, traces.
 
 pub mod audit;
+mod bounded;
+mod daemons;
 pub mod events;
 pub mod failed_logins;
 mod journald;

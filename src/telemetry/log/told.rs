@@ -3,16 +3,17 @@
 //! Values are cut at a length, so that no client makes a line of any size. They may hold anything: making them harmless is
 //! the form's business.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use crate::telemetry::bounded::cut;
 use crate::telemetry::traces;
 
 /// Of a message or of one value; what is cut ends in an ellipsis.
-pub(super) const VALUE_BYTES_MAX: usize = 8192;
+const VALUE_BYTES_MAX: usize = 8192;
 
 pub(super) struct Told {
     pub time: Timestamp,
@@ -64,16 +65,12 @@ impl Told {
 
 impl Visit for Told {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut text = Bounded(String::new());
-        // It fails where the value is cut, which is meant.
-        let _ = write!(text, "{value:?}");
-        self.text(field, text.0);
+        let text = cut(format_args!("{value:?}"), VALUE_BYTES_MAX);
+        self.text(field, text);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        let mut text = Bounded(String::new());
-        let _ = text.write_str(value);
-        self.text(field, text.0);
+        self.text(field, cut(value, VALUE_BYTES_MAX));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -93,33 +90,5 @@ impl Visit for Told {
             true => self.bare(field, value),
             false => self.text(field, value.to_string()),
         }
-    }
-}
-
-struct Bounded(String);
-
-impl Write for Bounded {
-    fn write_str(&mut self, more: &str) -> fmt::Result {
-        let room = VALUE_BYTES_MAX.saturating_sub(self.0.len());
-        if more.len() <= room {
-            self.0.push_str(more);
-            return Ok(());
-        }
-        let kept = more.get(..more.floor_char_boundary(room));
-        self.0.push_str(kept.unwrap_or_default());
-        self.0.push('…');
-        Err(fmt::Error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_value_is_longer_than_it_may_be() {
-        let mut text = Bounded(String::new());
-        let _ = write!(text, "{}", "é".repeat(VALUE_BYTES_MAX));
-        assert!(text.0.len() <= VALUE_BYTES_MAX + 3 && text.0.ends_with("é…"));
     }
 }

@@ -3,7 +3,7 @@
 //! The span at work is OpenTelemetry's current context, which `around` puts in place for each step of a future and takes away
 //! again: a thread that goes on with another task carries nothing over. Lines of the log find their trace there too.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::time::SystemTime;
@@ -17,6 +17,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 
 use super::parents;
 use super::works::{ERROR_TYPE, Work};
+use crate::telemetry::bounded::cut;
 
 /// Of one value: names and addresses are shorter, and a stranger may send any.
 const TEXT_BYTES_MAX: usize = 256;
@@ -247,24 +248,5 @@ fn part_of(parent: &Context, builder: SpanBuilder) -> Span {
 }
 
 fn bounded(value: &dyn Display) -> String {
-    let mut text = Bounded(String::new());
-    // It fails where the value is cut, which is meant.
-    let _ = write!(text, "{value}");
-    text.0
-}
-
-struct Bounded(String);
-
-impl Write for Bounded {
-    fn write_str(&mut self, more: &str) -> fmt::Result {
-        let room = TEXT_BYTES_MAX.saturating_sub(self.0.len());
-        if more.len() <= room {
-            self.0.push_str(more);
-            return Ok(());
-        }
-        let kept = more.get(..more.floor_char_boundary(room));
-        self.0.push_str(kept.unwrap_or_default());
-        self.0.push('…');
-        Err(fmt::Error)
-    }
+    cut(value, TEXT_BYTES_MAX)
 }
