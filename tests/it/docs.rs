@@ -10,8 +10,9 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use poolgate::cli::args::Args;
 
+use crate::support::browser::Browser;
 use crate::support::client::venv_python;
-use crate::support::{finish, tool};
+use crate::support::{World, finish, tool};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// For a page, with the one it goes on from.
@@ -119,7 +120,7 @@ fn every_command_in_the_text_exists() {
 }
 
 #[test]
-fn the_site_builds() {
+fn the_site_builds_and_fits_a_telephone() {
     let site = tempfile::tempdir().unwrap();
     let mut build = venv_python();
     build
@@ -136,6 +137,10 @@ fn the_site_builds() {
         assert!(text.contains("Poolgate"), "{page}");
         assert!(!text.contains("src=\"http"), "{page}: from elsewhere");
     }
+    let world = World::new();
+    let site = site.path().to_str().unwrap();
+    let browser = Browser::start(&world, "chromium_site.py", &[site], "site");
+    browser.finish(&[("too-wide", "[]"), ("missing", "[]"), ("elsewhere", "[]")]);
 }
 
 /// What people read: the papers at the top, `docs` and those of `deploy`.
