@@ -208,10 +208,15 @@ struct Next {
 impl Strips {
     fn of(scene: &Scene, may_act: bool) -> Self {
         let clock = scene.house_clock();
-        let strips = scene.snapshot.pools.iter();
+        let mut pools: Vec<_> = scene.snapshot.pools.iter().collect();
+        // Where most people go first; the others keep their order.
+        pools.sort_by_key(|pool| !pool.default);
         let config = scene.gate.config.as_ref();
         Self {
-            strips: strips.map(|pool| Strip::of(scene, pool, may_act)).collect(),
+            strips: pools
+                .into_iter()
+                .map(|pool| Strip::of(scene, pool, may_act))
+                .collect(),
             gate: GateLine {
                 started: scene.gate.started.map(|at| clock.moment(at)),
                 config: config.map(|config| ConfigLine::of(config, &clock)),

@@ -115,3 +115,20 @@ fn an_order_that_comes_too_late_says_so() {
     assert_eq!(told.unwrap_err(), "This session has ended already.");
     assert_eq!(form.back(&scene), "/sessions");
 }
+
+#[test]
+fn the_default_pool_is_looked_at_first() {
+    let mut scene = scene(Vec::new());
+    let mut snapshot = Snapshot::clone(&scene.snapshot);
+    let other = |name: &str| PoolView {
+        name: name.into(),
+        default: false,
+        ..pool()
+    };
+    snapshot.pools = vec![other("batch"), pool(), other("training")];
+    scene.snapshot = Arc::new(snapshot);
+    let slots = Slots::of(View::Overview.parts(&scene, false));
+    let titles = slots.get("pools").split("<h2><bdi>").skip(1);
+    let names: Vec<_> = titles.filter_map(|rest| rest.split('<').next()).collect();
+    assert_eq!(names, ["main", "batch", "training"]);
+}
