@@ -38,7 +38,8 @@ pub struct EventRow {
     pub time: Moment,
     pub kind: String,
     pub place: String,
-    pub path: String,
+    /// `None` for what concerns the gate as a whole.
+    pub path: Option<String>,
     pub text: String,
 }
 
@@ -110,11 +111,12 @@ impl EventRow {
         let (place, path) = match &event.instance {
             Some(instance) => (
                 format!("{}/{instance}", event.pool),
-                machine_path(&event.pool, instance),
+                Some(machine_path(&event.pool, instance)),
             ),
+            None if event.pool.is_empty() => ("the gate".to_owned(), None),
             None => (
                 event.pool.clone(),
-                format!("/machines?pool={}", in_query(&event.pool)),
+                Some(format!("/machines?pool={}", in_query(&event.pool))),
             ),
         };
         Self {

@@ -132,3 +132,17 @@ fn the_default_pool_is_looked_at_first() {
     let names: Vec<_> = titles.filter_map(|rest| rest.split('<').next()).collect();
     assert_eq!(names, ["main", "batch", "training"]);
 }
+
+#[test]
+fn what_concerns_the_gate_as_a_whole_leads_to_no_pool() {
+    let mut scene = scene(Vec::new());
+    let mut event = scene.events[0].clone();
+    (event.pool, event.instance) = (String::new(), None);
+    scene.events = Arc::from([event]);
+    let view = View::Events(events::Asked::default());
+    for (view, id) in [(view, "rows"), (View::Overview, "latest")] {
+        let slots = Slots::of(view.parts(&scene, false));
+        let told = slots.get(id);
+        assert!(told.contains("the gate") && !told.contains("<a "), "{told}");
+    }
+}
