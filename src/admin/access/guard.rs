@@ -2,6 +2,7 @@
 //!
 //! The order matters. Who is not in learns nothing, not even what is there; methods and roles are told to those who are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,10 +83,12 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refusal
             });
         }
         Rule::Unknown => {
-            return Err(refuse(
-                StatusCode::NOT_FOUND,
-                not_found(request.uri().path()),
-            ));
+            let path = request.uri().path();
+            let detail = match page::is_wanted(path, request.headers()) {
+                true => format!("there is no page at {path}"),
+                false => not_found(path),
+            };
+            return Err(refuse(StatusCode::NOT_FOUND, detail));
         }
     }
     if let Via::Session { csrf } = &caller.via
@@ -190,7 +193,10 @@ impl Refusal {
                     detail: format!("{path} takes no {method}: use {}", names.join(" or ")),
                 };
                 let allow = [(header::ALLOW, names.join(", "))];
-                (allow, problem).into_response()
+                match wants_page {
+                    true => (allow, page::of_problem(&problem, true)).into_response(),
+                    false => (allow, problem).into_response(),
+                }
             }
         }
     }
@@ -268,7 +274,9 @@ fn not_found(path: &str) -> String {
     let known = ROUTES
         .iter()
         .filter_map(|(_, path, _)| path.strip_prefix("/api/v1/"));
-    let known: Vec<_> = known.collect();
+    // By several methods one path is still one.
+    let known: BTreeSet<_> = known.collect();
+    let known: Vec<_> = known.into_iter().collect();
     format!(
         "there is nothing at {path}: ask for /livez, /readyz, /metrics or /api/v1/{}",
         known.join(", ")

@@ -128,6 +128,22 @@ async fn who_is_not_in_reaches_signs_of_life_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_browser_that_goes_astray_is_told_so_by_a_page() {
+    let (scene, tokens, _folder) = scene().await;
+    let bearer = format!("Authorization: Bearer {}", tokens[0]);
+    let headers = [&*bearer, "Accept: text/html"];
+    let (status, _, page) = scene.send("GET /nowhere", &headers, "").await;
+    assert_eq!(status, 404);
+    assert!(page.contains("There is no page at /nowhere."), "{page}");
+    let (status, head, page) = scene.send("GET /logout", &headers, "").await;
+    assert_eq!(status, 405);
+    assert!(head.to_lowercase().contains("allow: post"), "{head}");
+    assert!(page.contains("<h1>Method Not Allowed</h1>"), "{page}");
+    let (_, _, told) = scene.send("GET /nowhere", &[&bearer], "").await;
+    assert!(told.starts_with('{') && told.contains("/api/v1/"), "{told}");
+}
+
+#[tokio::test]
 async fn a_role_is_what_one_may_do() {
     let (scene, tokens, _folder) = scene().await;
     let bearer = |at: usize| format!("Authorization: Bearer {}", tokens[at]);
