@@ -92,7 +92,7 @@ pub fn parts(scene: &Scene, asked: &Asked) -> Vec<Part> {
         in_query(&asked.q)
     );
     vec![
-        block("pager", &page.pager("event", &query)),
+        block("pager", &page.pager(("event", "events"), &query)),
         Part::Rows {
             id: "rows".to_owned(),
             rows: rows.collect(),
@@ -158,15 +158,15 @@ impl Paged {
         }
     }
 
-    /// `path` holds a query already.
-    pub fn pager(&self, noun: &str, path: &str) -> Pager {
+    /// What there is, as `one` and as `many`; `path` holds a query already.
+    pub fn pager(&self, (one, many): (&str, &str), path: &str) -> Pager {
         let last = self.first.saturating_add(self.size).min(self.total);
         let told = match self.total {
-            0 => format!("No {noun}s"),
-            1 => format!("1 {noun}"),
-            total if self.size >= total => format!("{} {noun}s", count(total as u64)),
+            0 => format!("No {many}"),
+            1 => format!("1 {one}"),
+            total if self.size >= total => format!("{} {many}", count(total as u64)),
             total => format!(
-                "{}–{} of {} {noun}s",
+                "{}–{} of {} {many}",
                 count(self.first as u64 + 1),
                 count(last as u64),
                 count(total as u64)

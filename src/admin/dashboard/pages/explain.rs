@@ -145,9 +145,15 @@ impl NextView {
         let hidden = candidates.len().saturating_sub(CANDIDATES);
         let shown = candidates.iter().enumerate();
         let shown = shown.filter(|(at, one)| *at < CANDIDATES || one.is_chosen);
+        let mut shown: Vec<_> = shown.map(|(_, one)| one).collect();
+        // Who is bound to a machine goes there however it compares: where, is what is looked for.
+        shown.sort_by_key(|one| !one.is_chosen);
         Self {
             protocol: next.protocol.name(),
-            rows: shown.map(|(_, one)| CandidateRow::of(one, pool)).collect(),
+            rows: shown
+                .into_iter()
+                .map(|one| CandidateRow::of(one, pool))
+                .collect(),
             more: (hidden > 0).then(|| count(hidden as u64)),
         }
     }

@@ -102,7 +102,7 @@ pub fn parts(scene: &Scene, asked: &Asked, may_act: bool) -> Vec<Part> {
         in_query(&asked.q)
     );
     vec![
-        block("pager", &page.pager("machine", &query)),
+        block("pager", &page.pager(("machine", "machines"), &query)),
         Part::Rows {
             id: "rows".to_owned(),
             rows: rows.collect(),

@@ -72,7 +72,7 @@ pub fn parts(scene: &Scene, asked: &Asked) -> Vec<Part> {
     let path = format!("/queue?pool={}", in_query(&asked.pool));
     vec![
         block("title", &Title::of(&title(scene))),
-        block("pager", &page.pager("ticket", &path)),
+        block("pager", &page.pager(("person", "people"), &path)),
         Part::Rows {
             id: "rows".to_owned(),
             rows: rows.collect(),

@@ -88,7 +88,7 @@ pub fn parts(scene: &Scene, asked: &Asked, may_act: bool) -> Vec<Part> {
     });
     let path = format!("/sessions?{}", query(asked));
     vec![
-        block("pager", &page.pager("session", &path)),
+        block("pager", &page.pager(("session", "sessions"), &path)),
         Part::Rows {
             id: "rows".to_owned(),
             rows: rows.collect(),
