@@ -1,4 +1,4 @@
-"""The dashboard over names and reasons that try to become markup: chromium_awkward.py BASE_URL FOLDER NAMES
+"""The dashboard over names and reasons that try to become markup: chromium_awkward.py BASE_URL NAMES FOLDER
 
 NAMES is a JSON list of what machines, pools and people are called and reasons say. Looks at every page, follows every way on
 it, types the same into every form, and watches a page while it changes. Prints what ran, what the policy of the page had to
@@ -10,7 +10,7 @@ import unicodedata
 
 from chromium_looks import LIMIT, launch, look, open_page, say, sync_playwright
 
-base, folder, names = sys.argv[1:]
+base, names, folder = sys.argv[1:]
 names = json.loads(names)
 dialogs, policy, console, elsewhere, wrong = [], [], [], [], []
 UNSEEN = [*map(chr, (0xAD, 0x61C, 0x180E, 0xFEFF)), *map(chr, range(0x200B, 0x2010)), *map(chr, range(0x2028, 0x202F)),

@@ -1,18 +1,16 @@
-"""An operator at the dashboard in a real browser: AXE=FILE chromium_dashboard.py BASE_URL FOLDER
+"""An operator at the dashboard in a real browser: chromium_dashboard.py BASE_URL AXE FOLDER
 
 Looks at every page over 1,000 sessions, has axe-core judge it, follows changes that whoever runs this makes once they read
 "asks ...", and gives each order by keyboard alone: with JavaScript, then without. Prints one fact a line.
 """
 import json
-import os
 import re
 import sys
 import time
 
 from chromium_looks import LIMIT, launch, look, open_page, say, sync_playwright
 
-base, folder = sys.argv[1:]
-axe = os.environ["AXE"]
+base, axe, folder = sys.argv[1:]
 PAGES = ["/", "/machines", "/machines/main/vm3", "/sessions", "/queue", "/events", "/charts", "/explain?instance=main%2Fvm3&user=person0777",
          "/act?order=drain&instance=main%2Fvm3", "/act?order=notice"]
 console, policy, elsewhere, serious = [], [], [], []

@@ -6,74 +6,17 @@
 mod awkward;
 pub mod crowd;
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crowd::{INSTANCES, SESSIONS, Scene, bridge};
 
-use crate::support::client::{client_script, venv_python};
-use crate::support::{Running, World, tool, wait_until};
+use crate::support::browser::{Browser, axe};
 
-const LONG: Duration = Duration::from_secs(240);
+/// Where pictures go, below .test.
+const PICTURES: &str = "dashboard";
 
 /// A reason that a page must not take for markup. Names of people hold no such thing: the doors refuse them.
 const AWKWARD: &str = "<img src=x onerror=alert(1)> \"'&";
-
-/// A script of tests/clients, at work. It is given an address, a folder for pictures and more words; `AXE` says where axe-core is.
-struct Browser {
-    process: Running,
-    log: PathBuf,
-}
-
-impl Browser {
-    fn start(world: &World, script: &str, base: &str, words: &[&str]) -> Self {
-        drop(tool("chromium"));
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let axe = here.join(".test/npm/node_modules/axe-core/axe.min.js");
-        assert!(axe.exists(), "{} is missing: tests/run", axe.display());
-        let pictures = here.join(".test/dashboard");
-        fs::create_dir_all(&pictures).unwrap();
-        let log = world.path("browser.log");
-        let mut python = venv_python();
-        python
-            .arg(client_script(script))
-            .arg(base)
-            .arg(pictures)
-            .args(words)
-            .env("AXE", axe)
-            .env("HOME", world.folder("browser-home"))
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        let process = Running::start_logged(&mut python, File::create(&log).unwrap());
-        Self { process, log }
-    }
-
-    fn told(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn wait_asks(&mut self, what: &str) {
-        let line = format!("asks {what}");
-        wait_until(&format!("the browser: {line}"), LONG, || {
-            let told = self.told();
-            assert!(self.process.is_running(), "it ended: {told}");
-            told.lines().any(|told| told == line).then_some(())
-        });
-    }
-
-    fn finish(mut self) -> BTreeMap<String, String> {
-        wait_until("the browser's end", LONG, || {
-            (!self.process.is_running()).then_some(())
-        });
-        let text = self.told();
-        assert!(text.ends_with("done yes\n"), "{text}");
-        let facts = text.lines().filter_map(|line| line.split_once(' '));
-        facts
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
-    }
-}
 
 #[test]
 fn a_thousand_sessions_are_shown_followed_and_ordered_about() {
@@ -86,15 +29,18 @@ fn a_thousand_sessions_are_shown_followed_and_ordered_about() {
     );
     let admin = bridge(scene.gate.socket());
     let base = format!("http://127.0.0.1:{admin}");
-    let mut browser = Browser::start(&scene.world, "chromium_dashboard.py", &base, &[]);
+    let mut browser = Browser::start(
+        &scene.world,
+        "chromium_dashboard.py",
+        &[&base, &axe()],
+        PICTURES,
+    );
     browser.wait_asks("change");
     let order = ["cordon", "vm17", "--reason", AWKWARD];
     scene.gate.cli(&order).ok();
     browser.wait_asks("leaving");
     crowd.truncate(SESSIONS - 100);
-    let facts = browser.finish();
-    eprintln!("{facts:#?}");
-    for (name, value) in [
+    let facts = browser.finish(&[
         ("sessions", "1,000"),
         ("machines", "50"),
         ("free", "200"),
@@ -117,9 +63,8 @@ fn a_thousand_sessions_are_shown_followed_and_ordered_about() {
         ("elsewhere", "[]"),
         ("looks", "True"),
         ("fits", "True"),
-    ] {
-        assert_eq!(facts.get(name).map(String::as_str), Some(value), "{name}");
-    }
+    ]);
+    eprintln!("{facts:#?}");
     assert_eq!(facts["followed"], format!("by an operator: {AWKWARD}"));
     let orders = scene.gate.audit("fleet");
     for kind in ["cordon", "undrain", "drain", "keep", "move", "evict"] {
