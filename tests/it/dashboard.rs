@@ -5,6 +5,7 @@
 
 mod awkward;
 pub mod crowd;
+mod gallery;
 
 use std::time::Instant;
 
