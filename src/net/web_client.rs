@@ -10,7 +10,7 @@ mod own_cloud;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub enum WebFault {
     Forbidden(String),
     #[error("cannot reach {0}: {1}")]
     Connect(String, io::Error),
+    #[error("cannot ask {0} by https: {1}")]
+    Authorities(String, String),
     #[error("{0} does not answer as HTTP: {1}")]
     Http(String, hyper::Error),
     #[error("the answer of {0} is of no use: {1}")]
@@ -63,8 +65,50 @@ pub struct Limits {
 
 #[derive(Clone)]
 enum Route {
-    Hosts { tls: TlsConnector, is_guarded: bool },
+    Hosts { trust: Trust, is_guarded: bool },
     Elsewhere(Reroute),
+}
+
+/// By which authorities others prove themselves. Those of the system are read once somebody is asked by https: plain HTTP must not
+/// fail for the want of them, and a system that has them installed later needs no new start.
+#[derive(Clone)]
+struct Trust {
+    loaded: Arc<OnceLock<TlsConnector>>,
+    load: fn() -> Result<TlsConnector, String>,
+}
+
+impl Trust {
+    /// # Errors
+    /// The file holds no authority.
+    fn new(ca_file: Option<&Path>) -> Result<Self, String> {
+        let trust = Self {
+            loaded: Arc::default(),
+            load: || web_tls::connector(None),
+        };
+        if let Some(file) = ca_file {
+            let connector = web_tls::connector(Some(file))?;
+            trust.loaded.get_or_init(|| connector);
+        }
+        Ok(trust)
+    }
+
+    /// Blocking where they are not read yet.
+    fn read(&self) -> Result<TlsConnector, String> {
+        if let Some(connector) = self.loaded.get() {
+            return Ok(connector.clone());
+        }
+        let connector = (self.load)()?;
+        Ok(self.loaded.get_or_init(|| connector).clone())
+    }
+
+    async fn connector(&self) -> Result<TlsConnector, String> {
+        if let Some(connector) = self.loaded.get() {
+            return Ok(connector.clone());
+        }
+        let trust = self.clone();
+        let reading = tokio::task::spawn_blocking(move || trust.read());
+        reading.await.map_err(|error| error.to_string())?
+    }
 }
 
 enum Dialled {
@@ -88,14 +132,9 @@ impl WebClient {
     /// To the hosts that requests name. `ca_file`: authorities in place of the system's.
     ///
     /// # Errors
-    /// There is no certificate authority, neither in the file nor in the system.
+    /// There is no certificate authority in the file.
     pub fn new(limits: Limits, ca_file: Option<&Path>) -> Result<Self, String> {
-        let tls = web_tls::connector(ca_file)?;
-        let route = Route::Hosts {
-            tls,
-            is_guarded: false,
-        };
-        Ok(Self { route, limits })
+        Self::to_hosts(limits, ca_file, false)
     }
 
     /// The same, but never to an address that only this machine's own cloud answers on, whatever a name resolves to: who may
@@ -104,12 +143,27 @@ impl WebClient {
     /// # Errors
     /// As for `new`.
     pub fn guarded(limits: Limits, ca_file: Option<&Path>) -> Result<Self, String> {
-        let tls = web_tls::connector(ca_file)?;
-        let route = Route::Hosts {
-            tls,
-            is_guarded: true,
-        };
+        Self::to_hosts(limits, ca_file, true)
+    }
+
+    fn to_hosts(limits: Limits, ca_file: Option<&Path>, is_guarded: bool) -> Result<Self, String> {
+        let trust = Trust::new(ca_file)?;
+        let route = Route::Hosts { trust, is_guarded };
         Ok(Self { route, limits })
+    }
+
+    /// Reads the authorities at once where this address asks for them, so that who knows it beforehand hears of their absence
+    /// before anybody needs them. Blocking.
+    ///
+    /// # Errors
+    /// The address is https, and there is no certificate authority in the system.
+    pub fn prepare_for(&self, uri: &Uri) -> Result<(), String> {
+        match &self.route {
+            Route::Hosts { trust, .. } if uri.scheme_str() == Some("https") => {
+                trust.read().map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// To wherever `reroute` says, in plain HTTP.
@@ -165,17 +219,21 @@ impl WebClient {
             _ => return Err(WebFault::Address),
         };
         let no_connection = |error| WebFault::Connect(host.to_owned(), error);
+        let tls = match &self.route {
+            Route::Hosts { trust, .. } if is_tls => Some(trust.connector().await),
+            Route::Hosts { .. } | Route::Elsewhere(_) => None,
+        };
+        let tls = tls.transpose();
+        let tls = tls.map_err(|why| WebFault::Authorities(host.to_owned(), why))?;
         let addresses = self.addresses(uri, host, is_tls).await?;
         let stream = TcpStream::connect(&*addresses).await;
         let stream = stream.map_err(no_connection)?;
-        match &self.route {
-            Route::Hosts { tls, .. } if is_tls => {
-                let name = ServerName::try_from(host.to_owned()).map_err(|_| WebFault::Address)?;
-                let stream = tls.connect(name, stream).await.map_err(no_connection)?;
-                Ok(Dialled::Tls(Box::new(stream)))
-            }
-            _ => Ok(Dialled::Plain(stream)),
-        }
+        let Some(tls) = tls else {
+            return Ok(Dialled::Plain(stream));
+        };
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| WebFault::Address)?;
+        let stream = tls.connect(name, stream).await.map_err(no_connection)?;
+        Ok(Dialled::Tls(Box::new(stream)))
     }
 
     /// Those that may be asked, which are some.

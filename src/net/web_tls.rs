@@ -32,8 +32,7 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
             (authorities::read(file)?, missing)
         }
         None => {
-            let missing =
-                "the system lists no certificate authority: install ca-certificates".to_owned();
+            let missing = "the system lists no certificate authority: install the package ca-certificates (apt-get install ca-certificates)".to_owned();
             (rustls_native_certs::load_native_certs().certs, missing)
         }
     };

@@ -51,10 +51,13 @@ impl Delivery {
             time: config.timeout,
             body_bytes: ANSWER_BYTES_MAX,
         };
+        let uri = Self::address(config)?;
+        let client = WebClient::guarded(limits, config.ca_file.as_deref())?;
+        client.prepare_for(&uri)?;
         Ok(Self {
-            uri: Self::address(config)?,
+            uri,
             form: config.form,
-            client: WebClient::guarded(limits, config.ca_file.as_deref())?,
+            client,
             gate: host_name(),
         })
     }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use http::Uri;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -63,10 +64,14 @@ impl AzureFleet {
         fleet: &AzureConfig,
         (metrics, traces): (&Metrics, &Traces),
     ) -> Result<Self, FleetError> {
-        let transport = WebClient::new(LIMITS, None).map_err(|reason| FleetError::Azure {
+        let fault = |reason| FleetError::Azure {
             pool: pool.into(),
             reason,
-        })?;
+        };
+        let transport = WebClient::new(LIMITS, None).map_err(fault)?;
+        // Whichever cloud it is, it is asked by https.
+        let secure = Uri::from_static("https://management.azure.com/");
+        transport.prepare_for(&secure).map_err(fault)?;
         Self::over(transport, pool, config, fleet, (metrics, traces))
     }
 

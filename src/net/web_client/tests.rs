@@ -117,3 +117,30 @@ async fn a_guarded_one_dials_no_metadata_and_both_refuse_what_is_no_web_address(
     assert_eq!(answer.unwrap().status(), 204);
     assert!(asked.await.is_ok());
 }
+
+#[tokio::test]
+async fn a_system_without_authorities_keeps_nobody_from_plain_http() {
+    let trust = Trust {
+        loaded: Arc::default(),
+        load: || Err("the system lists none".to_owned()),
+    };
+    let route = Route::Hosts {
+        trust: trust.clone(),
+        is_guarded: false,
+    };
+    let client = WebClient {
+        route,
+        limits: LIMITS,
+    };
+    let (address, asked) = server("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let plain = format!("http://{address}/");
+    assert_eq!(client.prepare_for(&plain.parse().unwrap()), Ok(()));
+    let answer = client.send(post(&plain)).await.unwrap();
+    assert_eq!(answer.status(), 204);
+    assert!(asked.await.is_ok());
+    let secure = format!("https://{address}/secret");
+    let told = client.send(post(&secure)).await.unwrap_err().to_string();
+    assert_eq!(told, "cannot ask 127.0.0.1 by https: the system lists none");
+    assert!(client.prepare_for(&secure.parse().unwrap()).is_err());
+    assert!(trust.loaded.get().is_none(), "asked again the next time");
+}

@@ -109,11 +109,15 @@ impl Collector {
             time: config.timeout,
             body_bytes: ANSWER_BYTES_MAX,
         };
+        let headers = headers(config)?;
         let client = WebClient::guarded(limits, config.ca_file.as_deref());
+        let client = client.map_err(|error| format!("traces.ca_file: {error}"))?;
+        let prepared = client.prepare_for(&uri);
+        prepared.map_err(|error| format!("traces.endpoint: {error}"))?;
         Ok(Self {
             uri,
-            headers: headers(config)?,
-            client: client.map_err(|error| format!("traces.ca_file: {error}"))?,
+            headers,
+            client,
         })
     }
 

@@ -116,6 +116,8 @@ impl Provider {
     /// When there are no authorities to judge its certificate by.
     pub fn new(config: OidcConfig) -> Result<Self, String> {
         let client = WebClient::new(LIMITS, config.ca_file.as_deref())?;
+        let issuer = config.issuer.parse::<Uri>();
+        client.prepare_for(&issuer.map_err(|error| error.to_string())?)?;
         Ok(Self {
             config,
             client,
