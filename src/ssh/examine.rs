@@ -4,6 +4,8 @@
 //! For `poolgate doctor`; no login of a person comes this way. It pins no host key and opens no session. Certificates come
 //! from the caller: only a grant makes the gate mint one.
 
+mod reach;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use self::reach::DialFault;
 use super::ca::{VALID_AFTER_NOW, VALID_BEFORE_NOW};
 use super::host_keys::{HostKeyError, InstanceKeys};
 use super::leg::{LINGER, Leg, LegError};
@@ -124,25 +127,19 @@ impl Examiner {
     /// Connected, with keys agreed on; the host key is not judged yet.
     async fn dial(&self, instance: &Instance) -> Result<Leg, Finding> {
         let place = format!("{}:{}", instance.address, instance.ssh_port);
-        let outcome = timeout(self.patience, self.dial_unbounded(instance)).await;
-        let outcome = outcome.unwrap_or(Err(DialFault::Silent(self.patience)));
-        outcome.map_err(|fault| {
-            let remedy = match &fault {
-                DialFault::Connect(_) | DialFault::Silent(_) => {
-                    format!(
-                        "on the instance: systemctl status ssh; from here: nc -vz {} {}",
-                        instance.address, instance.ssh_port
-                    )
-                }
-                // It took the connection and ended it: that is how penalties and MaxStartups look.
-                DialFault::Leg(_) => DROP_IN.to_owned(),
-            };
+        self.dial_in_time(instance).await.map_err(|fault| {
+            let remedy = reach::remedy(&fault, instance);
             fail(format!("{place} cannot be used: {fault}"), remedy)
         })
     }
 
-    async fn dial_unbounded(&self, instance: &Instance) -> Result<Leg, DialFault> {
-        let stream = connect(instance).await?;
+    async fn dial_in_time(&self, instance: &Instance) -> Result<Leg, DialFault> {
+        let stream = reach::connect(instance, self.patience).await?;
+        let greeting = timeout(self.patience, self.greet(instance, stream)).await;
+        Ok(greeting.map_err(|_| DialFault::Mute(self.patience))??)
+    }
+
+    async fn greet(&self, instance: &Instance, stream: TcpStream) -> Result<Leg, LegError> {
         let settings = Arc::new(ClientSettings {
             host_key_algorithms: self.keys.wanted_algorithms(instance),
             ..ClientSettings::default()
@@ -249,16 +246,6 @@ impl Examiner {
         }
         ok("does not penalise this machine".to_owned())
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum DialFault {
-    #[error("no answer within {0:?}")]
-    Silent(Duration),
-    #[error("{0}")]
-    Connect(#[from] std::io::Error),
-    #[error("{0}")]
-    Leg(#[from] LegError),
 }
 
 async fn connect(instance: &Instance) -> std::io::Result<TcpStream> {
