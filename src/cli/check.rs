@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::args::{Output, ShowArgs};
 use super::paint::Meaning;
-use super::{Failure, client, print};
+use super::{Failure, client, plain, print};
 use crate::admin::ConfigState;
 use crate::app::named_files::{self, InUse, NamedFile};
 use crate::config::{self, Config, FleetConfig, PoolConfig, RecordingConfig, show_size};
@@ -57,9 +57,12 @@ async fn diff(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     };
     let changes = before.changes_to(&config.written);
     let text = match args.show.output {
-        Output::Json => format!("{:#}\n", serde_json::json!(changes)),
+        Output::Json => print::json(&changes)?,
         Output::Table if changes.is_empty() => "nothing would change\n".to_owned(),
-        Output::Table => changes.iter().map(|change| format!("{change}\n")).collect(),
+        Output::Table => changes
+            .iter()
+            .map(|change| plain::lines(&change.to_string()) + "\n")
+            .collect(),
     };
     print::show(text.as_bytes())
 }
@@ -98,10 +101,10 @@ fn judge(output: Output, file: &Path, config: &Config) -> Result<ExitCode, Failu
     }
     let warnings = warnings.iter().map(|line| {
         let word = Meaning::Watch.paint("warning");
-        format!("{word}: {line}\n")
+        format!("{word}: {}\n", plain::line(line))
     });
     let warnings: String = warnings.collect();
-    let file = file.display();
+    let file = plain::line(&file.display().to_string());
     let text = format!("{file}: no faults\n{warnings}\nLimits in force:\n{limits}");
     print::show(text.as_bytes())
 }

@@ -30,7 +30,7 @@ pub(super) async fn show<T: DeserializeOwned>(
         Output::Table => to_table(read(&args.gate, path).await?),
         Output::Json => {
             let value: serde_json::Value = read(&args.gate, path).await?;
-            format!("{value:#}\n")
+            print::json(&value)?
         }
     };
     print::show(text.as_bytes())
@@ -47,7 +47,7 @@ pub(super) async fn show_list<T: DeserializeOwned>(
         ListOutput::Table => to_table(read(&args.gate, path).await?),
         ListOutput::Json => {
             let value: serde_json::Value = read(&args.gate, path).await?;
-            format!("{value:#}\n")
+            print::json(&value)?
         }
         ListOutput::Csv => {
             let rows: Vec<serde_json::Value> = read(&args.gate, path).await?;

@@ -6,8 +6,8 @@ use anyhow::anyhow;
 use clap::ValueEnum;
 
 use super::args::GateArgs;
-use super::table::{local, plain, table};
-use super::{Failure, client, print};
+use super::table::{local, table};
+use super::{Failure, client, plain, print};
 use crate::admin::CostView;
 
 #[derive(Debug, clap::Args)]
@@ -46,10 +46,7 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let text = match args.output {
         Format::Table => to_table(&pools),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&pools).map_err(anyhow::Error::from)?;
-            json + "\n"
-        }
+        Format::Json => print::json(&pools)?,
         Format::Csv => to_csv(&pools)?,
     };
     print::show(text.as_bytes())
@@ -131,7 +128,7 @@ fn people_rows(view: &CostView) -> Vec<[String; 4]> {
     let (shown, rest) = people.split_at(people.len().min(PEOPLE_SHOWN));
     let mut rows: Vec<_> = shown
         .iter()
-        .map(|one| row(plain(&one.user), one.hours))
+        .map(|one| row(plain::line(&one.user), one.hours))
         .collect();
     let others = rest.iter().map(|one| one.hours).sum::<f64>() + view.others_h;
     if others > 0.0 {

@@ -18,14 +18,14 @@ use serde::Serialize;
 
 use super::args::{DoctorArgs, Output};
 use super::paint::Meaning;
-use super::{Failure, client, print};
+use super::{Failure, client, plain, print};
 use crate::admin::Status;
 use crate::config;
 use crate::ssh::examine::{Finding, Verdict};
 
 /// One thing that was looked at, and where.
 #[derive(Debug, Serialize)]
-struct Check {
+pub(super) struct Check {
     /// An instance as POOL/NAME, a key of the configuration, or a word for a part of this machine.
     subject: String,
     #[serde(flatten)]
@@ -45,7 +45,7 @@ impl Check {
         Self::of(subject, Verdict::Warn, says, Some(remedy.into()))
     }
 
-    fn fail(
+    pub(super) fn fail(
         subject: impl Into<String>,
         says: impl Into<String>,
         remedy: impl Into<String>,
@@ -128,15 +128,18 @@ fn gate_at_work(status: Result<Status, Failure>) -> Check {
     }
 }
 
-fn line(check: &Check) -> String {
+pub(super) fn line(check: &Check) -> String {
     let word = match check.finding.verdict {
         Verdict::Ok => Meaning::Good.paint("ok  "),
         Verdict::Warn => Meaning::Watch.paint("warn"),
         Verdict::Fail => Meaning::Bad.paint("FAIL"),
     };
-    let (subject, says) = (&check.subject, &check.finding.says);
+    let (subject, says) = (
+        plain::line(&check.subject),
+        plain::line(&check.finding.says),
+    );
     match &check.finding.remedy {
-        Some(remedy) => format!("{word} {subject}: {says}\n       {remedy}\n"),
+        Some(remedy) => format!("{word} {subject}: {says}\n       {}\n", plain::line(remedy)),
         None => format!("{word} {subject}: {says}\n"),
     }
 }

@@ -9,9 +9,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::args::{GateArgs, duration};
 use super::orders::{How, tell};
-use super::table::{local, plain, span};
+use super::table::{local, span};
 use super::wait::{self, Look};
-use super::{Failure, client, print};
+use super::{Failure, client, plain, print};
 use crate::admin::{Done, DrainOrder, Status};
 use crate::pool::{AdminState, InstanceView, SessionView};
 use crate::telemetry::events::Event;
@@ -141,8 +141,8 @@ fn names(sessions: &[SessionView], view: &InstanceView) -> String {
     users.truncate(NAMED_MAX);
     match (users.is_empty(), more) {
         (true, _) => String::new(),
-        (false, 0) => format!(" ({})", plain(&users.join(", "))),
-        (false, more) => format!(" ({} and {more} more)", plain(&users.join(", "))),
+        (false, 0) => format!(" ({})", plain::line(&users.join(", "))),
+        (false, more) => format!(" ({} and {more} more)", plain::line(&users.join(", "))),
     }
 }
 
@@ -151,7 +151,7 @@ async fn undone_by(gate: &GateArgs, name: &str) -> Option<String> {
     let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
     let path = format!("/api/v1/events?kind=undrain,cordon&instance={name}");
     let events: Vec<Event> = client::read(gate, &path).await.ok()?;
-    Some(format!(": {}", plain(&events.last()?.text)))
+    Some(format!(": {}", plain::line(&events.last()?.text)))
 }
 
 /// People whose browser is closed have no session, but their servers run on.

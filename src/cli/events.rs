@@ -15,8 +15,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::args::{ListArgs, ListOutput};
 use super::client::Gate;
 use super::paint::Meaning;
-use super::table::{local, plain};
-use super::{Failure, client, csv, print};
+use super::table::local;
+use super::{Failure, client, csv, plain, print};
 use crate::config::parse_duration;
 use crate::telemetry::events::{Event, EventKind};
 
@@ -196,20 +196,18 @@ fn moment_before(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
 /// As CSV.
 const COLUMNS: [&str; 7] = ["number", "time", "pool", "instance", "user", "kind", "text"];
 
-fn whole(output: ListOutput, events: &[Event]) -> Result<String, Failure> {
+pub(super) fn whole(output: ListOutput, events: &[Event]) -> Result<String, Failure> {
     Ok(match output {
         ListOutput::Table => Columns::default().lines(events),
         ListOutput::Csv => csv_lines(events, &mut false)?,
-        ListOutput::Json => {
-            serde_json::to_string_pretty(events).context("cannot write the events")? + "\n"
-        }
+        ListOutput::Json => print::json(&events)?,
     })
 }
 
 fn json_lines(events: &[Event]) -> Result<String, Failure> {
     let mut text = String::new();
     for event in events {
-        text += &serde_json::to_string(event).context("cannot write an event")?;
+        text += &plain::json(&serde_json::to_string(event).context("cannot write an event")?);
         text.push('\n');
     }
     Ok(text)
@@ -266,9 +264,9 @@ fn row(event: &Event) -> [String; 4] {
     };
     [
         local(event.time, "%Y-%m-%d %H:%M:%S"),
-        plain(&place),
+        plain::line(&place),
         event.kind.name().to_owned(),
-        plain(&event.text),
+        plain::line(&event.text),
     ]
 }
 
@@ -316,7 +314,10 @@ mod tests {
             lines[0].ends_with("WHERE  EVENT    WHAT AND WHY"),
             "{first}"
         );
-        assert!(lines[1].ends_with("main   undrain  one  [2J"), "{first}");
+        assert!(
+            lines[1].ends_with(r"main   undrain  one \u{1b}[2J"),
+            "{first}"
+        );
         let more = lines_of(&[event(Some("vm1"), "two"), event(None, "three")]);
         let lines: Vec<_> = more.lines().collect();
         assert!(lines[0].ends_with("main/vm1  undrain  two"), "{more}");

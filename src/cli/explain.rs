@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::args::{ExplainArgs, Explained, HealthArgs, IdleArgs, ScalingArgs, ShowArgs};
-use super::table::{plain, table};
-use super::{Failure, client};
+use super::table::table;
+use super::{Failure, client, plain};
 use crate::admin::{HealthStory, ScalingStory, UserStory};
 use crate::pool::explain::Candidate;
 use crate::pool::idle::Idle;
@@ -38,7 +38,7 @@ async fn explain_user(
     client::show(show, &path, to_text).await
 }
 
-fn to_text(story: UserStory) -> String {
+pub(super) fn to_text(story: UserStory) -> String {
     let mut text = paragraph(&story.text);
     for next in &story.person.next {
         let rows: Vec<_> = next.candidates.iter().map(row).collect();
@@ -56,7 +56,7 @@ fn row(one: &Candidate) -> [String; 5] {
         format!("{}/{}", one.seats, one.capacity),
         one.score
             .map_or("-".to_owned(), |score| format!("{score:.3}")),
-        plain(&one.why),
+        plain::line(&one.why),
     ]
 }
 
@@ -85,10 +85,10 @@ async fn explain_scaling(args: &ScalingArgs) -> Result<ExitCode, Failure> {
 }
 
 /// A sentence a line.
-fn paragraph(sentences: &[String]) -> String {
+pub(super) fn paragraph(sentences: &[String]) -> String {
     let lines = sentences
         .iter()
-        .map(|sentence| format!("{}\n", plain(sentence)));
+        .map(|sentence| format!("{}\n", plain::line(sentence)));
     lines.collect()
 }
 
@@ -98,5 +98,8 @@ pub(super) fn encode(text: &str) -> String {
 
 async fn explain_idle(args: &IdleArgs) -> Result<ExitCode, Failure> {
     let path = format!("/api/v1/idle?instance={}", encode(&args.instance));
-    client::show(&args.show, &path, |idle: Idle| format!("{idle}\n")).await
+    client::show(&args.show, &path, |idle: Idle| {
+        plain::lines(&idle.to_string()) + "\n"
+    })
+    .await
 }

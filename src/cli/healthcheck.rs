@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use hyper::StatusCode;
 
 use super::args::{HealthcheckArgs, Output};
-use super::{Failure, client, print};
+use super::{Failure, client, plain, print};
 
 pub(super) async fn run(args: &HealthcheckArgs) -> Result<ExitCode, Failure> {
     let path = if args.ready { "/readyz" } else { "/livez" };
@@ -20,6 +20,6 @@ pub(super) async fn run(args: &HealthcheckArgs) -> Result<ExitCode, Failure> {
     match args.show.output {
         // Whoever checks health reads the exit code.
         Output::Table => Ok(ExitCode::SUCCESS),
-        Output::Json => print::show(format!("{body}\n").as_bytes()),
+        Output::Json => print::show((plain::json(&body) + "\n").as_bytes()),
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn run(args: &HostKeysArgs) -> Result<ExitCode, Failure> {
         HostKeysOutput::Fingerprints => keys.iter().map(|key| key.shown(&host) + "\n").collect(),
         HostKeysOutput::Json => {
             let list: Vec<Value> = keys.iter().map(|key| key.json(&host)).collect();
-            format!("{:#}\n", Value::from(list))
+            print::json(&list)?
         }
     };
     print::show(text.as_bytes())

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use super::args::ListArgs;
-use super::table::{Cell, age, local, plain, table};
-use super::{Failure, client};
+use super::table::{Cell, age, local, table};
+use super::{Failure, client, plain};
 use crate::pool::{Decider, Health, InstanceView, Measured};
 
 /// As CSV.
@@ -26,20 +26,15 @@ const COLUMNS: [&str; 14] = [
 ];
 
 pub(super) async fn run(args: &ListArgs) -> Result<ExitCode, Failure> {
-    client::show_list(
-        args,
-        "/api/v1/instances",
-        &COLUMNS,
-        |instances: Vec<InstanceView>| {
-            let headings = [
-                "POOL", "NAME", "ADDRESS", "STATE", "HEALTH", "SINCE", "SSH", "JUPYTER", "LOAD",
-                "BUSY", "SESSIONS", "NOTES",
-            ];
-            let rows: Vec<_> = instances.iter().map(row).collect();
-            table(headings, rows)
-        },
-    )
-    .await
+    client::show_list(args, "/api/v1/instances", &COLUMNS, to_table).await
+}
+
+pub(super) fn to_table(instances: Vec<InstanceView>) -> String {
+    let headings = [
+        "POOL", "NAME", "ADDRESS", "STATE", "HEALTH", "SINCE", "SSH", "JUPYTER", "LOAD", "BUSY",
+        "SESSIONS", "NOTES",
+    ];
+    table(headings, instances.iter().map(row))
 }
 
 fn row(instance: &InstanceView) -> [Cell; 12] {
@@ -86,7 +81,7 @@ fn notes(instance: &InstanceView) -> String {
     if let Some(keep) = &instance.keep {
         notes.push(format!("kept until {} by {}", at(keep.until), keep.by));
     }
-    plain(&notes.join("; "))
+    plain::line(&notes.join("; "))
 }
 
 fn busy(measured: &Measured) -> String {

@@ -22,6 +22,7 @@ mod orders;
 #[cfg(test)]
 mod page;
 mod paint;
+mod plain;
 pub mod play;
 mod print;
 mod queue;
@@ -98,7 +99,9 @@ impl Failure {
             Self::Other(_) => FAILED,
         };
         let line = match (is_json, self) {
-            (true, _) => serde_json::json!({ "error": text, "exit_code": code }).to_string(),
+            (true, _) => {
+                plain::json(&serde_json::json!({ "error": text, "exit_code": code }).to_string())
+            }
             (false, Self::Config(_)) => text,
             (false, Self::Lasting(_) | Self::Other(_)) => format!("poolgate: {text}"),
         };

@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::args::{GateArgs, Output};
-use super::{Failure, client, print};
+use super::{Failure, client, plain, print};
 use crate::admin::{CordonOrder, Done, EvictOrder, KeepOrder, MoveOrder, Moved, UncordonOrder};
 use crate::pool::SessionId;
 
@@ -161,7 +161,7 @@ async fn give(
 
 pub(super) fn tell(how: &How, done: &impl Serialize, text: &str) -> Result<ExitCode, Failure> {
     match how.output {
-        Output::Table => print::show(format!("{text}\n").as_bytes()),
+        Output::Table => print::show((plain::lines(text) + "\n").as_bytes()),
         Output::Json => print::show_json(done),
     }
 }

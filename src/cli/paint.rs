@@ -6,6 +6,7 @@
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 
+use super::plain;
 use crate::pool::{AdminState, Health};
 use crate::telemetry::events::EventKind;
 
@@ -52,11 +53,21 @@ impl Meaning {
         }
     }
 
+    /// The text in one line, made harmless.
     pub fn paint(self, text: &str) -> String {
         let style = self.style();
-        format!("{style}{text}{style:#}")
+        format!("{style}{}{style:#}", plain::line(text))
     }
 }
+
+/// All that `paint` puts around a word.
+pub(super) const PAINT: [&str; 5] = [
+    "\u{1b}[1m",
+    "\u{1b}[31m",
+    "\u{1b}[32m",
+    "\u{1b}[33m",
+    "\u{1b}[0m",
+];
 
 impl From<Health> for Meaning {
     fn from(health: Health) -> Self {
@@ -110,6 +121,7 @@ mod tests {
                 "no-logins"
             );
             assert_eq!(painted == "no-logins", meaning == Meaning::Plain);
+            assert_eq!(plain::painted(&painted), painted, "print lets it through");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Writes to standard output and standard error. A reader that has gone away (`| head`) is no failure.
 //!
-//! Texts may be painted; the paint goes off here where it would be seen as bytes.
+//! Texts may be painted; the paint goes off here where it would be seen as bytes. Whatever else would act on a terminal is written
+//! out (`plain`), wherever it came from.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -11,8 +12,8 @@ use serde::Serialize;
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
 
-use super::Failure;
 use super::paint::Meaning;
+use super::{Failure, plain};
 
 /// Writes what was asked for, and thereby succeeds.
 pub(super) fn show(text: &[u8]) -> Result<ExitCode, Failure> {
@@ -22,14 +23,21 @@ pub(super) fn show(text: &[u8]) -> Result<ExitCode, Failure> {
 
 /// Writes one JSON document.
 pub(super) fn show_json(value: &impl Serialize) -> Result<ExitCode, Failure> {
+    show(json(value)?.as_bytes())
+}
+
+/// A JSON document as it is shown.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
     let text = serde_json::to_string_pretty(value).context("cannot write the answer as JSON")?;
-    show(format!("{text}\n").as_bytes())
+    Ok(plain::json(&text) + "\n")
 }
 
 /// Writes a part of what was asked for; false once nobody reads it any more.
 pub(super) fn go_on(text: &[u8]) -> Result<bool, Failure> {
+    let text = String::from_utf8_lossy(text);
+    let text = plain::painted(&text);
     let mut out = anstream::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         written => {
             written.context("cannot write to standard output")?;
@@ -53,6 +61,10 @@ pub(super) async fn reader_gone() {
 
 /// Writes a line that is not what was asked for, such as how far something is.
 pub(super) fn remark(line: &str) {
+    remark_painted(&plain::lines(line));
+}
+
+fn remark_painted(line: &str) {
     // With standard error closed there is nowhere to remark to.
     drop(writeln!(anstream::stderr().lock(), "{line}"));
 }
@@ -60,7 +72,10 @@ pub(super) fn remark(line: &str) {
 /// Writes a line about what went wrong.
 pub(super) fn complain(line: &str) {
     match line.strip_prefix("poolgate: ") {
-        Some(rest) => remark(&format!("{} {rest}", Meaning::Bad.paint("poolgate:"))),
+        Some(rest) => {
+            let (name, rest) = (Meaning::Bad.paint("poolgate:"), plain::lines(rest));
+            remark_painted(&format!("{name} {rest}"));
+        }
         None => remark(line),
     }
 }
@@ -83,6 +98,7 @@ impl Progress {
 
     /// `text` is what changes seldom, and `clock` what runs on between changes; that is for those who watch.
     pub fn tell(&mut self, text: &str, clock: &str) {
+        let (text, clock) = (&*plain::line(text), plain::line(clock));
         let is_same = std::mem::replace(&mut self.last, text.to_owned()) == text && self.is_begun;
         self.is_begun = true;
         if self.is_terminal {

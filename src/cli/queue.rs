@@ -11,12 +11,12 @@ use crate::pool::WaiterView;
 const COLUMNS: [&str; 7] = ["pool", "place", "user", "by", "source", "since", "is_there"];
 
 pub(super) async fn run(args: &ListArgs) -> Result<ExitCode, Failure> {
-    client::show_list(args, "/api/v1/queue", &COLUMNS, |queue: Vec<WaiterView>| {
-        let headings = ["POOL", "PLACE", "USER", "BY", "SOURCE", "WAITS", "THERE"];
-        let rows: Vec<_> = queue.iter().map(row).collect();
-        table(headings, rows)
-    })
-    .await
+    client::show_list(args, "/api/v1/queue", &COLUMNS, to_table).await
+}
+
+pub(super) fn to_table(queue: Vec<WaiterView>) -> String {
+    let headings = ["POOL", "PLACE", "USER", "BY", "SOURCE", "WAITS", "THERE"];
+    table(headings, queue.iter().map(row))
 }
 
 fn row(waiter: &WaiterView) -> [String; 7] {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 
 use super::args::{Output, ShowArgs};
-use super::{BAD_CONFIG, Failure, client, print};
+use super::{BAD_CONFIG, Failure, client, plain, print};
 use crate::admin::Reloaded;
 use crate::config;
 use crate::state::lock_holder;
@@ -20,11 +20,11 @@ pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     }
     let reloaded: Reloaded = client::decode(&asked, "/api/v1/reload")?;
     let text = match args.output {
-        Output::Json => format!("{:#}\n", serde_json::json!(reloaded)),
+        Output::Json => print::json(&reloaded)?,
         Output::Table if reloaded.is_empty() => "read again: nothing has changed\n".to_owned(),
         Output::Table => {
             let lines = reloaded.lines().into_iter();
-            lines.map(|line| line + "\n").collect()
+            lines.map(|line| plain::line(&line) + "\n").collect()
         }
     };
     print::show(text.as_bytes())

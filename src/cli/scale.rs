@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::args::{GateArgs, Output, duration};
-use super::table::{plain, span};
+use super::table::span;
 use super::wait::{self, Look};
-use super::{Failure, client, print};
+use super::{Failure, client, plain, print};
 use crate::admin::{ScaleAnswer, ScaleRequest};
 use crate::pool::{AdminState, Health, InstanceView, MachinePhase, PoolView};
 
@@ -86,15 +86,15 @@ fn progress(pool: &PoolView, instances: &[InstanceView], wanted: u32) -> Look<St
     let prospect = pool.prospect.as_ref();
     let trouble = prospect.and_then(|one| one.trouble.as_deref());
     let trouble = trouble.or(intent.and_then(|intent| intent.frozen.as_deref()));
-    text.extend(trouble.map(|why| format!("; {}", plain(why))));
+    text.extend(trouble.map(|why| format!("; {}", plain::line(why))));
     let ready_at = prospect.and_then(|one| one.ready_at);
     let left = ready_at.and_then(|at| at.duration_since(std::time::SystemTime::now()).ok());
     let clock = left.map_or_else(String::new, |left| format!(" (the next in {})", span(left)));
     Look::GoesOn { text, clock }
 }
 
-fn to_text(request: &ScaleRequest, answer: &ScaleAnswer) -> String {
-    let (pool, machines) = (&request.pool, request.machines);
+pub(super) fn to_text(request: &ScaleRequest, answer: &ScaleAnswer) -> String {
+    let (pool, machines) = (plain::line(&request.pool), request.machines);
     let hold = span(Duration::from_secs(request.hold_s));
     let has = match request.is_dry_run {
         true => "would have",
@@ -105,10 +105,10 @@ fn to_text(request: &ScaleRequest, answer: &ScaleAnswer) -> String {
         text.push_str("  there is nothing to do at this moment\n");
     }
     for step in &answer.steps {
-        text.push_str(&format!("  {}\n", plain(step)));
+        text.push_str(&format!("  {}\n", plain::line(step)));
     }
     for note in &answer.notes {
-        text.push_str(&format!("note: {}\n", plain(note)));
+        text.push_str(&format!("note: {}\n", plain::line(note)));
     }
     text
 }

@@ -14,19 +14,14 @@ const COLUMNS: [&str; 8] = [
 ];
 
 pub(super) async fn run(args: &ListArgs) -> Result<ExitCode, Failure> {
-    client::show_list(
-        args,
-        "/api/v1/sessions",
-        &COLUMNS,
-        |sessions: Vec<SessionView>| {
-            let headings = [
-                "ID", "USER", "PROTOCOL", "POOL", "INSTANCE", "PEER", "AGE", "STAGE",
-            ];
-            let rows: Vec<_> = sessions.iter().map(row).collect();
-            table(headings, rows)
-        },
-    )
-    .await
+    client::show_list(args, "/api/v1/sessions", &COLUMNS, to_table).await
+}
+
+pub(super) fn to_table(sessions: Vec<SessionView>) -> String {
+    let headings = [
+        "ID", "USER", "PROTOCOL", "POOL", "INSTANCE", "PEER", "AGE", "STAGE",
+    ];
+    table(headings, sessions.iter().map(row))
 }
 
 fn row(session: &SessionView) -> [String; 8] {

@@ -120,10 +120,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         scores: runs.iter().map(|run| run.score.clone()).collect(),
     };
     let text = match args.output {
-        Output::Json => {
-            let json = serde_json::to_string_pretty(&report);
-            json.context("cannot write the scores")? + "\n"
-        }
+        Output::Json => print::json(&report)?,
         Output::Table => tell(args, &report, &runs),
     };
     print::show(text.as_bytes())

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::args::ShowArgs;
 use super::paint::Meaning;
-use super::table::{plain, span, table};
-use super::{Failure, client};
+use super::table::{span, table};
+use super::{Failure, client, plain};
 use crate::admin::Status;
 use crate::pool::snapshot::{OlderGate, PoolView};
 
@@ -16,13 +16,16 @@ pub(super) async fn run(args: &ShowArgs) -> Result<ExitCode, Failure> {
     client::show(args, "/api/v1/status", to_table).await
 }
 
-fn to_table(status: Status) -> String {
+pub(super) fn to_table(status: Status) -> String {
     let ready = match &status.readiness.reason {
         None => Meaning::Good.paint("ready"),
-        Some(reason) => format!("{}: {reason}", Meaning::Bad.paint("not ready")),
+        Some(reason) => {
+            let what = Meaning::Bad.paint("not ready");
+            format!("{what}: {}", plain::line(reason))
+        }
     };
     let uptime = span(Duration::from_secs(status.uptime_s));
-    let version = &status.version;
+    let version = plain::line(&status.version);
     let mut text = format!("poolgate {version}, up {uptime}, {ready}\n");
     if status.audit_failing {
         let lost = status.audit_lines_lost;
@@ -35,7 +38,7 @@ fn to_table(status: Status) -> String {
         let what = Meaning::Bad.paint(&format!("{file} was refused"));
         text.push_str(&format!("{what} at {at:.0}; the one before is in force:\n"));
         for line in refused.why.lines() {
-            text.push_str(&format!("  {line}\n"));
+            text.push_str(&format!("  {}\n", plain::line(line)));
         }
     }
     for gate in &status.older {
@@ -45,7 +48,8 @@ fn to_table(status: Status) -> String {
         let at = Timestamp::try_from(fault.since).unwrap_or_default();
         let file = fault.file.display();
         let what = Meaning::Bad.paint(&format!("{file} is of no use"));
-        text.push_str(&format!("{what} since {at:.0}:\n  {}\n", fault.why));
+        let why = plain::line(&fault.why);
+        text.push_str(&format!("{what} since {at:.0}:\n  {why}\n"));
     }
     let headings = [
         "POOL", "DEFAULT", "ROUTABLE", "LOAD", "CAPACITY", "HEADROOM", "SESSIONS",
@@ -57,7 +61,7 @@ fn to_table(status: Status) -> String {
 fn older(gate: &OlderGate) -> String {
     let version = gate.version.as_ref();
     let version = version.map_or(String::new(), |version| {
-        format!(", version {}", plain(version))
+        format!(", version {}", plain::line(version))
     });
     let name = format!("an older gate (pid {}{version})", gate.pid);
     match (gate.is_heard, gate.sessions) {

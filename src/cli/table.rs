@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::paint::Meaning;
+use super::plain;
 
 /// What stands in a column; its colour takes no room.
 #[derive(Clone, Debug)]
@@ -12,9 +13,10 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    pub fn new(text: impl Into<String>, meaning: impl Into<Meaning>) -> Self {
+    /// Made harmless here, as what stands in a cell is mostly somebody else's.
+    pub fn new(text: impl AsRef<str>, meaning: impl Into<Meaning>) -> Self {
         Self {
-            text: text.into(),
+            text: plain::line(text.as_ref()),
             meaning: meaning.into(),
         }
     }
@@ -58,12 +60,6 @@ pub(super) fn local(time: SystemTime, format: &str) -> String {
         }
         Err(_) => "-".to_owned(),
     }
-}
-
-/// A text of somebody else's, which must not break a line or the terminal.
-pub(super) fn plain(text: &str) -> String {
-    let space = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().map(space).collect()
 }
 
 /// How long ago, in its two largest units: `3d 4h`, `12s`.
@@ -117,6 +113,7 @@ fn line<const N: usize>(cells: &[Cell; N], widths: &[usize; N], is_number: &[boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::plain::tests::{NASTY, assert_harmless};
 
     #[test]
     fn columns_are_aligned() {
@@ -151,8 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_stays_in_its_line() {
-        assert_eq!(plain("a\n\u{1b}[2Jb"), "a  [2Jb");
+    fn what_others_wrote_stays_in_its_cell() {
+        for nasty in NASTY {
+            let told = table(["A", "B"], [[nasty.to_owned(), "x".to_owned()]]);
+            assert_harmless("table", &told);
+            assert_eq!(told.lines().count(), 2, "{told:?}");
+        }
     }
 
     #[test]

@@ -11,9 +11,9 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::args::{GateArgs, Output};
-use super::table::plain;
+
 use super::wait::{self, Look};
-use super::{Failure, client, print};
+use super::{Failure, client, plain, print};
 use crate::admin::{Upgrade, UpgradeOrder, UpgradeStep, UpgradeView};
 
 /// A gate that is killed in the middle is started again by whoever looks after it, or not at all.
@@ -83,7 +83,7 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     });
     let ended = ended.await?;
     match args.output {
-        Output::Table => print::show(format!("{}\n", plain(&ended.text)).as_bytes()),
+        Output::Table => print::show(format!("{}\n", plain::line(&ended.text)).as_bytes()),
         Output::Json => print::show_json(&ended),
     }
 }
@@ -159,7 +159,7 @@ fn step(order: &Upgrade) -> String {
             )
         }
     };
-    plain(&text).to_string()
+    plain::line(&text).to_string()
 }
 
 #[cfg(test)]

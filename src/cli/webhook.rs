@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use super::args::WebhookArgs;
-use super::{Failure, print};
+use super::{Failure, plain, print};
 use crate::{config, webhooks};
 
 pub(super) async fn run(args: &WebhookArgs) -> Result<ExitCode, Failure> {
@@ -21,5 +21,6 @@ pub(super) async fn run(args: &WebhookArgs) -> Result<ExitCode, Failure> {
     };
     let answer = webhooks::test(name, webhook).await;
     let answer = answer.map_err(|why| anyhow::anyhow!("webhooks.{name}: {why}"))?;
+    let answer = plain::line(&answer);
     print::show(format!("webhooks.{name}: taken, {answer}\n").as_bytes())
 }

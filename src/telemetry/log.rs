@@ -16,6 +16,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, reload};
 
+pub use self::form::is_harmful;
 use self::form::{Look, render};
 use self::told::{Told, Value};
 use super::daemons::Daemons;

@@ -147,7 +147,7 @@ fn escape(line: &mut String, text: &str, quotes: Quotes) {
 }
 
 /// Characters that end a line, steer a terminal, or turn the direction of text.
-fn is_harmful(c: char) -> bool {
+pub fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
