@@ -5,10 +5,13 @@
 //! looks for changes. Files that belong to people (`authorized_keys`) are not named: only where they are is.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use nix::unistd::User;
 use rustls_pki_types::CertificateDer;
 
 use crate::admin;
@@ -118,6 +121,17 @@ impl NamedFile {
         self.is_secret && found.is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
     }
 
+    /// Why a gate that runs as this account, which is not who asks, could not even read it.
+    pub fn closed_to(&self, account: u32) -> Option<String> {
+        if !self.path.exists() || may_read(&self.path, account) {
+            return None;
+        }
+        let (key, path, name) = (&self.key, self.path.display(), name_of(account));
+        Some(format!(
+            "{key}: the gate's account {name} may not read {path}; run: chown {name}: {path}; namei -l {path} shows folders it may not enter"
+        ))
+    }
+
     /// Texts of those who know their key begin with it.
     fn with_key(&self, why: &str) -> String {
         let section = self.key.rsplit_once('.').map_or("", |(section, _)| section);
@@ -146,6 +160,26 @@ pub fn account_of(config: &Config) -> u32 {
     let folder = std::fs::metadata(&config.state_dir).ok();
     let owner = folder.filter(|_| own.is_root()).map(|found| found.uid());
     owner.unwrap_or(own.as_raw())
+}
+
+/// Whether this account may read a file. Root alone may ask for another one; whoever else asks finds out by reading.
+pub fn may_read(path: &Path, account: u32) -> bool {
+    if !nix::unistd::geteuid().is_root() || account == 0 {
+        return true;
+    }
+    let found = User::from_uid(account.into()).ok().flatten();
+    let group = found.map_or(account, |found| found.gid.as_raw());
+    // The system itself is asked: it knows of lists of rights, and of folders above.
+    let mut asking = Command::new("/usr/bin/test");
+    asking.arg("-r").arg(path).uid(account).gid(group);
+    let asking = asking.stdin(Stdio::null()).stderr(Stdio::null());
+    // Where there is no such program, nothing is known against it.
+    asking.status().map_or(true, |status| status.success())
+}
+
+fn name_of(account: u32) -> String {
+    let found = User::from_uid(account.into()).ok().flatten();
+    found.map_or_else(|| account.to_string(), |found| found.name)
 }
 
 /// What is wrong with the files of a configuration for a gate that runs as this account, each line beginning with the key at fault;

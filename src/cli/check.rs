@@ -83,6 +83,7 @@ fn judge(output: Output, file: &Path, config: &Config) -> Result<ExitCode, Failu
     }
     let named = named_files::files_of(config);
     let mut warnings: Vec<String> = named.iter().filter_map(open_to_others).collect();
+    warnings.extend(named.iter().filter_map(|file| file.closed_to(account)));
     warnings.extend(folders.iter().filter_map(RecordingFolder::warning));
     for (name, pool) in &config.pools {
         if let Some(why) = keeps_the_gate(pool) {

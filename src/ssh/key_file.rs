@@ -18,7 +18,15 @@ pub enum KeyFileError {
         purpose: &'static str,
         path: PathBuf,
     },
-    #[error("{purpose}: cannot read {path}: {source}; the gate's account needs to read it")]
+    #[error(
+        "{purpose}: {path} may not be read by this account (uid {account}), which the gate runs as; as root run: chown {account} {path}"
+    )]
+    Forbidden {
+        purpose: &'static str,
+        path: PathBuf,
+        account: u32,
+    },
+    #[error("{purpose}: cannot read {path}: {source}; name a file with a private key")]
     Unreadable {
         purpose: &'static str,
         path: PathBuf,
@@ -40,7 +48,33 @@ pub enum KeyFileError {
         path: PathBuf,
     },
     #[error(
-        "{purpose}: {path} is not usable: {source}; make one that is: ssh-keygen -t ed25519 -f {path} -N ''"
+        "{purpose}: {path} is a certificate; name the private key that it is for, usually the path without -cert.pub{}",
+        place_of_certificate(purpose)
+    )]
+    Certificate {
+        purpose: &'static str,
+        path: PathBuf,
+    },
+    #[error(
+        "{purpose}: {path} is protected by a passphrase, and nobody is there to type it when a gate starts; take it off, and keep the file from \
+         others by its mode, run: ssh-keygen -p -N '' -f {path}"
+    )]
+    Encrypted {
+        purpose: &'static str,
+        path: PathBuf,
+    },
+    #[error(
+        "{purpose}: {path} is a private key in another form than OpenSSH's; to have it written in that, run: {convert}"
+    )]
+    Foreign {
+        purpose: &'static str,
+        path: PathBuf,
+        convert: String,
+    },
+    #[error(
+        "{purpose}: {path} is not usable: {source}; put the key back from a copy, or make another one, after which {}: \
+         rm {path}; ssh-keygen -t ed25519 -f {path} -N ''",
+        cost_of_another(purpose)
     )]
     Unusable {
         purpose: &'static str,
@@ -71,8 +105,10 @@ pub(super) fn load(purpose: &'static str, path: &Path) -> Result<PrivateKey, Key
     })?;
     // Looked at before the mode: a public key may be readable, and the advice must be the right one.
     let path = path.to_path_buf();
-    if text.starts_with("ssh-") || text.starts_with("ecdsa-") {
-        return Err(KeyFileError::Public { purpose, path });
+    match public_half(text) {
+        Some(Public::Key) => return Err(KeyFileError::Public { purpose, path }),
+        Some(Public::Certificate) => return Err(KeyFileError::Certificate { purpose, path }),
+        None => {}
     }
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Exposed {
@@ -81,17 +117,83 @@ pub(super) fn load(purpose: &'static str, path: &Path) -> Result<PrivateKey, Key
             mode,
         });
     }
-    PrivateKey::from_openssh(text).map_err(|source| KeyFileError::Unusable {
-        purpose,
-        path,
-        source,
+    if let Some(convert) = conversion(text, &path) {
+        return Err(KeyFileError::Foreign {
+            purpose,
+            path,
+            convert,
+        });
+    }
+    PrivateKey::from_openssh(text).map_err(|source| match source {
+        KeyError::Encrypted => KeyFileError::Encrypted { purpose, path },
+        source => KeyFileError::Unusable {
+            purpose,
+            path,
+            source,
+        },
     })
+}
+
+enum Public {
+    Key,
+    Certificate,
+}
+
+/// What the file of a public half begins with.
+fn public_half(text: &str) -> Option<Public> {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let is_type = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"]
+        .iter()
+        .any(|kind| first.starts_with(kind));
+    if is_type && first.contains("-cert-v01@") {
+        return Some(Public::Certificate);
+    }
+    let is_public = is_type
+        || text.starts_with("---- BEGIN SSH2 PUBLIC KEY")
+        || text.starts_with("-----BEGIN PUBLIC KEY");
+    is_public.then_some(Public::Key)
+}
+
+/// The command that makes a file of OpenSSH's out of one of another program's.
+fn conversion(text: &str, path: &Path) -> Option<String> {
+    let path = path.display();
+    if text.starts_with("PuTTY-User-Key-File-") {
+        return Some(format!(
+            "puttygen {path} -O private-openssh-new -o {path}.openssh"
+        ));
+    }
+    let is_pem = text.starts_with("-----BEGIN ")
+        && text.contains("PRIVATE KEY-----")
+        && !text.contains("OPENSSH PRIVATE KEY");
+    is_pem.then(|| format!("ssh-keygen -p -N '' -f {path}"))
+}
+
+fn place_of_certificate(purpose: &str) -> &'static str {
+    match purpose {
+        "ssh.host_keys" => ", and the certificate in ssh.host_certificates",
+        _ => "",
+    }
+}
+
+fn cost_of_another(purpose: &str) -> &'static str {
+    match purpose {
+        "ssh.user_ca" => "every instance must be given its public half (TrustedUserCAKeys)",
+        _ => "people's clients warn of a changed host key",
+    }
 }
 
 fn unreadable(purpose: &'static str, path: &Path, source: io::Error) -> KeyFileError {
     let path = path.to_path_buf();
     if source.kind() == io::ErrorKind::NotFound {
         return KeyFileError::Absent { purpose, path };
+    }
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        let account = nix::unistd::geteuid().as_raw();
+        return KeyFileError::Forbidden {
+            purpose,
+            path,
+            account,
+        };
     }
     KeyFileError::Unreadable {
         purpose,

@@ -139,3 +139,35 @@ fn every_key_whose_value_is_a_file_is_named() {
     }
     assert!(found >= 15, "{found}");
 }
+
+#[test]
+fn a_file_that_another_account_may_not_read_is_told_to_root() {
+    const NOBODY: u32 = 65534;
+    let folder = tempfile::tempdir().unwrap();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let config = config(folder.path(), ALL);
+    let files = files_of(&config);
+    let ca = files.iter().find(|file| file.key == "ssh.user_ca").unwrap();
+    assert_eq!(
+        ca.closed_to(NOBODY),
+        None,
+        "a missing one is told as missing"
+    );
+    std::fs::write(&ca.path, "").unwrap();
+    std::fs::set_permissions(&ca.path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let own = nix::unistd::geteuid();
+    assert_eq!(ca.closed_to(own.as_raw()), None);
+    let told = ca.closed_to(NOBODY);
+    assert_eq!(told.is_some(), own.is_root(), "only root asks about others");
+    if let Some(told) = told {
+        let path = ca.path.display();
+        assert!(told.starts_with("ssh.user_ca: "), "{told}");
+        assert!(
+            told.contains(&format!("may not read {path}; run: chown ")),
+            "{told}"
+        );
+    }
+    std::fs::set_permissions(&ca.path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(ca.closed_to(NOBODY), None);
+}

@@ -53,6 +53,12 @@ fn files(config: &Config) -> Vec<Check> {
             checks.push(Check::warn("files", says, format!("chmod 600 {path}")));
         }
     }
+    let closed = named_files::files_of(config);
+    let closed = closed.iter().filter_map(|file| file.closed_to(account));
+    checks.extend(closed.map(|why| {
+        let mends = mends(&why).to_owned();
+        Check::warn("files", why, mends)
+    }));
     if checks.is_empty() {
         let says = format!("{count} files are of use, and secrets are nobody else's");
         checks.push(Check::ok("files", says));

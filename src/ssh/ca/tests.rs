@@ -129,9 +129,20 @@ fn an_unusable_authority_is_one_clear_line() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     assert!(fault(&path).ends_with(&format!("chmod 600 {}", path.display())));
     keys.keygen(&["-q", "-t", "ed25519", "-N", "secret", "-f", "locked"]);
-    assert!(fault(&keys.path("locked")).contains("passphrase"));
+    keys.keygen(&["-q", "-t", "ed25519", "-N", "", "-f", "signer"]);
+    let remedy = format!("ssh-keygen -p -N '' -f {}", keys.path("locked").display());
+    assert!(fault(&keys.path("locked")).ends_with(&remedy));
+    keys.keygen(&["-q", "-t", "rsa", "-m", "PEM", "-N", "", "-f", "pem"]);
+    let told = fault(&keys.path("pem"));
+    assert!(told.contains("another form") && told.contains("ssh-keygen -p -N '' -f"));
+    keys.keygen(&["-q", "-s", "signer", "-I", "x", "-n", "x", "pem.pub"]);
+    assert!(fault(&keys.path("pem-cert.pub")).contains("is a certificate; name the private key"));
     let path = keys.write("rubbish", "hello\n");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    fault(&path);
+    let told = fault(&path);
+    assert!(
+        told.contains("every instance must be given its public half"),
+        "{told}"
+    );
     fault(keys.0.path());
 }
