@@ -2,6 +2,7 @@
 //!
 //! It changes nothing, so it can run beside a gate at work, which it asks for the keys it has where a difference is wanted.
 
+use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -89,6 +90,7 @@ fn judge(output: Output, file: &Path, config: &Config) -> Result<ExitCode, Failu
         if let Some(why) = keeps_the_gate(pool) {
             warnings.push(format!("pools.{name}.fleet: {why}"));
         }
+        warnings.extend(idle_scaling(config, name, pool));
     }
     let limits = config.limits_table();
     if output == Output::Json {
@@ -116,6 +118,42 @@ pub(super) fn keeps_the_gate(pool: &PoolConfig) -> Option<&'static str> {
         "its instances are processes of the gate and end with it, so `poolgate upgrade` is refused: for a new version, stop the gate, \
          which lets sessions end, and start it",
     )
+}
+
+/// What counts also where machines neither come nor go: how people are treated who are on one that drains, and what they may keep.
+const COURTESIES: [&str; 6] = [
+    "idle",
+    "evict_after",
+    "evict_notice",
+    "evict_text",
+    "keep_max",
+    "time_zone",
+];
+
+/// How a pool should be resized that nobody can resize.
+fn idle_scaling(config: &Config, name: &str, pool: &PoolConfig) -> Option<String> {
+    let is_static = matches!(pool.fleet, FleetConfig::Static { .. });
+    if !pool.scaling.is_written || !is_static {
+        return None;
+    }
+    let section = format!("pools.{name}.scaling");
+    let written = config.written.keys.keys().filter_map(|key| {
+        let rest = key.strip_prefix(&section)?.strip_prefix('.')?;
+        Some(rest.split(['.', '[']).next().unwrap_or(rest))
+    });
+    let written: BTreeSet<&str> = written.collect();
+    let mut idle = written.iter().filter(|key| !COURTESIES.contains(key));
+    let first = idle.next().copied();
+    let idle = first.map(|first| idle.fold(first.to_owned(), |all, key| format!("{all}, {key}")));
+    let what = match (idle, written.is_empty()) {
+        (Some(idle), _) => format!("{idle} of it have no effect: remove them"),
+        (None, true) => "the section has no effect: remove it".to_owned(),
+        (None, false) => return None,
+    };
+    Some(format!(
+        "{section}: provider = \"static\" has the machines of its list, no more and no fewer, and {what}; or write in [pools.{name}.fleet] who \
+         makes and removes machines: provider = \"azure\" (docs/azure.md), or \"command\" with a program of yours (docs/fleet-command.md)"
+    ))
 }
 
 /// A secret that is not only its owner's.
@@ -236,5 +274,31 @@ mod tests {
                 .unwrap()
                 .contains("less than free_min (1048576 GiB)")
         );
+    }
+
+    #[test]
+    fn scaling_that_no_fleet_can_follow_is_told_of() {
+        let warning = |provider: &str, scaling: &str| {
+            let text = format!(
+                "[ssh]\nlisten = [\"127.0.0.1:2222\"]\nhost_keys = [\"key\"]\nuser_ca = \"ca\"\n\
+                 [pools.main.fleet]\nprovider = {provider}\n{scaling}\n"
+            );
+            let config = config::parse(Path::new("x.toml"), &text, HashMap::new()).unwrap();
+            idle_scaling(&config, "main", &config.pools["main"])
+        };
+        let list = "\"static\"\ninstances = [{ name = \"vm1\", address = \"10.0.0.4\" }]";
+        let both = "[pools.main.scaling]\nmin = 1\nkeep_max = \"2h\"\nmax = 4\n\
+                    [[pools.main.scaling.phases]]\nname = \"day\"\nat = \"07:00\"";
+        let told = warning(list, both).unwrap();
+        assert!(told.starts_with("pools.main.scaling: "), "{told}");
+        assert!(told.contains("max, min, phases of it have no"), "{told}");
+        assert!(told.contains("provider = \"azure\""), "{told}");
+        let empty = warning(list, "[pools.main.scaling]").unwrap();
+        assert!(empty.contains("the section has no effect"), "{empty}");
+        assert_eq!(warning(list, ""), None);
+        let courtesy = "[pools.main.scaling]\nkeep_max = \"2h\"";
+        assert_eq!(warning(list, courtesy), None);
+        let program = "\"command\"\ncommand = [\"/bin/true\"]";
+        assert_eq!(warning(program, both), None);
     }
 }
