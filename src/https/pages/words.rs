@@ -34,7 +34,6 @@ pub struct Words {
     pub lost: &'static str,
     pub lost_say: &'static str,
     pub lost_more: &'static str,
-    pub lost_soon: &'static str,
     pub notice: &'static str,
     pub deadline: &'static str,
     pub go_on: &'static str,
@@ -74,7 +73,6 @@ const ENGLISH: Words = Words {
     lost: "Your machine was lost",
     lost_say: "The machine you worked on has failed or was replaced, and what ran on it has ended. Another one is ready for you.",
     lost_more: "Files in your home folder are as you last saved them. You may have to log in again.",
-    lost_soon: "This page goes on by itself in {n} seconds.",
     notice: "A message from the operators",
     deadline: "Deadline",
     go_on: "Continue",
@@ -113,7 +111,6 @@ const GERMAN: Words = Words {
     lost: "Ihr Rechner ist ausgefallen",
     lost_say: "Der Rechner, auf dem Sie gearbeitet haben, ist ausgefallen oder wurde ersetzt, und was darauf lief, ist beendet. Ein anderer steht für Sie bereit.",
     lost_more: "Dateien in Ihrem Home-Verzeichnis sind so, wie Sie sie zuletzt gespeichert haben. Eventuell müssen Sie sich neu anmelden.",
-    lost_soon: "Diese Seite geht in {n} Sekunden von selbst weiter.",
     notice: "Eine Nachricht der Betreiber",
     deadline: "Frist",
     go_on: "Weiter",
@@ -152,7 +149,6 @@ const FRENCH: Words = Words {
     lost: "Votre machine est perdue",
     lost_say: "La machine sur laquelle vous travailliez est tombée en panne ou a été remplacée, et ce qui y tournait est terminé. Une autre vous attend.",
     lost_more: "Les fichiers de votre dossier personnel sont tels que vous les avez enregistrés. Il faudra peut-être vous identifier de nouveau.",
-    lost_soon: "Cette page continue d’elle-même dans {n} secondes.",
     notice: "Un message des opérateurs",
     deadline: "Échéance",
     go_on: "Continuer",
@@ -191,7 +187,6 @@ const SPANISH: Words = Words {
     lost: "Su máquina se ha perdido",
     lost_say: "La máquina en la que trabajaba ha fallado o fue sustituida, y lo que se ejecutaba en ella ha terminado. Hay otra lista para usted.",
     lost_more: "Los archivos de su carpeta personal están como los guardó por última vez. Quizá tenga que volver a identificarse.",
-    lost_soon: "Esta página continúa por sí sola dentro de {n} segundos.",
     notice: "Un mensaje de los operadores",
     deadline: "Plazo",
     go_on: "Continuar",
@@ -230,7 +225,6 @@ const JAPANESE: Words = Words {
     lost: "ご利用のマシンが失われました",
     lost_say: "作業していたマシンが故障したか、別のマシンに置き換えられたため、実行中の処理は終了しました。別のマシンをご用意しました。",
     lost_more: "ホームフォルダーのファイルは、最後に保存した状態のまま残っています。再度ログインが必要な場合があります。",
-    lost_soon: "このページは {n} 秒後に自動的に先へ進みます。",
     notice: "運営者からのお知らせ",
     deadline: "期限",
     go_on: "続ける",
@@ -315,7 +309,6 @@ mod tests {
             assert!(words.line_say.contains("{n}"), "{}", words.lang);
             assert!(words.left_more.contains("{n}"), "{}", words.lang);
             assert!(words.another_more.contains("{n}"), "{}", words.lang);
-            assert!(words.lost_soon.contains("{n}"), "{}", words.lang);
             assert!(words.visit_say.contains("{name}"), "{}", words.lang);
             assert!(words.steps.iter().all(|step| !step.is_empty()));
         }

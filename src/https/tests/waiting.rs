@@ -274,7 +274,9 @@ async fn who_had_work_on_a_machine_that_is_gone_is_told_once() {
         let page = client.get("/user/alice/lab?x=1", &[HTML, GO]).await;
         assert_eq!(page.status, 200);
         assert!(page.text().contains("Your machine was lost"));
-        assert!(page.text().contains("url=/user/alice/lab?x=1"));
+        assert!(page.text().contains("href=\"/user/alice/lab?x=1\""));
+        let goes_on = page.text().contains("http-equiv=\"refresh\"");
+        assert!(!goes_on, "it stays until it was read");
         assert!(page.pin_line().is_some());
         let next = client.get("/user/alice/lab?x=1", &[HTML, GO]).await;
         assert_eq!(next.text(), &*left.instance.id.name, "once");
