@@ -144,14 +144,19 @@ impl Front {
 }
 
 fn row(view: &InstanceView) -> String {
+    let is_full = view.sessions >= view.capacity;
     let is_open = view.admin_state == AdminState::Ready
         && view.services.jupyter == Some(Health::Up)
-        && view.sessions < view.capacity;
+        && !is_full;
     let health = view.services.jupyter.map_or("no hub", Health::name);
-    let state = match view.admin_state {
+    // Why it cannot be chosen, where it cannot.
+    let mut state = match view.admin_state {
         AdminState::Ready => health.to_owned(),
         other => format!("{}, {health}", other.name()),
     };
+    if is_full {
+        state.push_str(", full");
+    }
     let name = utf8_percent_encode(&view.name, NON_ALPHANUMERIC);
     let disabled = if is_open { "" } else { " disabled" };
     format!(
