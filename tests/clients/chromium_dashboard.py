@@ -8,7 +8,7 @@ import re
 import sys
 import time
 
-from chromium_looks import LIMIT, launch, look, open_page, say, sync_playwright
+from chromium_looks import LIMIT, judge, launch, look, open_page, say, sync_playwright
 
 base, axe, folder = sys.argv[1:]
 PAGES = ["/", "/machines", "/machines/main/vm3", "/sessions", "/queue", "/events", "/charts", "/explain?instance=main%2Fvm3&user=person0777",
@@ -22,15 +22,6 @@ def watch(page):
     page.on("request", lambda request: None if request.url.startswith(base) else elsewhere.append(request.url))
     page.add_init_script("addEventListener('securitypolicyviolation', (e) => console.error('policy ' + e.violatedDirective + ' ' + e.blockedURI))")
     return page
-
-
-def judge(page, name):
-    """The policy of the page lets no foreign script in, and so axe is run past it."""
-    page.evaluate(open(axe).read() + "; undefined")
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    for fault in found["violations"]:
-        if fault["impact"] in ("serious", "critical"):
-            serious.append([name, fault["id"], fault["nodes"][0]["html"][:160]])
 
 
 def fits(page):
@@ -111,7 +102,7 @@ with sync_playwright() as playwright:
     say("found", page.locator("#pager span").inner_text())
     for path in PAGES:
         page.goto(base + path, timeout=LIMIT)
-        judge(page, path)
+        serious += [[path, *fault] for fault in judge(page, axe)]
     say("looks", all([look(page, path.strip("/").split("?")[0].replace("/", "-") or "overview", folder)
                       for path in PAGES[:8] if not page.goto(base + path) is None]))
 

@@ -6,10 +6,9 @@ judge it. Half of a width is what a page has at 200 % zoom. Prints one fact a li
 import json
 import sys
 
-from chromium_looks import LIMIT, WIDEST, launch, open_page, say, sync_playwright
+from chromium_looks import LIMIT, WIDEST, judge, launch, open_page, say, sync_playwright
 
 base, axe, folder = sys.argv[1:]
-axe = open(axe).read() + "; undefined"
 LONG = "a-pool-whose-name-is-as-long-as-any-name-may-be-in-this-gate-abc"
 PAGES = {
     "overview": "/", "machines": "/machines", "machine": "/machines/main/vm2", "long-machine": f"/machines/{LONG}/{LONG}",
@@ -66,9 +65,7 @@ with sync_playwright() as playwright:
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme)
             page.screenshot(path=f"{folder}/gallery-{name}-{width}-{scheme}.png", full_page=name in ("overview", "charts"))
-            page.evaluate(axe)
-            for fault in page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]:
-                faults.append([name, width, fault["id"], fault["nodes"][0]["html"][:160]])
+            faults += [[name, width, *fault] for fault in judge(page, axe)]
         page.set_viewport_size({"width": 360, "height": 800})
         for _ in range(TABS_MAX):
             page.keyboard.press("Tab")

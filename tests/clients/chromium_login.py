@@ -6,22 +6,15 @@ JavaScript, with the other token. Prints one fact a line.
 """
 import sys
 
-from chromium_looks import LIMIT, launch, look, open_page, say, sync_playwright
+from chromium_looks import LIMIT, judge, launch, look, open_page, say, sync_playwright
 
 base, token, other, axe, folder = sys.argv[1:]
 serious, console = [], []
 LOOKS = []
 
 
-def judge(page, name):
-    """The policy of the page lets no foreign script in, and so axe is run past it."""
-    page.evaluate(open(axe).read() + "; undefined")
-    for fault in page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]:
-        serious.append([name, fault["id"], fault["nodes"][0]["html"][:160]])
-
-
 def seen(page, name):
-    judge(page, name)
+    serious.extend([name, *fault] for fault in judge(page, axe))
     LOOKS.append(look(page, name, folder))
 
 
@@ -55,6 +48,7 @@ with sync_playwright() as playwright:
     page.wait_for_selector(".who", timeout=LIMIT)
     say("went-on", page.url.removeprefix(base))
     say("who", " ".join(page.locator(".who > span").inner_text().split()))
+    seen(page, "logged-in")
 
     order(page, "vm1", "by form")
     page.click("main form button")

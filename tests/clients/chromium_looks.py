@@ -60,3 +60,10 @@ def look(page, name, folder):
             is_good = False
             say("bad-look", f"{name} {scheme} {width}: contrast {contrast:.2f}, {over} px too wide{': ' + page.evaluate(WIDEST) if over > 0 else ''}")
     return is_good
+
+
+def judge(page, axe):
+    """What axe-core (the file) finds of the page, with the first place. A page's policy lets no foreign script in, and so it is run past that."""
+    page.evaluate(open(axe).read() + "; undefined")
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [[fault["id"], fault["impact"], fault["nodes"][0]["html"][:160]] for fault in found["violations"]]

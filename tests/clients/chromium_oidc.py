@@ -5,16 +5,14 @@ too. The provider is tests/clients/idp.mjs, by its own pages. Prints one fact a 
 """
 import sys
 
-from chromium_looks import LIMIT, launch, look, open_page, say, sync_playwright
+from chromium_looks import LIMIT, judge, launch, look, open_page, say, sync_playwright
 
 base, axe, folder = sys.argv[1:]
 serious, looks = [], []
 
 
 def seen(page, name):
-    page.evaluate(open(axe).read() + "; undefined")
-    for fault in page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]:
-        serious.append([name, fault["id"], fault["nodes"][0]["html"][:160]])
+    serious.extend([name, *fault] for fault in judge(page, axe))
     looks.append(look(page, name, folder))
 
 

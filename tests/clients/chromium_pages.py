@@ -1,14 +1,15 @@
-"""Every other page of the gate's own in a real browser: chromium_pages.py BASE_URL FOLDER
+"""Every other page of the gate's own in a real browser: chromium_pages.py BASE_URL AXE FOLDER
 
 At a demo pool of two instances with two seats each, where ada is an administrator. Prints one fact a line; at `asks notice`
 and `asks loss NAME` whoever runs this gives a notice to everybody, and ends that instance.
 """
+import json
 import sys
 import time
 
-from chromium_looks import LIMIT, launch, look, open_page, say, sync_playwright
+from chromium_looks import LIMIT, judge, launch, look, open_page, say, sync_playwright
 
-base, folder = sys.argv[1:]
+base, axe, folder = sys.argv[1:]
 
 
 def log_in(browser, name):
@@ -35,35 +36,42 @@ with sync_playwright() as playwright:
     ada, ben = log_in(browser, "ada"), log_in(browser, "ben")
     for _ in range(2):
         open_page(browser).goto(f"{base}/hub/login", timeout=LIMIT)
-    looks = []
+    looks, faults = [], []
+
+    def note(page, name):
+        faults.extend([name, *fault] for fault in judge(page, axe))
+        looks.append(look(page, name, folder))
+
     for name, language in (("next", "en"), ("line", "es")):
         page = open_page(browser, locale=language)
         page.goto(f"{base}/hub/login", timeout=LIMIT)
         say(name, page.inner_text("[role=status]"))
-        looks.append(look(page, name, folder))
+        note(page, name)
     ada.goto(f"{base}/.poolgate/admin", timeout=LIMIT)
     say("rows", ada.locator("tbody tr").count())
-    looks.append(look(ada, "admin", folder))
+    note(ada, "admin")
     say("stranger", ben.goto(f"{base}/.poolgate/admin", timeout=LIMIT).status)
     for name, path in (("visit", "/user/ada/lab"), ("share", "/hub/accept-share?code=x")):
         ben.goto(base + path, timeout=LIMIT)
         say(name, ben.inner_text("h1"))
-        looks.append(look(ben, name, folder))
+        note(ben, name)
     say("asks", "notice")
     go_until(ada, "/hub/home", "A message from the operators")
     say("notice", ada.inner_text(".quote"))
     say("deadline", ada.inner_text("time"))
-    looks.append(look(ada, "notice", folder))
+    note(ada, "notice")
     ada.click("text=Continue")
     ada.wait_for_selector("text=You are on", timeout=LIMIT)
     say("asks", f"loss {ada.inner_text('h1 em')}")
     go_until(ada, "/user/ada/lab", "Your machine does not answer")
+    # It is gone before long, and is not judged further.
     looks.append(look(ada, "silent", folder))
     # It goes on by itself, to the one that tells of the loss.
     ada.wait_for_selector("text=Your machine was lost", timeout=LIMIT)
-    looks.append(look(ada, "lost", folder))
+    note(ada, "lost")
     ada.click("text=Continue")
     ada.wait_for_selector("text=Log in to the demo pool", timeout=LIMIT)
     say("after-loss", ada.url.removeprefix(base))
     say("looks", all(looks))
+    say("axe", json.dumps(faults))
     browser.close()

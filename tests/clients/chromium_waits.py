@@ -1,13 +1,13 @@
-"""A person with a real browser at a pool where nothing is up: chromium_waits.py BASE_URL PATH FOLDER
+"""A person with a real browser at a pool where nothing is up: chromium_waits.py BASE_URL AXE PATH FOLDER
 
 Opens BASE_URL + PATH in headless Chromium and takes pictures of the page. Then it is left alone, and so is one without
 JavaScript, until both have gone on by themselves. Prints one fact a line.
 """
 import sys
 
-from chromium_looks import LIMIT, launch, look, open_page, say, sync_playwright
+from chromium_looks import LIMIT, judge, launch, look, open_page, say, sync_playwright
 
-base, path, folder = sys.argv[1:]
+base, axe, path, folder = sys.argv[1:]
 
 with sync_playwright() as playwright:
     browser = launch(playwright)
@@ -24,6 +24,7 @@ with sync_playwright() as playwright:
     say("lang", page.locator("html").get_attribute("lang"))
     say("status", page.locator("[role=status]").inner_text())
     say("looks", look(page, "starting", folder))
+    say("axe", judge(page, axe))
     # A page that is answered 503 is told of on the console, and nothing else may be.
     say("console", [text for text in console if "503" not in text])
     say("requests", " ".join(sorted(requests)))

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, axe};
 use crate::support::gate::poolgate;
 use crate::support::{Gate, GateSetup, Logins, Running, Sshd, World, free_port};
 
 /// A browser at the gate's door.
 fn browser(world: &World, gate: &Gate, script: &str, words: &[&str]) -> Browser {
     let base = format!("https://127.0.0.1:{}", gate.https_port);
-    let words: Vec<_> = std::iter::once(&*base)
-        .chain(words.iter().copied())
-        .collect();
+    let axe = axe();
+    let words = [&[&*base, &*axe], words].concat();
     Browser::start(world, script, &words, "pages")
 }
 
@@ -50,6 +49,7 @@ fn a_browser_waits_for_its_machine_and_goes_on_by_itself() {
             "No machine is ready yet. One is starting or being repaired.",
         ),
         ("looks", "True"),
+        ("axe", "[]"),
         ("console", "[]"),
         ("went-on", path),
         ("plain-went-on", path),
@@ -92,6 +92,7 @@ fn every_page_of_the_gates_own_can_be_read_and_leads_on() {
         ("notice", text),
         ("after-loss", "/hub/login"),
         ("looks", "True"),
+        ("axe", "[]"),
     ]);
     drop(running);
     gate.stop();
