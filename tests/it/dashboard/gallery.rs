@@ -36,6 +36,7 @@ fn every_page_fits_every_screen() {
         )
     };
     pools::write_day(&world.path("state"));
+    state.config.set(Arc::new(pools::refused()));
     let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
     let socket = world.path("admin.sock");
     let seats = runtime.block_on(async {

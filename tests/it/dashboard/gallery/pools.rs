@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use poolgate::admin::AdminState;
+use poolgate::admin::{AdminState, ConfigState, RefusedReload};
+use poolgate::config::diff::Written;
 use poolgate::pool::idle::{Busy, Idle};
 use poolgate::pool::{
     AdminState as State, Decision, Foreseen, Health, Instance, InstanceId, Intent, LoginRequest,
@@ -231,6 +232,20 @@ pub fn idle(id: InstanceId) -> Pin<Box<dyn Future<Output = Option<Idle>> + Send>
         idle_after_s: 1800,
         reasons,
     })))
+}
+
+/// A configuration in force whose last change has faults, one a line.
+pub fn refused() -> ConfigState {
+    let now = SystemTime::now();
+    let fault =
+        "/etc/poolgate/poolgate.toml:12: pools.main.capactiy: no such key; write capacity = 24";
+    ConfigState {
+        refused: Some(RefusedReload {
+            at: now,
+            why: format!("{fault}\n{}", long_reason()),
+        }),
+        ..ConfigState::loaded(&Written::default(), now)
+    }
 }
 
 /// A day of `main`, as a gate before this one has left it.
