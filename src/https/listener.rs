@@ -50,6 +50,8 @@ pub struct Connection {
     /// The peer's address, as instances are told of it.
     pub peer_text: Option<HeaderValue>,
     pub last_pin: LastPin,
+    /// The gate takes nothing new on it.
+    pub closing: CancellationToken,
     /// A request on it had two lengths.
     pub has_two_lengths: Arc<AtomicBool>,
     pub tunnels: TaskTracker,
@@ -109,12 +111,13 @@ impl Drop for OpenRequest {
 }
 
 impl Connection {
-    fn new(front: Arc<Current<Front>>, peer: SocketAddr) -> Self {
+    fn new(front: Arc<Current<Front>>, peer: SocketAddr, closing: CancellationToken) -> Self {
         Self {
             front,
             peer,
             peer_text: HeaderValue::try_from(peer.ip().to_canonical().to_string()).ok(),
             last_pin: LastPin::default(),
+            closing,
             has_two_lengths: Arc::default(),
             tunnels: TaskTracker::new(),
             open: AtomicUsize::new(0),
@@ -206,7 +209,7 @@ impl Front {
             return;
         }
         let is_h2 = protocol == Some(ALPN_H2);
-        let connection = Arc::new(Connection::new(current, peer));
+        let connection = Arc::new(Connection::new(current, peer, shutdown.clone()));
         let stream = Guarded::new(tls, self.config.stall_timeout);
         let ended = if is_h2 {
             let is_flood = Arc::new(AtomicBool::new(false));

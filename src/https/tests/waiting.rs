@@ -374,3 +374,22 @@ async fn a_person_who_waits_by_ssh_and_with_a_browser_has_one_ticket() {
     assert_eq!(views[0].by, [Protocol::Ssh, Protocol::Jupyter]);
     drop(seat);
 }
+
+#[tokio::test]
+async fn a_gate_that_takes_nothing_new_lets_pages_watch_elsewhere() {
+    let one = small("vm1", 8).await;
+    let gate = Gate::start(&[&one]).await;
+    gate.mark_down(&one).await;
+    let mut streams = Vec::new();
+    for mut client in gate.both().await {
+        client.get("/hub/home", &[HTML, GO]).await;
+        let mut stream = watch(&mut client).await.into_body();
+        event(&mut stream).await;
+        streams.push((client, stream));
+    }
+    gate.close();
+    for (_client, stream) in streams {
+        let rest = stream.collect().await.unwrap().to_bytes();
+        assert_eq!(rest, Bytes::new());
+    }
+}

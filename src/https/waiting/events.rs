@@ -1,7 +1,7 @@
 //! `/.poolgate/wait`: what a waiting page watches, as an event stream (HTML 9.2).
 //!
-//! Sent is only what has changed, each stage in the page's own language. A stream ends after a minute, so that a gate that
-//! stops is not kept by it; the browser opens the next by itself.
+//! Sent is only what has changed, each stage in the page's own language. A stream ends after a minute, and with a gate that takes
+//! nothing new; the browser opens the next by itself, at the gate that has the place by then.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ struct Watch {
     told: Option<(Told, Instant)>,
     is_over: bool,
     _stream: StreamGuard,
-    _open: OpenRequest,
+    open: OpenRequest,
 }
 
 impl Front {
@@ -74,7 +74,7 @@ impl Front {
             told: None,
             is_over: false,
             _stream: stream,
-            _open: open,
+            open,
         };
         let events = Events {
             next: Box::pin(watch.next()),
@@ -105,7 +105,8 @@ impl Events {
 impl Watch {
     async fn next(mut self) -> Option<(Bytes, Self)> {
         let mut changes = self.front.pool.subscribe();
-        while !self.is_over && Instant::now() < self.ends {
+        let closing = self.open.connection().closing.clone();
+        while !self.is_over && !closing.is_cancelled() && Instant::now() < self.ends {
             let snapshot = changes.borrow_and_update().clone();
             let stand = self
                 .front
@@ -127,9 +128,12 @@ impl Watch {
                 *at = Instant::now();
                 return Some((Bytes::from_static(b":\n\n"), self));
             }
-            tokio::time::sleep(PAUSE).await;
-            // Changed or not: time has passed.
-            drop(tokio::time::timeout(LOOK_INTERVAL, changes.changed()).await);
+            let looking = async {
+                tokio::time::sleep(PAUSE).await;
+                // Changed or not: time has passed.
+                drop(tokio::time::timeout(LOOK_INTERVAL, changes.changed()).await);
+            };
+            closing.run_until_cancelled(looking).await;
         }
         None
     }

@@ -46,6 +46,11 @@ impl Drop for Gate {
 }
 
 impl Gate {
+    /// Takes nothing new from here on.
+    pub fn close(&self) {
+        self.shutdown.cancel();
+    }
+
     pub async fn start(instances: &[&TestInstance]) -> Self {
         Self::with(instances, |_| {}).await
     }
