@@ -8,6 +8,7 @@ mod memory;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,14 +49,18 @@ pub enum QueueFull {
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     tickets: HashMap<Waiter, Ticket>,
-    /// By number: the order they came in.
-    line: BTreeMap<u64, Waiter>,
+    /// In the order they came in.
+    line: BTreeMap<Position, Waiter>,
     sources: HashMap<IpAddr, usize>,
     last: u64,
     expired: Option<Instant>,
     /// Changes whenever somebody comes or goes.
     version: u64,
 }
+
+/// When somebody came, and which of those that came at once they are: who stood at another gate before is put where they would
+/// stand had they come to this one.
+type Position = (Instant, u64);
 
 #[derive(Clone, Copy, Debug)]
 struct Ticket {
@@ -106,8 +111,8 @@ impl Queue {
         }
         let mut ticket = Ticket::new(source, now);
         ticket.ways.add(by);
-        self.append(waiter, ticket)?;
-        Ok(self.tickets.len().saturating_sub(1))
+        self.add(waiter.clone(), ticket)?;
+        Ok(self.ahead(&waiter).unwrap_or(0))
     }
 
     /// They are still there; returns how many stand in front. `None` if they have no ticket.
@@ -126,8 +131,8 @@ impl Queue {
 
     /// How many stand in front; `None` if they have no ticket.
     pub fn ahead(&self, waiter: &Waiter) -> Option<usize> {
-        let number = self.tickets.get(waiter)?.number;
-        Some(self.line.range(..number).count())
+        let position = self.tickets.get(waiter)?.position();
+        Some(self.line.range(..position).count())
     }
 
     /// How many who are there, and wait by a way that is open, come first: all of them for whoever has no ticket.
@@ -138,9 +143,12 @@ impl Queue {
         is_open: impl Fn(Protocol) -> bool,
     ) -> usize {
         let own = waiter.and_then(|waiter| self.tickets.get(waiter));
-        let before = own.map_or(u64::MAX, |ticket| ticket.number);
-        let tickets = self.line.range(..before).map(|(_, waiter)| waiter);
-        let tickets = tickets.filter_map(|waiter| self.tickets.get(waiter));
+        let own = own.map(Ticket::position);
+        let before = self.line.range((
+            Bound::Unbounded,
+            own.map_or(Bound::Unbounded, Bound::Excluded),
+        ));
+        let tickets = before.filter_map(|(_, waiter)| self.tickets.get(waiter));
         let counts = |ticket: &&Ticket| ticket.is_there(now) && ticket.ways.iter().any(&is_open);
         tickets.filter(counts).count()
     }
@@ -163,7 +171,7 @@ impl Queue {
     pub fn leave(&mut self, waiter: &Waiter) -> Option<Instant> {
         let ticket = self.tickets.remove(waiter)?;
         self.version = self.version.wrapping_add(1);
-        self.line.remove(&ticket.number);
+        self.line.remove(&ticket.position());
         if let Some(count) = self.sources.get_mut(&ticket.source) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -189,8 +197,8 @@ impl Queue {
         }
     }
 
-    /// The last in line; its number is given here.
-    fn append(&mut self, waiter: Waiter, mut ticket: Ticket) -> Result<(), QueueFull> {
+    /// Behind all who came before; its number is given here.
+    fn add(&mut self, waiter: Waiter, mut ticket: Ticket) -> Result<(), QueueFull> {
         if self.tickets.len() >= TICKETS_MAX {
             return Err(QueueFull::Everywhere);
         }
@@ -202,7 +210,7 @@ impl Queue {
         self.version = self.version.wrapping_add(1);
         self.last = self.last.saturating_add(1);
         ticket.number = self.last;
-        self.line.insert(ticket.number, waiter.clone());
+        self.line.insert(ticket.position(), waiter.clone());
         self.tickets.insert(waiter, ticket);
         Ok(())
     }
@@ -236,6 +244,10 @@ impl Ticket {
             awaited_until: now + ABSENT,
             called: None,
         }
+    }
+
+    fn position(&self) -> Position {
+        (self.joined, self.number)
     }
 
     fn see(&mut self, now: Instant) {

@@ -37,21 +37,25 @@ impl Queue {
 
     /// Who stands there, the first in front.
     pub fn memories(&self, pool: &Arc<str>, now: Now) -> impl Iterator<Item = TicketMemory> {
-        self.line.values().filter_map(move |waiter| {
-            let ticket = self.tickets.get(waiter)?;
-            Some(TicketMemory {
-                pool: pool.clone(),
-                waiter: waiter.clone(),
-                source: ticket.source,
-                by: ticket.ways.iter().collect(),
-                since: wall(ticket.joined, now),
-                seen: wall(ticket.seen, now),
-            })
+        let waiters = self.line.values();
+        waiters.filter_map(move |waiter| self.memory(waiter, pool, now))
+    }
+
+    /// One of them; `None` if they have no ticket.
+    pub fn memory(&self, waiter: &Waiter, pool: &Arc<str>, now: Now) -> Option<TicketMemory> {
+        let ticket = self.tickets.get(waiter)?;
+        Some(TicketMemory {
+            pool: pool.clone(),
+            waiter: waiter.clone(),
+            source: ticket.source,
+            by: ticket.ways.iter().collect(),
+            since: wall(ticket.joined, now),
+            seen: wall(ticket.seen, now),
         })
     }
 
-    /// Puts somebody at the end who stood there before a restart. Left out: who was not heard of for too long, who has come
-    /// meanwhile, and whom there is no room for.
+    /// Puts somebody where they stand by when they came who stood there before a restart, or stands at another gate. Left
+    /// out: who was not heard of for too long, who has come meanwhile, and whom there is no room for.
     pub fn take_back(&mut self, memory: &TicketMemory, now: Now) {
         let silent = age(memory.seen, now);
         if silent > LIMIT || self.tickets.contains_key(&memory.waiter) {
@@ -65,7 +69,7 @@ impl Queue {
         };
         memory.by.iter().for_each(|by| ticket.ways.add(*by));
         // No room: they take a ticket anew when there is.
-        let _ = self.append(memory.waiter.clone(), ticket);
+        let _ = self.add(memory.waiter.clone(), ticket);
     }
 }
 
@@ -166,6 +170,25 @@ mod tests {
         let queue = restarted(&told, later(begun, 62));
         assert_eq!(queue.len(), 1, "bob alone came late enough");
         assert!(restarted(&told, later(begun, 63)).is_empty());
+    }
+
+    #[test]
+    fn who_waited_at_another_gate_stands_by_when_they_came_there() {
+        let begun = start();
+        let told = written(&line(begun), later(begun, 9));
+        let (mut queue, source) = (Queue::default(), IpAddr::from([10, 0, 0, 9]));
+        let mut join = |name, after| {
+            let at = later(begun, after).instant;
+            queue.join(person(name), source, Protocol::Ssh, at)
+        };
+        assert_eq!(join("carol", 1), Ok(0));
+        assert_eq!(join("dave", 9), Ok(1));
+        for one in told.iter().rev() {
+            queue.take_back(one, later(begun, 9));
+        }
+        let order = ["alice", "carol", "bob", "dave"].map(|name| queue.ahead(&person(name)));
+        // The browser came at the same moment as carol, and was told of later.
+        assert_eq!(order, [Some(0), Some(1), Some(3), Some(4)]);
     }
 
     #[test]
