@@ -3,6 +3,7 @@
 //! The only file where `pool` meets tokio and the clock. The mutex is a std one because nothing is awaited while it is
 //! held: choosing the least-loaded instance and taking a seat on it are one step, so simultaneous logins spread exactly.
 
+mod asking;
 mod board;
 mod drains;
 mod elsewhere;
@@ -21,17 +22,19 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::asking::Asking;
+pub use self::asking::{Asked, Newer};
 use self::board::Board;
 pub use self::board::{NoticeMemory, Reader, Standing};
 pub use self::elsewhere::{Elsewhere, Errand};
-pub use self::lines::{Lines, Stand};
+pub use self::lines::Lines;
 pub use self::mailbox::Mailbox;
 pub use self::seat::{Meter, Seat};
 use crate::pool::idle::Idle;
 use crate::pool::{
     Answer, Health, HubPerson, Instance, InstanceId, Intent, Keep, Known, LoginRequest, Measured,
     Now, Placement, PlacementPolicy, PlacementReason, Pool, PoolRules, Prospect, Protocol, Refusal,
-    SessionId, SessionView, Snapshot,
+    SessionId, SessionView, Snapshot, Waiter,
 };
 
 /// The least time between two snapshots: people do not see it, and a storm of logins shares one.
@@ -53,6 +56,7 @@ struct Shared {
     unseated: elsewhere::Unseated,
     board: Board,
     lines: Lines,
+    asking: Asking,
     known: Mutex<Known>,
     changed: Notify,
     snapshots: watch::Sender<Arc<Snapshot>>,
@@ -89,6 +93,7 @@ impl SharedPool {
             unseated: elsewhere::Unseated::default(),
             board: Board::default(),
             lines: Lines::default(),
+            asking: Asking::default(),
             known: Mutex::default(),
             changed: Notify::new(),
             snapshots: watch::Sender::new(Arc::default()),
@@ -271,10 +276,48 @@ impl SharedPool {
         &self.shared.lines
     }
 
+    /// Whether the free seats are for others than this one, who came first.
+    fn is_behind(&self, request: &LoginRequest, waiter: Option<&Waiter>) -> bool {
+        if self.lines().is_empty() {
+            return false;
+        }
+        let snapshot = self.snapshot();
+        let is_behind = |pool: Arc<str>| {
+            self.lines()
+                .is_behind(&pool, waiter, request.protocol, &snapshot)
+        };
+        snapshot.pool_of(request).is_some_and(is_behind)
+    }
+
+    /// A seat, unless the free ones are for others who came first.
+    pub fn place_in_turn(
+        &self,
+        request: &LoginRequest,
+        waiter: Option<&Waiter>,
+    ) -> Result<Seat, Refusal> {
+        match self.is_behind(request, waiter) {
+            true => self.place_behind(request),
+            false => self.place(request),
+        }
+    }
+
     fn take_seat(
         &self,
         place: impl FnOnce(&mut Pool, Now) -> Result<Placement, Refusal>,
     ) -> Result<Seat, Refusal> {
+        let (placement, switch) = self.begin_session(place)?;
+        Ok(Seat {
+            meter: Arc::default(),
+            pool: self.clone(),
+            placement,
+            switch,
+        })
+    }
+
+    fn begin_session<E>(
+        &self,
+        place: impl FnOnce(&mut Pool, Now) -> Result<Placement, E>,
+    ) -> Result<(Placement, Switch), E> {
         let switch = Switch::default();
         let now = Now::read();
         let placement = {
@@ -287,12 +330,7 @@ impl SharedPool {
             placement
         };
         self.shared.changed.notify_one();
-        Ok(Seat {
-            meter: Arc::default(),
-            pool: self.clone(),
-            placement,
-            switch,
-        })
+        Ok((placement, switch))
     }
 
     /// The instance this person belongs on, if it is another than the one they are `at` and its service is up. Takes no

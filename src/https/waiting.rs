@@ -27,8 +27,7 @@ use super::pages::{Page, Refresh, Script, escape};
 use super::pin::BrowserId;
 use super::route::{Ask, Direction};
 use super::service::Call;
-use crate::pool::{InstanceId, Protocol, Refusal, Waiter};
-use crate::shared_pool::Stand;
+use crate::pool::{InstanceId, Protocol, Refusal, Stand, Waiter};
 use crate::telemetry::audit::AuditEvent;
 
 /// How long somebody is held before they see a page, where the next probe may bring a seat.

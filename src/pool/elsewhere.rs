@@ -2,10 +2,16 @@
 //!
 //! They take seats, tell where their people belong and keep machines from being removed, like any other; only their bytes
 //! flow past this gate. Who reports them is not known here.
+//!
+//! A gate of before is given seats here for those who still log in there; it seats them under the same session, whatever it
+//! knows of the instance.
 
 use std::sync::Arc;
 
-use super::{InstanceId, Now, OlderGate, Pool, Session, SessionView, Stage};
+use super::{
+    Given, InstanceId, LoginRequest, Now, OlderGate, Placement, Pool, Session, SessionId,
+    SessionView, Stage,
+};
 
 impl Pool {
     /// What is known of a gate of before; one that is new is told of from here on.
@@ -26,6 +32,57 @@ impl Pool {
     /// Whether a gate of before may hold sessions nobody here knows of.
     pub fn has_unheard(&self) -> bool {
         self.older.values().any(|gate| !gate.is_heard)
+    }
+
+    /// A session that was begun here for a gate of before is that one's from here on.
+    pub fn entrust(&mut self, session: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.is_elsewhere = true;
+        }
+    }
+
+    /// Takes a seat that a newer gate has given, be there room by what is known here or not. `None` where there is another
+    /// machine under the instance's name, no such pool, or another session under this one's id.
+    pub fn take_given(
+        &mut self,
+        given: &Given,
+        request: &LoginRequest,
+        now: Now,
+    ) -> Option<Placement> {
+        let Given {
+            session,
+            instance,
+            reason,
+        } = given;
+        if self.sessions.contains_key(session) {
+            return None;
+        }
+        let roster = self.rosters.get_mut(&instance.id.pool)?;
+        match roster.member(&instance.id.name) {
+            Some(member) if member.instance.generation != instance.generation => return None,
+            Some(_) => {}
+            None => {
+                roster.enlist(instance.clone(), self.seed, now.wall);
+                roster.greet();
+            }
+        }
+        roster.settle(now.instant);
+        let name = roster.member(&instance.id.name)?.instance.id.name.clone();
+        let is_proven = request.proven_user().is_some();
+        roster.update(&name, |member| member.take_seat(is_proven));
+        let user = roster.welcome(&name, request);
+        roster.settle(now.instant);
+        let id = InstanceId {
+            pool: roster.name().clone(),
+            name,
+        };
+        self.begin_session(*session, request, (user, id), now);
+        self.debug_check();
+        Some(Placement {
+            session: *session,
+            instance: Arc::new(instance.clone()),
+            reason: *reason,
+        })
     }
 
     /// Seats such a session, or changes one that sits. False while its instance is not listed or is another machine, and if

@@ -11,15 +11,18 @@ use super::session::{Session, SessionId, Stage};
 use super::{Now, Pool};
 
 impl Pool {
+    pub(super) fn next_session(&mut self) -> SessionId {
+        self.last_session = self.last_session.wrapping_add(1);
+        SessionId(self.last_session)
+    }
+
     pub(super) fn begin_session(
         &mut self,
+        id: SessionId,
         request: &LoginRequest,
-        user: Option<Arc<str>>,
-        instance: InstanceId,
+        (user, instance): (Option<Arc<str>>, InstanceId),
         now: Now,
-    ) -> SessionId {
-        self.last_session = self.last_session.wrapping_add(1);
-        let id = SessionId(self.last_session);
+    ) {
         let stage = match request.proven_user() {
             Some(_) => Stage::Reserved,
             None => Stage::Provisional,
@@ -36,7 +39,6 @@ impl Pool {
             is_elsewhere: false,
         };
         self.sessions.insert(id, session);
-        id
     }
 
     /// The session's person has proved this name: their affinity is learned and the seat counts against capacity, even

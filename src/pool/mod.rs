@@ -23,6 +23,7 @@ mod member;
 mod order;
 pub mod outlook;
 pub mod placement;
+pub mod plea;
 pub mod queue;
 pub mod rfc3339;
 mod roster;
@@ -31,6 +32,7 @@ mod servers;
 mod service;
 pub mod session;
 pub mod snapshot;
+mod stand;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +45,7 @@ pub use machine::{Machine, MachinePhase, Observed};
 pub use measured::Measured;
 pub use outlook::{Outlook, Progress, Wake, WakeStage};
 pub use placement::{LoginRequest, Placement, PlacementReason, Refusal};
+pub use plea::{Given, Place, Plea, Refused, Reply};
 pub use queue::{Queue, QueueFull, Waiter};
 pub use rules::{PlacementPolicy, PoolRules};
 pub use servers::HubPerson;
@@ -51,6 +54,7 @@ pub use session::{Session, SessionId, SessionIdError, Stage};
 pub use snapshot::{
     HubView, InstanceView, OlderGate, PoolView, ServicesView, SessionView, Snapshot, WaiterView,
 };
+pub use stand::Stand;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -220,9 +224,9 @@ impl Pool {
         if reason.is_policy() {
             roster.take_turn(&name);
         }
-        let proven = request.proven_user();
+        let is_proven = request.proven_user().is_some();
         let seated = roster.update(&name, |member| {
-            member.take_seat(proven.is_some());
+            member.take_seat(is_proven);
             let has_room = member.is_routable(request.protocol, true);
             (member.instance.clone(), has_room)
         });
@@ -232,16 +236,10 @@ impl Pool {
         if !has_room {
             roster.crowd(now.instant);
         }
-        let user = match proven {
-            Some(user) => {
-                let user = roster.people.arrive(user, &name);
-                roster.attend(&name, &user, request.protocol);
-                Some(user)
-            }
-            None => request.user.as_deref().map(Arc::from),
-        };
+        let user = roster.welcome(&name, request);
         roster.settle(now.instant);
-        let session = self.begin_session(request, user, instance.id.clone(), now);
+        let session = self.next_session();
+        self.begin_session(session, request, (user, instance.id.clone()), now);
         self.debug_check();
         Ok(Placement {
             session,

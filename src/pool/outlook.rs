@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 use super::instance::{AdminState, Health, Protocol};
 use super::snapshot::{InstanceView, Snapshot};
 
@@ -11,7 +13,7 @@ const WAKE_MAX: Duration = Duration::from_secs(30 * 60);
 /// Characters of what stands in the way: a line that people read.
 const TROUBLE_MAX: usize = 300;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outlook {
     /// Some instance takes people, whether or not it has room.
     pub is_open: bool,
@@ -62,7 +64,8 @@ impl Outlook {
 }
 
 /// How far the machine is that somebody waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WakeStage {
     /// There is none, and none was asked for yet.
     Asleep,
@@ -75,7 +78,7 @@ pub enum WakeStage {
 }
 
 /// What comes for those who wait in a pool that is resized.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     pub stage: WakeStage,
     /// Seconds until people are taken: 0 where it takes longer than expected, `None` where nothing is known.

@@ -4,9 +4,12 @@
 //! was decided about it, as long as it is not down; the one they are remembered on; and else the policy. Instances the login has already found
 //! unreachable are out in every case. Nothing is changed here: `Pool::place` takes the seat.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 use super::instance::{Health, Instance, InstanceId, Protocol};
 use super::order::Rank;
@@ -14,7 +17,7 @@ use super::roster::Roster;
 use super::rules::PlacementPolicy;
 use super::session::SessionId;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginRequest {
     /// `None`: the default pool.
     pub pool: Option<String>,
@@ -40,7 +43,8 @@ pub struct Placement {
 }
 
 /// Why this instance; printed in the audit line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PlacementReason {
     LeastLoaded,
     MostLoaded,
@@ -78,14 +82,15 @@ impl PlacementReason {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 pub enum Refusal {
     #[error("there is no pool named {0}")]
     NoSuchPool(String),
     #[error("pool {pool} has no instance named {instance}")]
     NoSuchInstance { pool: String, instance: String },
     #[error("instance {0} takes no logins: it is {1}")]
-    NotRoutable(String, &'static str),
+    NotRoutable(String, Cow<'static, str>),
     #[error("every instance of pool {0} is full")]
     Full(String),
     /// Only for the patient: the seats that are free now are not the next ones by load.
@@ -192,7 +197,7 @@ impl<'a> Search<'a> {
                 instance: wish.to_owned(),
             });
         };
-        let refuse = |why| Err(Refusal::NotRoutable(wish.to_owned(), why));
+        let refuse = |why: &'static str| Err(Refusal::NotRoutable(wish.to_owned(), why.into()));
         if self.is_excluded(wish) {
             return refuse("unreachable");
         }

@@ -12,6 +12,7 @@ use super::instance::{Instance, Protocol};
 use super::intent::Intent;
 use super::member::Member;
 use super::order::{Order, Standing, tie};
+use super::placement::LoginRequest;
 use super::rules::PoolRules;
 use super::servers::{HubPerson, Servers};
 use super::snapshot::PoolView;
@@ -145,17 +146,23 @@ impl Roster {
                 }
                 self.update(&name, |member| member.relist(instance, now));
             } else {
-                let tie = tie(seed, &self.name, &name);
-                let expected = self.expected.remove(&name);
-                let mut member = Member::new(instance, tie, now);
-                if let Some(expected) = expected {
-                    expected.apply(&mut member);
-                }
-                self.insert(member);
+                self.enlist(instance, seed, now);
             }
         }
         self.greet();
         gone
+    }
+
+    /// An instance that is new here.
+    pub fn enlist(&mut self, instance: Instance, seed: u64, now: SystemTime) {
+        let name = instance.id.name.clone();
+        let tie = tie(seed, &self.name, &name);
+        let expected = self.expected.remove(&name);
+        let mut member = Member::new(instance, tie, now);
+        if let Some(expected) = expected {
+            expected.apply(&mut member);
+        }
+        self.insert(member);
     }
 
     /// Instances that people are remembered on from before the start are awaited no longer once they are listed.
@@ -180,6 +187,16 @@ impl Roster {
             None => self.servers.mark_stale(name),
         }
         self.count_direct(name);
+    }
+
+    /// Somebody has a seat there: their name, which is remembered if it is proved.
+    pub fn welcome(&mut self, name: &Arc<str>, request: &LoginRequest) -> Option<Arc<str>> {
+        let Some(user) = request.proven_user() else {
+            return request.user.as_deref().map(Arc::from);
+        };
+        let user = self.people.arrive(user, name);
+        self.attend(name, &user, request.protocol);
+        Some(user)
     }
 
     /// A proven session of this protocol began.

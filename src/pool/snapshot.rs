@@ -14,6 +14,7 @@ use super::decision::{Decider, Keep, Prospect};
 use super::instance::{AdminState, Health, InstanceId, Protocol};
 use super::intent::Intent;
 use super::measured::Measured;
+use super::placement::LoginRequest;
 use super::rfc3339;
 use super::rules::PlacementPolicy;
 use super::session::{SessionId, Stage};
@@ -170,6 +171,16 @@ impl Snapshot {
     /// Gates of before of which it is not known whom they hold.
     pub fn unheard(&self) -> impl Iterator<Item = &OlderGate> {
         self.older.iter().filter(|gate| !gate.is_heard)
+    }
+
+    /// The name of the pool that a login is for.
+    pub fn pool_of(&self, request: &LoginRequest) -> Option<Arc<str>> {
+        let is_meant = |pool: &&PoolView| match &request.pool {
+            Some(wanted) => *pool.name == **wanted,
+            None => pool.default,
+        };
+        let pool = self.pools.iter().find(is_meant)?;
+        Some(pool.name.clone())
     }
 
     pub fn pool(&self, name: &str) -> Option<&PoolView> {

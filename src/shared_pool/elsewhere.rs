@@ -2,16 +2,22 @@
 //!
 //! One on an instance that is not listed yet waits for it. What its switch is told goes out as errands; whoever reports the
 //! session carries them to where it is. A process that is known and has not reported may hold anybody.
+//!
+//! That process asks here for the seats of those who still log in there: by this gate's instances and in this gate's line.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{SharedPool, Switch};
-use crate::pool::{Now, OlderGate, Pool, SessionId, SessionView};
+use crate::pool::queue::TicketMemory;
+use crate::pool::{
+    Given, LoginRequest, Now, OlderGate, Place, Placement, Plea, Pool, Progress, Refusal, Refused,
+    Reply, SessionId, SessionView, Stand, Waiter,
+};
 
 /// What is to be done where a session is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,18 +108,18 @@ impl Elsewhere {
     /// It has begun, or is another one now. Must be called within a tokio runtime.
     pub fn hold(&mut self, view: SessionView, generation: u64) {
         let id = view.id;
-        let shared = &self.pool.shared;
-        if let Entry::Vacant(free) = self.held.entry(id) {
+        let pool = self.pool.clone();
+        let shared = &pool.shared;
+        if !self.held.contains_key(&id) {
             if shared.switches.contains_key(&id) {
                 tracing::warn!(session = %id, "a session of an older gate has the id of another one, and is not shown");
                 return;
             }
-            let (switch, until) = (Switch::default(), CancellationToken::new());
+            let switch = Switch::default();
             shared.switches.insert(id, switch.clone());
-            free.insert(until.clone().drop_guard());
-            tokio::spawn(pass_on(id, switch, self.errands.clone(), until));
+            self.attach(id, switch);
         }
-        self.pool.change(|pool, now| {
+        pool.change(|pool, now| {
             let mut unseated = shared.unseated.lock();
             match pool.seat_elsewhere(&view, generation, now) {
                 true => unseated.remove(&id),
@@ -121,6 +127,44 @@ impl Elsewhere {
             }
         });
         self.note();
+    }
+
+    fn attach(&mut self, id: SessionId, switch: Switch) {
+        let until = CancellationToken::new();
+        self.held.insert(id, until.clone().drop_guard());
+        tokio::spawn(pass_on(id, switch, self.errands.clone(), until));
+    }
+
+    /// One of its logins wants a seat, which it has from here on if it is given one: until it tells that the session has ended,
+    /// or all it holds without that one. Must be called within a tokio runtime.
+    pub fn answer(&mut self, plea: Plea) -> Reply {
+        let Plea {
+            request,
+            waiter,
+            ticket,
+        } = plea;
+        match self.pool.begin_elsewhere(&request, waiter.as_ref()) {
+            Ok((placement, switch)) => {
+                self.attach(placement.session, switch);
+                self.note();
+                let instance = (*placement.instance).clone();
+                if let Some(ticket) = ticket {
+                    self.pool.lines().leave(&instance.id.pool, &ticket.waiter);
+                }
+                Reply::Given(Given {
+                    session: placement.session,
+                    instance,
+                    reason: placement.reason,
+                })
+            }
+            Err(refusal) => {
+                let may_pass = matches!(refusal, Refusal::Full(_) | Refusal::NoneUp(_));
+                let ticket = ticket.filter(|_| may_pass);
+                let place = ticket.and_then(|ticket| self.pool.stand_in(&request, ticket));
+                let place = place.map(Box::new);
+                Reply::Refused(Refused { refusal, place })
+            }
+        }
     }
 
     /// Its sessions are these and no others. Must be called within a tokio runtime.
@@ -174,6 +218,42 @@ impl SharedPool {
     /// Gates of before that still hold sessions, or may.
     pub fn older(&self) -> Vec<OlderGate> {
         self.lock().older().cloned().collect()
+    }
+
+    fn begin_elsewhere(
+        &self,
+        request: &LoginRequest,
+        waiter: Option<&Waiter>,
+    ) -> Result<(Placement, Switch), Refusal> {
+        let is_behind = self.is_behind(request, waiter);
+        self.begin_session(|state, now| {
+            let placement = match is_behind {
+                true => state.place_behind(request, now),
+                false => state.place(request, now),
+            }?;
+            state.entrust(placement.session);
+            Ok(placement)
+        })
+    }
+
+    /// Somebody who waits at an older gate stands in the line here, where they would have stood from the first.
+    fn stand_in(&self, request: &LoginRequest, mut ticket: TicketMemory) -> Option<Place> {
+        let snapshot = self.snapshot();
+        let pool = snapshot.pool_of(request)?;
+        ticket.pool = pool.clone();
+        let (by, now) = (request.protocol, SystemTime::now());
+        let lines = self.lines();
+        lines.take_back(std::slice::from_ref(&ticket));
+        let joined = lines.join(&pool, &ticket.waiter, (by, ticket.source), &snapshot);
+        let stand = joined.unwrap_or(Stand::CROWDED);
+        let seen = (&stand.outlook, stand.left_s);
+        let progress = Progress::of(&snapshot, &pool, seen, now);
+        Some(Place { stand, progress })
+    }
+
+    /// Whether a session is known, be it on an instance or not.
+    pub fn holds(&self, session: SessionId) -> bool {
+        self.shared.switches.contains_key(&session)
     }
 
     /// A line for one session's terminal. False if there is no such session.

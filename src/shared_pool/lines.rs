@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::pool::queue::TicketMemory;
-use crate::pool::{Now, Outlook, Protocol, Queue, QueueFull, Snapshot, Waiter, WaiterView, Wake};
+use crate::pool::{
+    Now, Outlook, Protocol, Queue, QueueFull, Snapshot, Stand, Waiter, WaiterView, Wake,
+};
 
 #[derive(Default)]
 pub struct Lines {
@@ -24,39 +26,6 @@ struct Line {
     queue: Queue,
     ssh: Wake,
     jupyter: Wake,
-}
-
-/// Where somebody stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stand {
-    /// How many stand in front; `None` for whom there is no room even in the line.
-    pub ahead: Option<usize>,
-    pub outlook: Outlook,
-    /// Seconds until an instance is open, if it goes as the last times.
-    pub left_s: Option<u64>,
-    /// Those in front who could take a seat now.
-    pub in_front: usize,
-}
-
-impl Stand {
-    /// Of somebody who gets no ticket.
-    pub const CROWDED: Self = Self {
-        ahead: None,
-        outlook: Outlook {
-            is_open: true,
-            free: 0,
-            is_hub_starting: false,
-            is_silent: false,
-            is_likely: false,
-        },
-        left_s: None,
-        in_front: usize::MAX,
-    };
-
-    /// There is a free seat for this one.
-    pub fn is_ready(&self) -> bool {
-        self.ahead.is_some() && self.in_front < self.outlook.free
-    }
 }
 
 impl Lines {
@@ -203,6 +172,12 @@ impl Lines {
         let told = lines.iter();
         told.flat_map(|(pool, line)| line.queue.memories(pool, now))
             .collect()
+    }
+
+    /// The ticket of one of them, for another gate.
+    pub fn ticket(&self, pool: &Arc<str>, waiter: &Waiter) -> Option<TicketMemory> {
+        let lines = self.lock();
+        lines.get(pool)?.queue.memory(waiter, pool, Now::read())
     }
 
     /// Changes whenever somebody comes or goes.

@@ -7,6 +7,7 @@ use std::thread;
 use super::*;
 use crate::pool::PlacementPolicy;
 
+mod asking;
 mod elsewhere;
 
 fn rules() -> PoolRules {

@@ -103,7 +103,7 @@ impl OldGate {
 
     /// Goes as far as this word, and then dies.
     fn die_after(mut self, last: &str) {
-        let offer = r#"{"say":"offer","version":2,"program":"0.0.9","descriptors":[{"name":"lock"},{"name":"ssh"}],"up":[],"report":{"sessions":[],"ended":[]}}"#;
+        let offer = r#"{"say":"offer","version":3,"program":"0.0.9","descriptors":[{"name":"lock"},{"name":"ssh"}],"up":[],"report":{"sessions":[],"ended":[]}}"#;
         for word in ["offer", "ready", "yours"] {
             match word {
                 "offer" => self.say(offer, &[self.lock.as_fd(), self.ssh.as_fd()]),
@@ -184,7 +184,7 @@ fn a_gate_with_no_descriptor_left_goes_on_and_hands_over_once_it_has_some() {
     let mut stream = BufReader::new(UnixStream::connect(scene.state("handover.sock")).unwrap());
     writeln!(
         stream.get_mut(),
-        r#"{{"say":"ask","version":2,"program":"0.0.0"}}"#
+        r#"{{"say":"ask","version":3,"program":"0.0.0"}}"#
     )
     .unwrap();
     wait_until("the gate to say why it goes on", PATIENCE, || {

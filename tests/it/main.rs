@@ -67,6 +67,7 @@ mod notices;
 mod offers;
 mod oidc;
 mod older_gates;
+mod older_lines;
 mod one_machine;
 mod operators;
 mod outage;

@@ -264,7 +264,7 @@ fn what_cannot_be_understood_keeps_machines_and_what_is_gone_is_forgotten() {
             if asked.contains("enough") {
                 return;
             }
-            assert_eq!(asked.trim(), r#"{"say":"follow","version":2}"#);
+            assert_eq!(asked.trim(), r#"{"say":"follow","version":3}"#);
             let why = r#"{"say":"refused","version":9,"why":"this gate speaks version 9"}"#;
             writeln!(stream, "{why}").unwrap();
         }

@@ -348,7 +348,7 @@ impl Asking {
     /// Says a word, and returns the answer; the descriptors that come with it are closed by the system.
     fn say(&mut self, step: &str) -> String {
         let word = match step {
-            "ask" => r#"{"say":"ask","version":2,"program":"0.0.0"}"#,
+            "ask" => r#"{"say":"ask","version":3,"program":"0.0.0"}"#,
             "ready" => r#"{"say":"ready"}"#,
             other => other,
         };

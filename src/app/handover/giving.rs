@@ -167,6 +167,7 @@ impl Giver {
 
     /// From here on the place is the new gate's.
     async fn retire(&self, inside: &mut Inside, asker: &mut Asker, socket: &AdminSocket) {
+        asker.follower.begin_asking();
         self.keeper.shutdown.handed_over.cancel();
         // Before the lock is let go: whoever has it next finds this gate.
         if let Err(error) = socket.move_to(&self.older) {

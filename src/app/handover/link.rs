@@ -1,5 +1,5 @@
-//! The end of the gate that has the place, one for each older gate: what that one says becomes sessions here, and what is
-//! decided about those goes back.
+//! The end of the gate that has the place, one for each older gate: what that one says becomes sessions here, what is decided
+//! about those goes back, and so do seats for its logins.
 //!
 //! A line that breaks is no end: the older gate is asked again, and gone only once nobody answers at its socket. Meanwhile what
 //! it held counts, and nobody takes a machine away.
@@ -63,15 +63,6 @@ impl Link {
         self.elsewhere.hear(version);
     }
 
-    fn take(&mut self, report: Report) {
-        for held in report.sessions {
-            self.elsewhere.hold(held.session, held.generation);
-        }
-        for id in report.ended {
-            self.elsewhere.release(id);
-        }
-    }
-
     pub async fn say(&mut self, word: &FromNew) -> io::Result<()> {
         let Some((_, writer)) = &mut self.line else {
             return Err(ErrorKind::NotConnected.into());
@@ -89,7 +80,7 @@ impl Link {
                 return Ok(None);
             };
             match reader.next().await? {
-                Some(FromOld::Report(report)) => self.take(report),
+                Some(FromOld::Report(report)) => take(&mut self.elsewhere, report),
                 word => return Ok(word),
             }
         }
@@ -188,16 +179,23 @@ impl Link {
         };
         let (elsewhere, errands, unsaid) =
             (&mut self.elsewhere, &mut self.errands, &mut self.unsaid);
+        // Who asked by another line waits for no answer any more.
+        if matches!(unsaid, Some(FromNew::Reply { .. })) {
+            *unsaid = None;
+        }
+        let (replies, mut answered) = mpsc::channel(handover::PLEAS_MAX);
         let listening = async {
             while let Ok(Some(said)) = reader.next().await {
-                let FromOld::Report(report) = said else {
-                    continue;
-                };
-                for held in report.sessions {
-                    elsewhere.hold(held.session, held.generation);
-                }
-                for id in report.ended {
-                    elsewhere.release(id);
+                match said {
+                    FromOld::Report(report) => take(elsewhere, report),
+                    FromOld::Plea { number, plea } => {
+                        let reply = Box::new(elsewhere.answer(*plea));
+                        // More than a gate asks at one time, and none of ours.
+                        if replies.try_send(FromNew::Reply { number, reply }).is_err() {
+                            return;
+                        }
+                    }
+                    _ => {}
                 }
             }
         };
@@ -207,6 +205,7 @@ impl Link {
                     *unsaid = tokio::select! {
                         biased;
                         Some(errand) = errands.recv() => Some(word(errand)),
+                        Some(reply) = answered.recv() => Some(reply),
                         () = ending.cancelled() => Some(FromNew::End),
                     };
                 }
@@ -224,6 +223,15 @@ impl Link {
             () = listening => {}
             () = speaking => {}
         }
+    }
+}
+
+fn take(elsewhere: &mut Elsewhere, report: Report) {
+    for held in report.sessions {
+        elsewhere.hold(held.session, held.generation);
+    }
+    for id in report.ended {
+        elsewhere.release(id);
     }
 }
 

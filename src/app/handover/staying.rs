@@ -1,8 +1,10 @@
 //! A gate that has given its place away: it keeps its sessions to their end, and tells whoever has the place by now of them.
 //!
 //! That is the gate that took the place, and whichever comes after it: by the line of the hand-over, and at the socket that the
-//! gate had for those who ask for its place. All may decide about its sessions; there is no one else who could.
+//! gate had for those who ask for its place. All may decide about its sessions; there is no one else who could. One of them is
+//! asked for a seat for each login that this gate still has.
 
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -17,8 +19,8 @@ use crate::admin::AdminSocket;
 use crate::app::GOODBYES;
 use crate::net::handover::{self, FromNew, FromOld, Reader, Report, Writer};
 use crate::net::shutdown::Shutdown;
-use crate::pool::Snapshot;
-use crate::shared_pool::SharedPool;
+use crate::pool::{Reply, Snapshot};
+use crate::shared_pool::{Asked, Newer, SharedPool};
 
 /// One has the place, one may be about to take it, and a killed one may not be known to be gone yet.
 const FOLLOWERS_MAX: usize = 8;
@@ -36,6 +38,27 @@ pub(super) struct Follower {
     writer: Writer,
     reports: Reports,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    pool: SharedPool,
+    pleas: Pleas,
+}
+
+/// What a newer gate is asked.
+#[derive(Default)]
+struct Pleas {
+    /// Those that it has not answered, by number.
+    waiting: BTreeMap<u64, Asked>,
+    last: u64,
+    /// As long as this gate has its place nobody is asked.
+    newer: Option<Newer>,
+}
+
+impl Pleas {
+    async fn next(&mut self) -> Asked {
+        match &mut self.newer {
+            Some(newer) if self.waiting.len() < handover::PLEAS_MAX => newer.next().await,
+            _ => std::future::pending().await,
+        }
+    }
 }
 
 impl Keeper {
@@ -72,7 +95,10 @@ impl Keeper {
 
     async fn meet(self, stream: UnixStream) {
         match self.welcome(stream).await {
-            Ok(follower) => self.keep_in_touch(follower).await,
+            Ok(mut follower) => {
+                follower.begin_asking();
+                self.keep_in_touch(follower).await;
+            }
             Err(error) => tracing::warn!("somebody is not told of this gate's sessions: {error:#}"),
         }
     }
@@ -140,8 +166,10 @@ impl Keeper {
                         self.pool.tell(session, line);
                     }
                     Some(FromNew::End) => self.shutdown.end(),
+                    Some(FromNew::Reply { number, reply }) => follower.pass_on(number, *reply).await?,
                     word => return Ok(word),
                 },
+                asked = follower.pleas.next() => follower.plead(asked).await?,
                 changed = follower.snapshots.changed() => {
                     changed?;
                     follower.report().await?;
@@ -159,7 +187,32 @@ impl Follower {
             writer,
             reports: Reports::default(),
             snapshots: pool.subscribe(),
+            pool: pool.clone(),
+            pleas: Pleas::default(),
         }
+    }
+
+    /// The place is theirs, or will be: they give seats from here on.
+    pub fn begin_asking(&mut self) {
+        self.pleas.newer = Some(self.pool.ask_newer());
+    }
+
+    async fn plead(&mut self, asked: Asked) -> Result<()> {
+        let number = self.pleas.last.wrapping_add(1);
+        self.pleas.last = number;
+        let plea = Box::new(asked.plea().clone());
+        self.pleas.waiting.insert(number, asked);
+        self.say(&FromOld::Plea { number, plea }).await
+    }
+
+    async fn pass_on(&mut self, number: u64, reply: Reply) -> Result<()> {
+        if let Reply::Given(given) = &reply {
+            self.reports.expect(given.session);
+        }
+        if let Some(asked) = self.pleas.waiting.remove(&number) {
+            asked.pass_on(&self.pool, reply);
+        }
+        self.report().await
     }
 
     pub async fn say(&mut self, word: &FromOld) -> Result<()> {
@@ -175,7 +228,8 @@ impl Follower {
     /// What they have not been told yet.
     pub fn news(&mut self) -> Option<Report> {
         let snapshot = self.snapshots.borrow_and_update().clone();
-        self.reports.next(&snapshot)
+        let is_held = |session| self.pool.holds(session);
+        self.reports.next(&snapshot, is_held)
     }
 
     async fn report(&mut self) -> Result<()> {

@@ -11,8 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::https::pages::words::Words;
 use crate::https::route::Ask;
 use crate::net::source::Source;
-use crate::pool::{Outlook, Progress, Protocol, Snapshot, Waiter, WakeStage};
-use crate::shared_pool::{SharedPool, Stand};
+use crate::pool::{Outlook, Progress, Protocol, Snapshot, Stand, Waiter, WakeStage};
+use crate::shared_pool::SharedPool;
 use crate::telemetry::metrics::Metrics;
 
 /// The cookie of a browser that waits. Random and kept in no table but the line's: it only says whose place it is.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pool::{SessionId, SessionView};
+use crate::pool::{Plea, Reply, SessionId, SessionView};
 pub use wire::{Reader, Writer, join};
 
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The socket's name in the state folder.
 pub const FILE_NAME: &str = "handover.sock";
 /// The folder beside it that a gate moves its socket to once it has given its place away, under its process's number. Names are
@@ -21,6 +21,8 @@ pub const FILE_NAME: &str = "handover.sock";
 pub const OLDER: &str = "older";
 /// What the state folder's lock is called among the descriptors.
 pub const LOCK: &str = "lock";
+/// Pleas of one gate that wait for an answer at one time.
+pub const PLEAS_MAX: usize = 64;
 
 /// From the gate that takes over.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,6 +46,8 @@ pub enum FromNew {
     Tell { session: SessionId, line: Arc<str> },
     /// All its sessions are to end.
     End,
+    /// To a plea of this number.
+    Reply { number: u64, reply: Box<Reply> },
     /// Whom does a gate hold that has given its place away? It is answered for as long as that one lives.
     Follow { version: u32 },
 }
@@ -79,6 +83,11 @@ pub enum FromOld {
     },
     /// What has changed of its sessions.
     Report(Report),
+    /// A login that the old gate still has wants a seat.
+    Plea {
+        number: u64,
+        plea: Box<Plea>,
+    },
     /// All its sessions; reports of changes follow.
     Holds {
         version: u32,

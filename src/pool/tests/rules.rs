@@ -153,7 +153,7 @@ fn refusals_say_the_truth() {
     assert_eq!(refused(&mut world, &wishing("alice", "vm9")), nowhere);
 
     world.land(&wishing("bob", "vm1"));
-    let full = Refusal::NotRoutable("vm1".into(), "full");
+    let full = Refusal::NotRoutable("vm1".into(), "full".into());
     assert_eq!(refused(&mut world, &wishing("alice", "vm1")), full);
     let unreachable = excluding(proven("alice"), "vm2");
     assert_eq!(
@@ -165,7 +165,7 @@ fn refusals_say_the_truth() {
         refused(&mut world, &proven("alice")),
         Refusal::Full("main".into())
     );
-    let cordoned = Refusal::NotRoutable("vm2".into(), "cordoned");
+    let cordoned = Refusal::NotRoutable("vm2".into(), "cordoned".into());
     assert_eq!(refused(&mut world, &wishing("alice", "vm2")), cordoned);
     assert_eq!(
         refused(&mut world, &excluding(proven("alice"), "vm1")),
@@ -177,7 +177,7 @@ fn refusals_say_the_truth() {
         refused(&mut world, &proven("alice")),
         Refusal::NoneUp("main".into())
     );
-    let down = Refusal::NotRoutable("vm1".into(), "down");
+    let down = Refusal::NotRoutable("vm1".into(), "down".into());
     assert_eq!(refused(&mut world, &wishing("alice", "vm1")), down);
 }
 
@@ -203,7 +203,10 @@ fn an_excluded_instance_is_never_chosen() {
     let refusal = world
         .place(&excluding(wishing("alice", "vm1"), "vm1"))
         .unwrap_err();
-    assert_eq!(refusal, Refusal::NotRoutable("vm1".into(), "unreachable"));
+    assert_eq!(
+        refusal,
+        Refusal::NotRoutable("vm1".into(), "unreachable".into())
+    );
 }
 
 #[test]
@@ -257,7 +260,7 @@ fn each_protocol_asks_its_own_service() {
         .unwrap_err();
     assert_eq!(
         refusal,
-        Refusal::NotRoutable("vm2".into(), "not running this service")
+        Refusal::NotRoutable("vm2".into(), "not running this service".into())
     );
     assert_eq!(
         world

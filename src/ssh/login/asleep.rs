@@ -6,7 +6,6 @@
 
 use std::time::SystemTime;
 
-use super::line::pool_of;
 use super::words::words_of_sleep;
 use super::{Login, LoginError};
 use crate::pool::{LoginRequest, Outlook, Progress, Protocol, Snapshot};
@@ -27,7 +26,7 @@ impl Login<'_> {
 
     fn may_wake(&self, request: &LoginRequest) -> bool {
         let snapshot = self.gatekeeper.pool.snapshot();
-        let (Some(user), Some(pool)) = (&request.user, pool_of(request, &snapshot)) else {
+        let (Some(user), Some(pool)) = (&request.user, snapshot.pool_of(request)) else {
             return false;
         };
         let is_open = Outlook::of(&snapshot, &pool, Protocol::Ssh).is_open;
@@ -40,7 +39,7 @@ impl Login<'_> {
         request: &LoginRequest,
         snapshot: &Snapshot,
     ) -> Result<(), LoginError> {
-        let Some(pool) = pool_of(request, snapshot) else {
+        let Some(pool) = snapshot.pool_of(request) else {
             return Ok(());
         };
         let outlook = Outlook::of(snapshot, &pool, Protocol::Ssh);

@@ -13,7 +13,7 @@ use super::super::leg::LegError;
 use super::words::words;
 use super::{Login, LoginError};
 use crate::net::source::Source;
-use crate::pool::{LoginRequest, Progress, Protocol, Refusal, Snapshot, Waiter};
+use crate::pool::{LoginRequest, Plea, Progress, Protocol, QueueFull, Refused, Snapshot, Waiter};
 use crate::shared_pool::Seat;
 use crate::telemetry::traces::{self, Span, works};
 
@@ -23,6 +23,8 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(250);
 /// The most, so that a ticket is kept and seconds are counted.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// The same where a newer gate is asked, whose changes are not seen here.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between two lines.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
 /// Connections of one person that wait at once: an editor opens a few, and one ticket serves them all.
@@ -101,22 +103,34 @@ pub(super) struct Wait {
 }
 
 impl Login<'_> {
-    /// A seat, unless the free ones are for others who came first.
-    pub(super) fn take_seat_in_turn(&self, request: &LoginRequest) -> Result<Seat, Refusal> {
+    /// A seat, unless the free ones are for others who came first: a newer gate's, where one has this one's place.
+    pub(super) async fn take_seat_in_turn(
+        &mut self,
+        request: &LoginRequest,
+        wait: Option<&Wait>,
+    ) -> Result<Result<Seat, Refused>, LoginError> {
         let pool = &self.gatekeeper.pool;
-        if pool.lines().is_empty() {
-            return pool.place(request);
-        }
-        let snapshot = pool.snapshot();
         let waiter = self.waiter(request);
-        let is_behind = pool_of(request, &snapshot).is_some_and(|name| {
-            let lines = pool.lines();
-            lines.is_behind(&name, waiter.as_ref(), Protocol::Ssh, &snapshot)
-        });
-        match is_behind {
-            true => pool.place_behind(request),
-            false => pool.place(request),
+        if pool.has_newer() {
+            let ticket = wait.and_then(|wait| pool.lines().ticket(&wait.pool, &wait.waiter));
+            let plea = Plea {
+                request: request.clone(),
+                waiter: waiter.clone(),
+                ticket,
+            };
+            let told = tokio::select! {
+                told = pool.plead(&plea) => told,
+                () = self.client.closed() => return Err(LoginError::Client(LegError::Closed)),
+            };
+            if let Some(told) = told {
+                return Ok(told);
+            }
         }
+        let placed = pool.place_in_turn(request, waiter.as_ref());
+        Ok(placed.map_err(|refusal| Refused {
+            refusal,
+            place: None,
+        }))
     }
 
     /// The seat is theirs: the ticket goes back, and the login goes on with the time it had.
@@ -136,11 +150,12 @@ impl Login<'_> {
         &mut self,
         wait: &mut Option<Wait>,
         request: &LoginRequest,
-        refusal: Refusal,
+        Refused { refusal, place }: Refused,
         changes: &mut watch::Receiver<Arc<Snapshot>>,
     ) -> Result<(), LoginError> {
         let snapshot = changes.borrow_and_update().clone();
-        if wait.is_none() {
+        let is_new = wait.is_none();
+        if is_new {
             *wait = self.begin_wait(request, &snapshot);
         }
         let Some(wait) = wait else {
@@ -149,16 +164,28 @@ impl Login<'_> {
         let source = Source::of(self.peer.ip()).address();
         let by = (Protocol::Ssh, source);
         let lines = self.gatekeeper.pool.lines();
-        let stand = match lines.join(&wait.pool, &wait.waiter, by, &snapshot) {
-            Ok(stand) => stand,
-            Err(full) => {
-                tracing::debug!(peer = %self.peer, reason = %full, "a login finds no room in the line");
+        // Also where a newer gate has the line: it may end.
+        let joined = lines.join(&wait.pool, &wait.waiter, by, &snapshot);
+        let has_newer = self.gatekeeper.pool.has_newer();
+        if is_new && has_newer && joined.is_ok() {
+            // It is asked again at once, with a ticket.
+            return Ok(());
+        }
+        let stand = match (joined, &place) {
+            (Ok(_), Some(place)) if place.stand.ahead.is_some() => place.stand,
+            (Ok(stand), None) => stand,
+            (full, _) => {
+                let reason = full.err().unwrap_or(QueueFull::Everywhere);
+                tracing::debug!(peer = %self.peer, %reason, "a login finds no room in the line");
                 self.gatekeeper.metrics.count_limit("ssh.queue");
                 return Err(refusal.into());
             }
         };
         let seen = (&stand.outlook, stand.left_s);
-        let progress = Progress::of(&snapshot, &wait.pool, seen, SystemTime::now());
+        let progress = match place {
+            Some(place) => place.progress,
+            None => Progress::of(&snapshot, &wait.pool, seen, SystemTime::now()),
+        };
         // Where nothing is up, nothing starts and nobody resizes the pool, there is no line to speak of: the login waits
         // for as long as it may.
         let is_hopeful = stand.outlook.is_open || stand.outlook.is_likely || progress.is_some();
@@ -172,7 +199,11 @@ impl Login<'_> {
         }
         let words = words(&wait.pool, &stand, progress.as_ref());
         self.tell_stand(wait, words).await?;
-        self.look_again(changes, LOOK_INTERVAL.min(left.saturating_sub(LAST_WORDS)))
+        let interval = match has_newer {
+            true => ASK_INTERVAL,
+            false => LOOK_INTERVAL,
+        };
+        self.look_again(changes, interval.min(left.saturating_sub(LAST_WORDS)))
             .await
     }
 
@@ -216,7 +247,7 @@ impl Login<'_> {
             self.gatekeeper.metrics.count_limit("ssh.queue");
             return None;
         };
-        let pool = pool_of(request, snapshot)?;
+        let pool = snapshot.pool_of(request)?;
         // Who has proved who they are keeps nobody else from logging in.
         if is_proved {
             self.permit.admitted();
@@ -245,16 +276,6 @@ impl Login<'_> {
         }
         Ok(())
     }
-}
-
-pub(super) fn pool_of(request: &LoginRequest, snapshot: &Snapshot) -> Option<Arc<str>> {
-    let is_meant = |name: &str, default: bool| match &request.pool {
-        Some(wanted) => name == wanted,
-        None => default,
-    };
-    let mut pools = snapshot.pools.iter();
-    let pool = pools.find(|pool| is_meant(&pool.name, pool.default))?;
-    Some(pool.name.clone())
 }
 
 #[cfg(test)]

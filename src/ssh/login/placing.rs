@@ -125,29 +125,30 @@ impl Login<'_> {
                 patient: request.proved && !patience.is_zero(),
                 ..request.clone()
             };
-            let refusal = match self.take_seat_in_turn(&request) {
+            let taken = self.take_seat_in_turn(&request, wait.as_ref());
+            let refused = match taken.await? {
                 Ok(seat) => {
                     self.leave_line(wait);
                     return Ok(seat);
                 }
-                Err(refusal) => refusal,
+                Err(refused) => refused,
             };
             let is_known = self.may_wait(&request);
             let may_wait = is_known && request.exclude.is_empty();
-            match refusal {
+            match &refused.refusal {
                 Refusal::NoneUp(_) if !is_known => {
                     let snapshot = changes.borrow_and_update().clone();
                     self.tell_of_sleep(&request, &snapshot).await?;
-                    return Err(refusal.into());
+                    return Err(refused.refusal.into());
                 }
                 Refusal::InLine(_) if may_wait && self.deadline.left() > LAST_WORDS => {
                     self.look_again(&mut changes, patience).await?;
                 }
                 Refusal::Full(_) | Refusal::NoneUp(_) if may_wait => {
-                    self.stand_in_line(&mut wait, &request, refusal, &mut changes)
+                    self.stand_in_line(&mut wait, &request, refused, &mut changes)
                         .await?;
                 }
-                refusal => return Err(refusal.into()),
+                _ => return Err(refused.refusal.into()),
             }
         }
     }

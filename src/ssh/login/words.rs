@@ -2,8 +2,8 @@
 //!
 //! Pure. One line at a time, for a banner cannot be taken back: seconds are told coarsely, so that lines are few.
 
+use crate::pool::Stand;
 use crate::pool::{Progress, WakeStage};
-use crate::shared_pool::Stand;
 
 pub(super) fn words(pool: &str, stand: &Stand, progress: Option<&Progress>) -> String {
     if stand.outlook.is_open {

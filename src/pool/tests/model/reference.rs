@@ -374,7 +374,7 @@ impl Login<'_> {
             return Ok((vec![id], Requested));
         }
         match self.why_not(&id) {
-            Some(why) => Err(Refusal::NotRoutable(id.name.to_string(), why)),
+            Some(why) => Err(Refusal::NotRoutable(id.name.to_string(), why.into())),
             None => Ok((vec![id], Requested)),
         }
     }
