@@ -141,7 +141,8 @@ pub struct ConfigArgs {
 pub struct DoctorArgs {
     #[command(flatten)]
     pub show: ShowArgs,
-    /// An account of the instances: also log in as it with a certificate of the gate's authority
+    /// An account of the instances: also tell which keys log it in at the gate, and log in as it with a certificate of
+    /// the gate's authority
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// Also open 40 connections at once to each instance. One that is not set up for a gate may refuse this

@@ -2,7 +2,7 @@
 //! mends it.
 //!
 //! It needs no running gate and changes nothing; a gate that runs is asked for what only it knows (its limits, the instances of
-//! fleets that come and go). Each part is a file: `machine` and `doors` for this machine,
+//! fleets that come and go). Each part is a file: `machine` and `doors` for this machine, `keys` for a person's,
 //! `around` for what else it speaks to, `fleets` for clouds, `instances` for the rest.
 
 mod around;
@@ -10,6 +10,7 @@ mod collector;
 mod doors;
 mod fleets;
 mod instances;
+mod keys;
 mod machine;
 
 use std::process::ExitCode;
@@ -87,6 +88,9 @@ pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     checks.extend(around::look(&config).await);
     checks.extend(fleets::look(&config).await);
     checks.extend(collector::look(&config).await);
+    if let Some(user) = &args.user {
+        checks.extend(keys::look(&config, user).await);
+    }
     checks.extend(instances::look(&config, args, is_running).await?);
     let is_bad = |check: &Check| check.finding.verdict == Verdict::Fail;
     let code = match checks.iter().any(is_bad) {

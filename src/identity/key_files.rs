@@ -20,7 +20,11 @@ use super::revocation::Revoked;
 use crate::files::{FileFaults, Followed, Look};
 use crate::ssh::wire::keys::Certificate;
 
-pub use super::person_files::PatternError;
+pub use super::person_files::{Absence, PatternError};
+
+mod looked;
+
+pub use looked::{Inspected, ListedKey, inspect};
 
 const AUTHORITIES: &str = "ssh.auth.trusted_user_ca_keys";
 const REVOKED: &str = "ssh.auth.revoked_keys";

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::time::error::Elapsed;
 
-use super::strict_modes;
+use super::strict_modes::{self, Owner, Refusal};
 
 mod pattern;
 
@@ -20,7 +21,7 @@ pub use pattern::{Pattern, PatternError};
 /// How long what was read serves: a key that was removed stops working after this.
 pub(super) const FRESH: Duration = Duration::from_secs(5);
 /// How long one look at the files may take, a queue for a reader included.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Threads that may be inside the file system at once; a hung one keeps its place until the file system answers.
 const READERS_MAX: usize = 16;
 /// People whose files are remembered.
@@ -56,8 +57,26 @@ pub(super) struct Read<T> {
 
 /// One file's lines.
 pub(super) struct Listing<T> {
+    /// Of a pattern that leads to no file, the pattern.
     pub path: PathBuf,
     pub lines: Vec<T>,
+    /// How many lines are not understood.
+    pub skipped: usize,
+    /// Why nothing was read, if nothing was.
+    pub absence: Option<Absence>,
+}
+
+/// Why a pattern gives nothing for somebody.
+#[derive(Debug, thiserror::Error)]
+pub enum Absence {
+    #[error(
+        "leads nowhere: the gate's machine has no account of this name, whose home %h would be"
+    )]
+    NoAccount,
+    #[error("is missing")]
+    Missing,
+    #[error("is ignored: {0}")]
+    Ignored(#[from] Refusal),
 }
 
 impl<T: Line> PersonFiles<T> {
@@ -79,10 +98,7 @@ impl<T: Line> PersonFiles<T> {
 
     /// What the person's files hold; nothing where they cannot be read in time. The name is one that `is_plain_name`.
     pub async fn of(&self, user: &str) -> Arc<[Listing<T>]> {
-        if !self.is_configured() {
-            return Arc::default();
-        }
-        let Ok(files) = tokio::time::timeout(TIMEOUT, self.read(user)).await else {
+        let Ok(files) = self.in_time(user).await else {
             tracing::warn!(
                 user,
                 "a person's files could not be read within {TIMEOUT:?}: is the storage reachable?"
@@ -90,6 +106,17 @@ impl<T: Line> PersonFiles<T> {
             return Arc::default();
         };
         files.unwrap_or_default()
+    }
+
+    /// The same; `None` where too many people's are being read.
+    ///
+    /// # Errors
+    /// They cannot be read in time.
+    pub async fn in_time(&self, user: &str) -> Result<Option<Arc<[Listing<T>]>>, Elapsed> {
+        if !self.is_configured() {
+            return Ok(Some(Arc::default()));
+        }
+        tokio::time::timeout(TIMEOUT, self.read(user)).await
     }
 
     async fn read(&self, user: &str) -> Option<Arc<[Listing<T>]>> {
@@ -154,25 +181,59 @@ fn keep<T: Line>(known: &mut OwnedMutexGuard<Option<Read<T>>>, files: &Arc<[List
 
 /// Blocking.
 fn read_files<T: Line>(patterns: &[Pattern], user: &str) -> Arc<[Listing<T>]> {
-    let mut listings = Vec::new();
-    for pattern in patterns {
-        let Some((path, owner)) = pattern.expand(user) else {
-            continue;
-        };
-        match strict_modes::read(&path, &owner) {
-            Ok(Some(text)) => listings.push(Listing::parse(path, user, &text)),
-            Ok(None) => tracing::debug!(user, file = %path.display(), "no such file"),
-            Err(refusal) => tracing::warn!(user, reason = %refusal, "a person's file ignored"),
+    let listings = patterns.iter().map(|pattern| {
+        let (path, text) = find(pattern, user, None);
+        match text {
+            Ok(text) => Listing::parse(path, user, &text),
+            Err(absence) => {
+                let file = path.display();
+                match &absence {
+                    Absence::NoAccount => {}
+                    Absence::Missing => tracing::debug!(user, %file, "no such file"),
+                    Absence::Ignored(refusal) => {
+                        tracing::warn!(user, reason = %refusal, "a person's file ignored");
+                    }
+                }
+                Listing {
+                    path,
+                    lines: Vec::new(),
+                    skipped: 0,
+                    absence: Some(absence),
+                }
+            }
         }
-    }
-    listings.into()
+    });
+    listings.collect()
+}
+
+/// The file of this pattern for somebody, and what is in it. `account`: as whom a gate runs that is not this process. Blocking.
+pub(super) fn find(
+    pattern: &Pattern,
+    user: &str,
+    account: Option<u32>,
+) -> (PathBuf, Result<Vec<u8>, Absence>) {
+    let Some((path, owner)) = pattern.expand(user) else {
+        return (pattern.text().into(), Err(Absence::NoAccount));
+    };
+    let owner = match (owner, account) {
+        (Owner::Operator, Some(account)) => Owner::OperatorOf(account),
+        (owner, _) => owner,
+    };
+    let text = strict_modes::read(&path, &owner).map_err(Absence::from);
+    let text = text.and_then(|text| text.ok_or(Absence::Missing));
+    (path, text)
 }
 
 impl<T: Line> Listing<T> {
     pub(super) fn parse(path: PathBuf, user: &str, text: &[u8]) -> Self {
         let (lines, skipped) = T::parse_file(text);
         log_skipped(user, &path, &skipped);
-        Self { path, lines }
+        Self {
+            path,
+            lines,
+            skipped: skipped.len(),
+            absence: None,
+        }
     }
 }
 

@@ -17,5 +17,6 @@ pub mod proxy_protocol;
 pub mod server_tls;
 pub mod shutdown;
 pub mod source;
+pub mod trickle;
 pub mod web_client;
 pub mod web_tls;

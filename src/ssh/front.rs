@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use tokio::net::TcpStream;
@@ -17,7 +17,7 @@ use super::ends::Ends;
 use super::gatekeeper::Gatekeeper;
 use super::host_identity::{HostIdentity, Prover};
 use super::leg::{self, LINGER, Leg};
-use super::login::{Admitted, Deadline, Login, LoginError};
+use super::login::{Admitted, Deadline, Login, LoginError, Tried};
 use super::pipe::{self, Bounds, Keepalive, Terms};
 use super::record::{Recorders, SessionRecorder};
 use super::refusals::{Refusals, Whose};
@@ -26,12 +26,13 @@ use super::traced;
 use super::wire::message::DisconnectCode;
 use super::wire::packet::RekeyLimits;
 use super::wire::transport::{HostCertificate, ServerSettings, Transport};
-use crate::config::{PenaltiesConfig, PoolConfig, SshConfig};
+use crate::config::{AuthMethod, PenaltiesConfig, PoolConfig, SshConfig};
 use crate::files::{FileFaults, Look};
 use crate::identity::Grant;
 use crate::net::accept::Permit;
 use crate::net::shutdown::Shutdown;
-use crate::pool::Protocol;
+use crate::net::trickle::Trickle;
+use crate::pool::{LoginName, Protocol};
 use crate::shared_pool::{Seat, SharedPool};
 use crate::telemetry::audit::{AuditEvent, AuditLog};
 use crate::telemetry::events::Events;
@@ -46,6 +47,8 @@ pub struct SshFront {
     keepalive: Keepalive,
     penalties: PenaltiesConfig,
     tolls: Arc<Tolls>,
+    /// Whose refused logins are told in the log.
+    told: Arc<Mutex<Trickle>>,
     bounds: Bounds,
     /// `None` where people have none.
     commands: Option<Arc<Commands>>,
@@ -144,6 +147,7 @@ impl SshFront {
             memory,
         )?;
         let tolls = before.map(|before| before.tolls.clone());
+        let told = before.map(|before| before.told.clone());
         let recorders = Recorders::start(pools, &metrics, before.map(|before| &before.recorders))?;
         Ok(Arc::new(Self {
             ends: Ends::new(identity.lifetimes(), &around.events, ends),
@@ -156,6 +160,7 @@ impl SshFront {
             },
             penalties: config.penalties.clone(),
             tolls: tolls.unwrap_or_else(|| Tolls::new(config.penalties.clone(), metrics)),
+            told: told.unwrap_or_else(|| Arc::new(Mutex::new(Trickle::new(Instant::now())))),
             bounds: Bounds {
                 idle: config.idle_timeout,
                 session: config.session_limit,
@@ -268,9 +273,9 @@ impl SshFront {
         self.around
             .metrics
             .count_login(Protocol::Ssh, error.outcome());
-        tracing::debug!(%peer, reason = %error, "login refused");
+        let name = login.name.clone();
         // Port scanners that never named anybody would drown the log.
-        if let Some(name) = &login.name {
+        if let Some(name) = &name {
             self.around.audit.write(&AuditEvent::Refused {
                 user: Some(name.to_string()),
                 protocol: "ssh",
@@ -279,9 +284,36 @@ impl SshFront {
                 client: client_software(&login.client),
             });
         }
+        let tried = login.tried();
+        let telling = self.tell_refusal(name, tried, peer, error);
         // Somebody who does not even take their goodbye is not worth waiting for.
-        let _: Result<(), _> =
-            tokio::time::timeout(self.gatekeeper.connect_timeout, login.give_up(error)).await;
+        let goodbye = tokio::time::timeout(self.gatekeeper.connect_timeout, login.give_up(error));
+        // At the same time: how long it takes to look for files is nobody's to see.
+        let _: (Result<(), _>, ()) = tokio::join!(goodbye, telling);
+    }
+
+    /// The line an operator finds who is asked about "Permission denied (publickey)".
+    async fn tell_refusal(
+        &self,
+        name: Option<LoginName>,
+        (tried, is_nobody): (Tried, bool),
+        peer: SocketAddr,
+        error: &LoginError,
+    ) {
+        let may_tell = |name| {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            Some((name, told.pass(peer.ip(), Instant::now())?))
+        };
+        let Some((name, untold)) = name.and_then(may_tell) else {
+            return tracing::debug!(%peer, reason = %error, "login refused");
+        };
+        let reason = tried.why(error);
+        if !(is_nobody && self.gatekeeper.plan.allows(AuthMethod::PublicKey)) {
+            return tracing::info!(user = %name, %peer, reason, untold, "login refused");
+        }
+        let offered = tried.fingerprints();
+        let looked = self.gatekeeper.looked_for_keys(&name.user, &offered).await;
+        tracing::info!(user = %name, %peer, reason, offered = %tried, looked, untold, "login refused");
     }
 
     async fn relay(&self, mut client: Leg, admitted: Admitted, peer: SocketAddr, trace: &Span) {

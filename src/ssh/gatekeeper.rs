@@ -150,6 +150,11 @@ impl Gatekeeper {
         self.keys.authorize(offered, client, now).await
     }
 
+    /// Where keys of this name are looked for, in words.
+    pub async fn looked_for_keys(&self, user: &str, offered: &[String]) -> String {
+        self.keys.looked(user, offered).await
+    }
+
     /// A failed dial counts as a failed probe: the next login need not find out again.
     pub fn report_unreachable(&self, id: &InstanceId, fault: &impl std::fmt::Display) {
         let answer = Answer::new(Health::Down, format!("a login: {fault}"));

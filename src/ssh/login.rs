@@ -14,6 +14,7 @@ mod placing;
 mod relayed;
 #[cfg(test)]
 mod tests;
+mod tried;
 mod words;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ pub(super) use deadline::Deadline;
 pub(super) use error::LoginError;
 pub(super) use factors::Plan;
 pub(super) use line::Waiting;
+pub(super) use tried::Tried;
 
 use super::gatekeeper::Gatekeeper;
 use super::leg::{LINGER, Leg};
@@ -82,6 +84,7 @@ pub(super) struct Login<'a> {
     offers: u32,
     messages: u32,
     moments: Moments,
+    tried: Tried,
 }
 
 impl<'a> Login<'a> {
@@ -115,6 +118,7 @@ impl<'a> Login<'a> {
             offers: 0,
             messages: 0,
             moments: Moments::begin(),
+            tried: Tried::default(),
         }
     }
 
@@ -190,6 +194,11 @@ impl<'a> Login<'a> {
         }
         let user = self.name.as_ref().map(|name| &*name.user);
         traced::refused(span, user, error);
+    }
+
+    /// What it tried, and whether nothing of that proved who it is.
+    pub(super) fn tried(&mut self) -> (Tried, bool) {
+        (std::mem::take(&mut self.tried), self.verified.is_empty())
     }
 
     /// The end of a login that came to nothing: both sides hear of it, as far as somebody listens.
@@ -343,6 +352,7 @@ impl<'a> Login<'a> {
     /// The one place where a failed try counts.
     async fn count_failure(&mut self) -> Result<(), LoginError> {
         self.failures += 1;
+        self.tried.note_failure();
         self.toll.failed();
         traces::note("failed try", &[]);
         failed_logins::tell(&self.raw_name, self.peer, failed_logins::Way::Ssh);

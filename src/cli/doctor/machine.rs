@@ -67,7 +67,7 @@ fn files(config: &Config) -> Vec<Check> {
 }
 
 /// The command that a fault names, or else what tells of all.
-fn mends(fault: &str) -> &str {
+pub(super) fn mends(fault: &str) -> &str {
     let commands = ["run: ", "make one: "];
     let named = commands.iter().find_map(|word| fault.split_once(word));
     named.map_or("poolgate check", |(_, command)| command)

@@ -128,3 +128,78 @@ async fn a_hung_file_system_stops_one_login_and_not_the_others() {
     drop(hung);
     assert!(lets_in(&finder, "zoe-a", "zoe-a").await);
 }
+
+#[tokio::test]
+async fn where_keys_were_looked_for_is_told_place_by_place() {
+    let (folder, finder) = homes(&["zoe-a", "zoe-b"]);
+    let fingerprint = |seed: &str| crate::ssh::wire::keys::fingerprint(&blob(seed));
+    let place = |name: &str| folder.path().join(name).join("keys").display().to_string();
+    let looked = async |user: &str, offered: &[String]| finder.looked(user, offered).await;
+    assert_eq!(
+        looked("zoe-c", &[]).await,
+        format!("/nowhere/zoe-c is missing; {} is missing", place("zoe-c"))
+    );
+    let other = looked("zoe-a", &[fingerprint("zoe-b")]).await;
+    let says = format!("{} holds 1 key, which was not offered", place("zoe-a"));
+    assert!(other.ends_with(&says), "{other}");
+    let own = looked("zoe-a", &[fingerprint("zoe-a")]).await;
+    assert!(own.ends_with("holds 1 key, which was offered"), "{own}");
+    write(
+        &folder,
+        "zoe-d",
+        &format!("{}cert-authority {}no key\n", line("a"), line("b")),
+    );
+    let more = looked("zoe-d", &[]).await;
+    let says = "holds 1 key, which was not offered, 1 authority, 1 line without sense";
+    assert!(more.ends_with(says), "{more}");
+    let open = fs::Permissions::from_mode(0o666);
+    fs::set_permissions(place("zoe-b"), open).unwrap();
+    let ignored = looked("zoe-b", &[]).await;
+    let says = format!("run: chmod go-w {}", place("zoe-b"));
+    assert!(ignored.ends_with(&says), "{ignored}");
+    let nothing = KeyFinder::new(KeySources::default(), None, &FileFaults::default()).unwrap();
+    assert!(nothing.looked("zoe-a", &[]).await.starts_with("nowhere: "));
+}
+
+#[test]
+fn what_a_place_holds_is_told_key_by_key() {
+    let (folder, _finder) = homes(&[]);
+    let text = format!(
+        "{}expiry-time=\"20200101Z\" {}from=\"10.0.0.0/8\" {}cert-authority {}no key\n",
+        line("a"),
+        line("b"),
+        line("c"),
+        line("d")
+    );
+    write(&folder, "zoe-a", &text);
+    let patterns = ["%h/keys", "/nowhere/%u"].map(str::to_owned);
+    let own = folder.path().join("%u/keys").display().to_string();
+    let patterns = [patterns.as_slice(), &[own]].concat();
+    let account = nix::unistd::geteuid().as_raw();
+    let found = inspect(&patterns, "zoe-a", account, SystemTime::now()).unwrap();
+    let [nowhere, missing, sound] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(matches!(nowhere.keys, Err(Absence::NoAccount)));
+    assert_eq!(nowhere.path, Path::new("%h/keys"));
+    assert!(matches!(missing.keys, Err(Absence::Missing)));
+    let keys = sound.keys.as_ref().unwrap();
+    let told: Vec<_> = keys
+        .iter()
+        .map(|key| (key.line, key.is_authority, key.refusal.is_some()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (1, false, false),
+            (2, false, true),
+            (3, false, false),
+            (4, true, false)
+        ]
+    );
+    assert_eq!(
+        keys[0].fingerprint,
+        crate::ssh::wire::keys::fingerprint(&blob("a"))
+    );
+    assert_eq!(sound.skipped.len(), 1);
+}

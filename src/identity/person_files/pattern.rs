@@ -9,7 +9,11 @@ use crate::identity::strict_modes::Owner;
 
 /// A checked pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Vec<Part<Token>>);
+pub struct Pattern {
+    parts: Vec<Part<Token>>,
+    /// As it is written.
+    text: String,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
@@ -50,7 +54,14 @@ impl Pattern {
         {
             return Err(PatternError::Parent(text.into()));
         }
-        Ok(Self(parts))
+        Ok(Self {
+            parts,
+            text: text.into(),
+        })
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The file for this person and whose it must be; `None` if the pattern asks for the home folder of an account this
@@ -60,7 +71,7 @@ impl Pattern {
         let mut path = String::new();
         // Where in `path` the part that belongs to the person begins.
         let mut personal: Option<usize> = None;
-        for part in &self.0 {
+        for part in &self.parts {
             match part {
                 Part::Text(text) => path.push_str(text),
                 Part::Token(Token::User) => {

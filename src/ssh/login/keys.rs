@@ -34,13 +34,15 @@ impl Login<'_> {
             key_blob: key.key_blob,
             certificate: key.certificate.map(Arc::new),
         };
+        let shown = fingerprint(&offered.key_blob);
         let is_known = self.plan.allows(AuthMethod::PublicKey)
-            && !self.is_used(&fingerprint(&offered.key_blob))
+            && !self.is_used(&shown)
             && self
                 .gatekeeper
                 .find_key(&offered, self.peer.ip())
                 .await
                 .is_some();
+        self.tried.note_key(shown, is_known);
         if is_known {
             self.even_out().await;
             self.tell(&userauth::pk_ok(algorithm, key_blob)).await
@@ -63,6 +65,8 @@ impl Login<'_> {
                     certificate: signed.certificate().cloned().map(Arc::new),
                 };
                 let line = self.gatekeeper.find_key(&offered, self.peer.ip()).await;
+                let shown = fingerprint(&offered.key_blob);
+                self.tried.note_key(shown, line.is_some());
                 line.and_then(|line| self.verify(&signed, &line))
                     .filter(|verified| self.is_another_factor(verified))
             }
