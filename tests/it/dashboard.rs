@@ -1,11 +1,13 @@
 //! The dashboard in a real browser, over 50 instances with 1,000 sessions: what it shows is so, it follows what happens, and
 //! every order works by keyboard, with JavaScript and without.
 //!
-//! `crowd` has the gate and its people, `awkward` what names and reasons try on its pages.
+//! `crowd` has the gate and its people, `awkward` what names and reasons try on its pages, `gallery` each page at each width; these
+//! two have no gate: `side`.
 
 mod awkward;
 pub mod crowd;
 mod gallery;
+mod side;
 
 use std::time::Instant;
 

@@ -7,21 +7,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolgate::admin::{AdminSide, AdminState, bind_socket};
-use poolgate::files::FileFaults;
+use poolgate::admin::AdminState;
 use poolgate::pool::{
     AdminState as State, Decision, Health, Instance, InstanceId, LoginRequest, PlacementPolicy,
     PoolRules, Protocol, Waiter,
 };
 use poolgate::shared_pool::{Seat, SharedPool};
-use poolgate::telemetry::audit::AuditLog;
 use poolgate::telemetry::events::EventKind;
-use poolgate::telemetry::metrics::Metrics;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::PICTURES;
-use super::crowd::bridge;
+use super::side::{self, Side};
 use crate::support::World;
 use crate::support::browser::Browser;
 
@@ -74,7 +69,7 @@ fn log_in(pool: &SharedPool, name: &str, user: &str) -> Seat {
     seat
 }
 
-/// Fills the operators' side with awkward words; who is there stays as long as the seats do.
+/// Fills the operators' side with awkward words.
 fn fill(state: &AdminState) -> Vec<Seat> {
     let pool = &state.pool;
     let mut seats = Vec::new();
@@ -110,28 +105,14 @@ fn fill(state: &AdminState) -> Vec<Seat> {
 #[test]
 fn names_and_reasons_stay_words() {
     let world = World::new();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let audit = AuditLog::open(None).unwrap();
-    let state = AdminState::new(
-        SharedPool::new(1),
-        (Metrics::new(), FileFaults::default()),
-        audit,
-    );
-    let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
-    let socket = world.path("admin.sock");
-    let seats = runtime.block_on(async {
-        tasks.spawn(state.pool.clone().publish_changes(ending.clone()));
-        let side = AdminSide::begin(state.clone(), &tasks, ending.clone());
-        tasks.spawn(side.serve_socket(bind_socket(&socket).unwrap(), ending.clone()));
-        let seats = fill(&state);
-        let mut snapshots = state.pool.subscribe();
-        let all = snapshots.wait_for(|snapshot| snapshot.sessions.len() > AWKWARD.len());
-        all.await.unwrap();
-        seats
-    });
-    let base = format!("http://127.0.0.1:{}", bridge(socket));
+    let side = Side::start(&world, &side::empty(), fill);
     let names = serde_json::to_string(&AWKWARD).unwrap();
-    let browser = Browser::start(&world, "chromium_awkward.py", &[&base, &names], PICTURES);
+    let browser = Browser::start(
+        &world,
+        "chromium_awkward.py",
+        &[&side.base, &names],
+        PICTURES,
+    );
     let facts = browser.finish(&[
         ("named", "True"),
         ("people", "True"),
@@ -145,8 +126,5 @@ fn names_and_reasons_stay_words() {
     eprintln!("{facts:#?}");
     let pages: usize = facts["pages"].parse().unwrap();
     assert!(pages > 8 * AWKWARD.len(), "{pages} pages");
-    drop(seats);
-    ending.cancel();
-    tasks.close();
-    runtime.block_on(tasks.wait());
+    side.end();
 }
