@@ -204,8 +204,9 @@ impl Link {
                 if unsaid.is_none() {
                     *unsaid = tokio::select! {
                         biased;
-                        Some(errand) = errands.recv() => Some(word(errand)),
+                        // What is decided about a session comes after its seat.
                         Some(reply) = answered.recv() => Some(reply),
+                        Some(errand) = errands.recv() => Some(word(errand)),
                         () = ending.cancelled() => Some(FromNew::End),
                     };
                 }
