@@ -268,7 +268,12 @@ impl App {
     pub async fn drain(&self) {
         self.shutdown.close();
         self.readiness.set_open(false);
-        let limit = self.inside.lock().await.config.drain_limit;
+        let limit = {
+            let mut inside = self.inside.lock().await;
+            // Whoever is kept waiting for nobody would rather know.
+            inside.doors.listeners.close_doors();
+            inside.config.drain_limit
+        };
         if self.shutdown.handed_over.is_cancelled() {
             let why = "a newer gate has taken the place of this one";
             return drain::run(&self.parts.pool, &self.shutdown.connections, limit, why).await;

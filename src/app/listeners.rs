@@ -129,6 +129,18 @@ impl Listeners {
         Ok(shared)
     }
 
+    /// Closes the doors of people; what is operators' stays open. Whoever comes from here on is refused by the system, but where
+    /// somebody else has the socket too, such as systemd: there they wait in it.
+    pub fn close_doors(&mut self) {
+        self.open.retain(|open| {
+            let stays = open.role == SocketName::Admin;
+            if !stays {
+                open.stop.cancel();
+            }
+            stays
+        });
+    }
+
     /// Ends accepting everywhere.
     pub fn close(&mut self) {
         for open in std::mem::take(&mut self.open) {
@@ -222,6 +234,33 @@ mod tests {
         drop(waiting);
         shutdown.close();
         assert!(new[0].stop.is_cancelled());
+    }
+
+    #[test]
+    fn doors_close_for_people_and_stay_for_operators() {
+        let shutdown = Shutdown::default();
+        let mut listeners = Listeners::default();
+        let at = [free(), free(), free(), free()];
+        let roles = [
+            SocketName::Ssh,
+            SocketName::Https,
+            SocketName::Redirect,
+            SocketName::Admin,
+        ];
+        let wanted = listeners.prepare(roles.into_iter().zip(at).collect());
+        let opened = listeners.change(wanted.unwrap(), &shutdown);
+        let of_somebody_else = opened[0].socket.try_clone().unwrap();
+        listeners.close_doors();
+        let told = opened.iter().map(|one| one.stop.is_cancelled());
+        assert_eq!(told.collect::<Vec<_>>(), [true, true, true, false]);
+        // Whoever accepts there does as it is told.
+        let admin = opened.into_iter().nth(3).unwrap();
+        let is_open = |at: SocketAddr| TcpStream::connect(at).is_ok();
+        assert_eq!(at.map(is_open), [true, false, false, true]);
+        drop(of_somebody_else);
+        assert!(!is_open(at[0]));
+        drop(admin);
+        assert!(is_open(at[3]), "it is kept for a newer gate");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What systemd hears of a gate at its socket for notifications, and what people hear of a gate that ends.
 
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,7 +10,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::client::{PATIENCE, host};
-use crate::support::{GateSetup, Logins, Running, Sshd, World, wait_until};
+use crate::support::streams::ShellStream;
+use crate::support::{GateSetup, Logins, Running, Sshd, World, free_port, wait_until};
 
 /// Takes the place of systemd's end.
 pub struct Systemd {
@@ -80,6 +83,34 @@ fn systemd_hears_when_the_gate_opens_reads_lives_and_ends() {
     gate.stop();
     let last = systemd.heard();
     assert!(last.contains(&"STOPPING=1".to_owned()), "{last:?}");
+}
+
+/// It keeps a session, and its socket for operators; nobody waits at the others for an answer that never comes.
+#[test]
+fn a_gate_that_ends_refuses_new_people_at_once_and_answers_operators() {
+    let world = World::new();
+    let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
+    let redirect = free_port();
+    let gate = GateSetup::over(&sshds)
+        .https(&format!("redirect_listen = [\"127.0.0.1:{redirect}\"]"))
+        .start(&world);
+    let mut stays = ShellStream::start(&gate.door(&world), &world.person(1));
+    let doors = [gate.ssh_port, gate.https_port, redirect];
+    for port in doors {
+        TcpStream::connect(("127.0.0.1", port)).unwrap();
+    }
+    gate.signal(Signal::SIGTERM);
+    for port in doors {
+        wait_until(&format!("port {port} to be closed"), PATIENCE, || {
+            let refused = TcpStream::connect(("127.0.0.1", port)).err()?;
+            (refused.kind() == ErrorKind::ConnectionRefused).then_some(())
+        });
+    }
+    assert_eq!(gate.admin("/readyz").0, 503);
+    assert_eq!(gate.sessions().len(), 1);
+    stays.turn();
+    stays.end();
+    gate.wait_end();
 }
 
 #[test]
