@@ -204,9 +204,11 @@ impl<'a> Desk<'a> {
         }
         let view = self.find(&order.instance)?;
         let now = SystemTime::now();
-        let deadline = order
-            .deadline_s
-            .map(|after| now + Duration::from_secs(after));
+        let deadline = match order.deadline_s {
+            Some(after) => Some(now + Duration::from_secs(after)),
+            // People have been told of it, and go by it.
+            None => self.state.pool.ordered_deadline(&id_of(&view)),
+        };
         let mut decision = Decision::by_admin(State::Draining, reason);
         decision.deadline = deadline;
         let ends = deadline.map(|at| format!("sessions end at {}", self.show(&view, at, now)));

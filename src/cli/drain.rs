@@ -29,7 +29,8 @@ pub struct Args {
     /// Why, for those who read `poolgate instances` and the audit log
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// End the sessions that are left then, such as 2h from now; people are told. Without it nobody is cut off
+    /// End the sessions that are left then, such as 2h from now; people are told. Without it nobody is cut off, but where a
+    /// drain is under way its deadline stays
     #[arg(long, value_name = "TIME", value_parser = duration)]
     deadline: Option<Duration>,
     /// Return when no session is left there; fail when somebody has undone it

@@ -40,6 +40,14 @@ impl SharedPool {
         is_done
     }
 
+    /// When the sessions end that are left on an instance an operator drains.
+    pub fn ordered_deadline(&self, id: &InstanceId) -> Option<SystemTime> {
+        let pool = self.lock();
+        let decision = pool.decision(id)?;
+        let is_ordered = decision.by == Decider::Admin && decision.state == AdminState::Draining;
+        decision.deadline.filter(|_| is_ordered)
+    }
+
     /// What people on an instance have been told of its drain; `None` while it stays.
     pub fn drain_notice(&self, id: &InstanceId) -> Option<Standing> {
         self.shared.board.drain(id)

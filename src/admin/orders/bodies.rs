@@ -81,7 +81,8 @@ pub struct DrainOrder {
     pub instance: String,
     #[schema(value_type = Reason)]
     pub reason: String,
-    /// Seconds from now until the sessions that are left are ended; without it none is.
+    /// Seconds from now until the sessions that are left are ended; without it none is, or where an operator drains the instance
+    /// already, that one's deadline stays.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::admin::{Done, ScaleAnswer};
-use crate::pool::{AdminState as State, Decider, LoginRequest};
+use crate::pool::{AdminState as State, Decider, Decision, LoginRequest};
 use crate::shared_pool::Seat;
 use crate::telemetry::events::{Event, EventKind};
 
@@ -95,12 +95,6 @@ async fn an_operators_decision_is_carried_out_and_told() {
         .duration_since(SystemTime::now())
         .unwrap();
     assert!((7100..=7200).contains(&left.as_secs()), "{left:?}");
-    let told = scene.done("drain", why).await;
-    assert_eq!(
-        told.text,
-        "main/vm1 is draining: no session is there; no session is ended"
-    );
-    assert_eq!(scene.view().deadline, None);
     for expected in [
         "main/vm1 takes people again",
         "main/vm1 takes people already",
@@ -113,18 +107,58 @@ async fn an_operators_decision_is_carried_out_and_told() {
     let kinds: Vec<_> = story.iter().map(|event| event.kind).collect();
     assert_eq!(
         kinds,
-        [
-            EventKind::Cordon,
-            EventKind::Drain,
-            EventKind::Drain,
-            EventKind::Undrain
-        ]
+        [EventKind::Cordon, EventKind::Drain, EventKind::Undrain]
     );
     assert_eq!(story[0].text, format!("{} cordons it: new kernel", me()));
     assert_eq!(
         (&*story[0].pool, story[0].instance.as_deref()),
         ("main", Some("vm1"))
     );
+}
+
+#[tokio::test]
+async fn a_drain_keeps_its_deadline_until_another_is_given_or_it_is_undone() {
+    let scene = Scene::start().await;
+    let plain = |reason: &str| json!({"instance": "vm1", "reason": reason});
+    let dated = |after: u64| json!({"instance": "vm1", "reason": "kernel", "deadline_s": after});
+    scene.done("drain", dated(7200)).await;
+    let first = scene.view().deadline;
+    assert!(first.is_some());
+    let mut dry = plain("disk");
+    dry["is_dry_run"] = true.into();
+    for order in [dry, plain("disk")] {
+        let told = scene.done("drain", order).await;
+        assert!(told.text.contains("; sessions end at "), "{}", told.text);
+        assert_eq!(scene.view().deadline, first);
+    }
+    assert_eq!(scene.view().reason.as_deref(), Some("disk"));
+    scene.done("drain", dated(60)).await;
+    let sooner = scene.view().deadline;
+    assert!(sooner.is_some() && sooner < first);
+    // What ends a drain ends its deadline too.
+    for undo in ["uncordon", "cordon"] {
+        scene.done("drain", dated(60)).await;
+        scene.done(undo, plain("no")).await;
+        assert_eq!(scene.view().deadline, None);
+        let told = scene.done("drain", plain("kernel")).await;
+        assert!(
+            told.text.ends_with("; no session is ended"),
+            "{}",
+            told.text
+        );
+        assert_eq!(scene.view().deadline, None);
+    }
+    // The policy's is not an operator's.
+    let mut by_policy = Decision::by_policy(State::Draining, "fewer are needed");
+    by_policy.deadline = first;
+    let vm1 = InstanceId {
+        pool: "main".into(),
+        name: "vm1".into(),
+    };
+    scene.done("uncordon", plain("")).await;
+    assert!(scene.state.pool.decide(&vm1, by_policy));
+    scene.done("drain", plain("kernel")).await;
+    assert_eq!(scene.view().deadline, None);
 }
 
 #[tokio::test]
