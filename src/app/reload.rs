@@ -44,6 +44,8 @@ pub(super) struct Inside {
     pub socket: Option<OpenSocket>,
     /// What the files that the config names were when they were read.
     pub stamps: Stamps,
+    /// What the config's own file was.
+    pub read: watch_file::Read,
     /// Nobody else may write what outlives the process; `None` once another gate may.
     pub lock: Option<Lock>,
     /// Asks for what people are remembered by to be written down.
@@ -71,6 +73,7 @@ impl Inside {
         admin.config.set(Arc::new(state));
         Arc::new(Mutex::new(Self {
             stamps: stamps_of(&config),
+            read: Current::new(Arc::new(Stamp::at(&config.written.file))),
             config,
             doors,
             pools,
@@ -108,6 +111,9 @@ impl Inside {
         if self.config.written.file.as_os_str().is_empty() {
             anyhow::bail!("this gate was started without a file; there is nothing to read again");
         }
+        // Before it is read: what changes meanwhile is seen later.
+        let stamp = watch_file::stamp(&self.config.written.file).await;
+        self.read.set(Arc::new(stamp));
         let mut next = config::load_again(&self.config)?;
         let changes = changes_to(&self.config, &mut next);
         let written = next.written.clone();
@@ -242,6 +248,10 @@ impl Shared {
             return Err("the gate is being stopped".to_owned());
         };
         let mut inside = inside.lock().await;
+        self.reload_inside(&mut inside, by).await
+    }
+
+    async fn reload_inside(&self, inside: &mut Inside, by: &str) -> Result<Reloaded, String> {
         if self.shutdown.closing.is_cancelled() {
             self.reopen_logs();
             inside.doors.reopen_logs();
@@ -290,15 +300,16 @@ impl Shared {
         outcome.map_err(|error| format!("{error:#}"))
     }
 
-    /// Reads it, where that is wanted.
+    /// Reads it, where that is wanted and nobody had it read while this one waited.
     async fn file_changed(&self) {
         let Some(inside) = self.inside.upgrade() else {
             return;
         };
-        let is_wanted = inside.lock().await.config.reload_on_change;
-        if is_wanted {
+        let mut inside = inside.lock().await;
+        let stamp = watch_file::stamp(&inside.config.written.file).await;
+        if inside.config.reload_on_change && stamp != *inside.read.get() {
             // It has told everybody who looks.
-            drop(self.reload("the file changed").await);
+            drop(self.reload_inside(&mut inside, "the file changed").await);
         }
     }
 
@@ -343,10 +354,10 @@ impl App {
         inside.admin.ask_reload = ask;
         let renewing = renewals::follow(of_file.clone());
         self.services.spawn(renewing);
-        let file = inside.config.written.file.clone();
+        let (file, read) = (inside.config.written.file.clone(), inside.read.clone());
         let ending = self.shutdown.closing.clone();
         self.services
-            .spawn(watch_file::follow(file, ending, move || {
+            .spawn(watch_file::follow(file, read, ending, move || {
                 let shared = of_file.clone();
                 async move { shared.file_changed().await }
             }));

@@ -1,5 +1,6 @@
 //! What systemd hears of a gate at its socket for notifications, and what people hear of a gate that ends.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::client::{PATIENCE, host};
+use crate::support::gate::rows;
 use crate::support::streams::ShellStream;
 use crate::support::{GateSetup, Logins, Running, Sshd, World, free_port, wait_until};
 
@@ -83,6 +85,37 @@ fn systemd_hears_when_the_gate_opens_reads_lives_and_ends() {
     gate.stop();
     let last = systemd.heard();
     assert!(last.contains(&"STOPPING=1".to_owned()), "{last:?}");
+}
+
+#[test]
+fn a_file_that_was_read_by_order_is_not_read_again_by_itself() {
+    let world = World::new();
+    let sshds = Sshd::start_many(&world, 1, Logins::Certificates);
+    let mut systemd = Systemd::listen(&world.path("notify"));
+    let setup = systemd.setup(GateSetup::over(&sshds));
+    // A sign of life every half second.
+    let gate = setup.variable("WATCHDOG_USEC", "1000000").start(&world);
+    let text = gate.text();
+    let told = |what: &str| gate.log().matches(what).count();
+    gate.reload_with(&text.replace("[ssh]\n", "[ssh]\nqueue_time = \"9m\"\n"))
+        .ok();
+    let faulty = gate.reload_with(&text.replace("[ssh]\n", "[ssh]\nport = 22\n"));
+    assert_eq!(faulty.code(), Some(78));
+    systemd.heard();
+    // By then it has looked at the file more than twice.
+    for _ in 0..12 {
+        systemd.wait("WATCHDOG=1");
+    }
+    assert_eq!(told("the configuration was read again"), 1);
+    assert_eq!(told("reload: the configuration stays as it is"), 1);
+    let refused = gate.cli(&["events", "--kind", "reload-refused", "-o", "json"]);
+    assert_eq!(rows(&refused.ok().stdout).len(), 1);
+    fs::write(&gate.config, text).unwrap();
+    wait_until("the gate to read it by itself", PATIENCE, || {
+        let is_read = told("the configuration was read again") == 2;
+        is_read.then_some(())
+    });
+    gate.stop();
 }
 
 /// It keeps a session, and its socket for operators; nobody waits at the others for an answer that never comes.
