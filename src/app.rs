@@ -16,6 +16,7 @@ mod pools;
 mod reload;
 mod renewals;
 mod resize;
+mod rotations;
 mod state_dir;
 pub mod systemd;
 mod watch_file;
@@ -31,6 +32,7 @@ use listeners::Opened;
 use operators::OpenSocket;
 use pools::{Ground, Pools};
 use reload::Inside;
+use rotations::Rotations;
 use state_dir::Whose;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -86,6 +88,7 @@ struct Parts {
     traces: Traces,
     files: FileFaults,
     state: Folder,
+    rotations: Rotations,
 }
 
 impl Parts {
@@ -151,6 +154,7 @@ impl App {
             audit,
             metrics,
             traces: Traces::default(),
+            rotations: Rotations::default(),
         };
         parts.begin_traces(&config)?;
         let (shutdown, services) = (Shutdown::default(), TaskTracker::new());

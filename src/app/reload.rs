@@ -236,10 +236,26 @@ impl Shared {
     }
 
     fn reopen_logs(&self) {
+        self.parts.rotations.begin();
         log::reopen();
         if let Err(error) = self.parts.audit.reopen() {
             tracing::error!(%error, "the audit log could not be opened again; the old file is kept");
         }
+    }
+
+    /// Opens what is written line by line anew each time somebody else asks for it: the gate that has the place by now.
+    async fn reopen_as_asked(self) {
+        let asked = async {
+            loop {
+                self.parts.rotations.asked().await;
+                let Some(inside) = self.inside.upgrade() else {
+                    return;
+                };
+                self.reopen_logs();
+                inside.lock().await.doors.reopen_logs();
+            }
+        };
+        self.shutdown.ending.run_until_cancelled(asked).await;
     }
 
     /// One after the other, each told.
@@ -352,6 +368,7 @@ impl App {
             Box::pin(async move { shared.reload(&by).await })
         });
         inside.admin.ask_reload = ask;
+        self.services.spawn(of_file.clone().reopen_as_asked());
         let renewing = renewals::follow(of_file.clone());
         self.services.spawn(renewing);
         let (file, read) = (inside.config.written.file.clone(), inside.read.clone());

@@ -79,7 +79,8 @@ impl Rotating {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
-    /// Puts the file aside if it is time to, before so many bytes more; the new file, made by `open`.
+    /// Puts the file aside if it is time to, before so many bytes more; the new file, made by `open`, or the one that somebody
+    /// else has put in its place.
     ///
     /// # Errors
     /// When it cannot be renamed or the new one not be made; the old one stays in use.
@@ -88,7 +89,8 @@ impl Rotating {
         more: usize,
         open: impl FnOnce(&Path) -> io::Result<File>,
     ) -> io::Result<Option<File>> {
-        if !self.is_due(more as u64) || self.failed.is_some_and(|at| at.elapsed() < RETRY) {
+        let is_wanted = self.is_due(more as u64) || self.is_replaced();
+        if !is_wanted || self.failed.is_some_and(|at| at.elapsed() < RETRY) {
             return Ok(None);
         }
         let rotated = self.rotate(open);
@@ -104,6 +106,11 @@ impl Rotating {
         let is_old = |age| self.began.elapsed().is_ok_and(|is| is >= age);
         self.bytes > 0
             && (self.rotation.size.is_some_and(is_full) || self.rotation.age.is_some_and(is_old))
+    }
+
+    /// An older gate and a newer one write to the same file: which of them puts it aside, the other follows.
+    fn is_replaced(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|found| found.ino() != self.inode)
     }
 
     fn rotate(&self, open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<File> {

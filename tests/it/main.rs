@@ -85,6 +85,7 @@ mod reload_operators;
 mod renewals;
 mod resize;
 mod restart;
+mod rotation;
 mod scanners;
 mod smuggling;
 mod spread;

@@ -176,6 +176,8 @@ impl Giver {
         // Before the admin side ends: the socket's file stays.
         inside.retire(&self.keeper.shutdown);
         self.operating.cancel();
+        // Whoever had put files aside until now may have asked this one, which was about something else.
+        self.keeper.rotations.ask();
         systemd::main_process(asker.pid);
         tracing::info!(
             pid = asker.pid,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{STEP, check_account, older};
@@ -28,18 +28,21 @@ pub(in crate::app) struct Link {
     line: Option<(Reader, Writer)>,
     elsewhere: Elsewhere,
     errands: mpsc::Receiver<Errand>,
+    /// Changes when files of lines are to be opened anew.
+    rotated: watch::Receiver<()>,
     /// What could not be said before the line broke.
     unsaid: Option<FromNew>,
 }
 
 impl Link {
-    pub fn new(pool: SharedPool, path: PathBuf, pid: u32) -> Self {
+    pub fn new(pool: SharedPool, path: PathBuf, pid: u32, rotated: watch::Receiver<()>) -> Self {
         let (elsewhere, errands) = Elsewhere::new(pool, pid);
         Self {
             path,
             line: None,
             elsewhere,
             errands,
+            rotated,
             unsaid: None,
         }
     }
@@ -177,8 +180,8 @@ impl Link {
         let Some((mut reader, mut writer)) = self.line.take() else {
             return;
         };
-        let (elsewhere, errands, unsaid) =
-            (&mut self.elsewhere, &mut self.errands, &mut self.unsaid);
+        let (elsewhere, unsaid) = (&mut self.elsewhere, &mut self.unsaid);
+        let (errands, rotated) = (&mut self.errands, &mut self.rotated);
         // Who asked by another line waits for no answer any more.
         if matches!(unsaid, Some(FromNew::Reply { .. })) {
             *unsaid = None;
@@ -207,6 +210,7 @@ impl Link {
                         // What is decided about a session comes after its seat.
                         Some(reply) = answered.recv() => Some(reply),
                         Some(errand) = errands.recv() => Some(word(errand)),
+                        Ok(()) = rotated.changed() => Some(FromNew::Reopen),
                         () = ending.cancelled() => Some(FromNew::End),
                     };
                 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
 use super::{Link, STEP};
+use crate::app::rotations::Rotations;
 use crate::net::handover::OLDER;
 use crate::shared_pool::SharedPool;
 
@@ -35,10 +36,15 @@ pub(super) fn make_folder(state_dir: &Path) -> Result<()> {
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(super) async fn meet(state_dir: &Path, pool: &SharedPool) -> Result<Vec<Link>> {
+pub(super) async fn meet(
+    state_dir: &Path,
+    pool: &SharedPool,
+    rotations: &Rotations,
+) -> Result<Vec<Link>> {
     let mut meeting = JoinSet::new();
     for pid in pids(&state_dir.join(OLDER))? {
-        let mut link = Link::new(pool.clone(), path(state_dir, pid), pid);
+        let (path, rotated) = (path(state_dir, pid), rotations.subscribe());
+        let mut link = Link::new(pool.clone(), path, pid, rotated);
         meeting.spawn(async move {
             // Who fails or takes longer is asked again for as long as it is there.
             match tokio::time::timeout(STEP, link.meet()).await {

@@ -147,6 +147,7 @@ impl App {
             keeper: Keeper {
                 pool: self.parts.pool.clone(),
                 shutdown: self.shutdown.clone(),
+                rotations: self.parts.rotations.clone(),
             },
             inside: Arc::downgrade(&self.inside),
             services: self.services.clone(),

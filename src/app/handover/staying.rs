@@ -17,6 +17,7 @@ use super::reports::Reports;
 use super::{STEP, check_account};
 use crate::admin::AdminSocket;
 use crate::app::GOODBYES;
+use crate::app::rotations::Rotations;
 use crate::net::handover::{self, FromNew, FromOld, Reader, Report, Writer};
 use crate::net::shutdown::Shutdown;
 use crate::pool::{Reply, Snapshot};
@@ -25,11 +26,12 @@ use crate::shared_pool::{Asked, Newer, SharedPool};
 /// One has the place, one may be about to take it, and a killed one may not be known to be gone yet.
 const FOLLOWERS_MAX: usize = 8;
 
-/// What sessions are reached by.
+/// What sessions are reached by, and what is written about them.
 #[derive(Clone)]
 pub(super) struct Keeper {
     pub pool: SharedPool,
     pub shutdown: Shutdown,
+    pub rotations: Rotations,
 }
 
 /// Somebody who is told of this gate's sessions, and what they have been told so far.
@@ -165,6 +167,7 @@ impl Keeper {
                     Some(FromNew::Tell { session, line }) => {
                         self.pool.tell(session, line);
                     }
+                    Some(FromNew::Reopen) => self.rotations.ask(),
                     Some(FromNew::End) => self.shutdown.end(),
                     Some(FromNew::Reply { number, reply }) => follower.pass_on(number, *reply).await?,
                     word => return Ok(word),

@@ -40,7 +40,8 @@ impl App {
             order: taken.order,
         };
         let (pool, at) = (app.parts.pool.clone(), taken.older);
-        let mut link = Link::new(pool, at, taken.pid).with_line(taken.line);
+        let rotated = app.parts.rotations.subscribe();
+        let mut link = Link::new(pool, at, taken.pid, rotated).with_line(taken.line);
         link.learn(&taken.program, taken.report);
         let stepping_in = async {
             let still_older = app.meet_older().await?;
@@ -72,8 +73,9 @@ impl App {
     /// When it cannot be found out which there are.
     pub(in crate::app) async fn meet_older(&self) -> Result<Vec<Link>> {
         let state_dir = self.parts.state.path();
-        let links = older::meet(state_dir, &self.parts.pool).await?;
-        for gate in self.parts.pool.older() {
+        let (pool, rotations) = (&self.parts.pool, &self.parts.rotations);
+        let links = older::meet(state_dir, pool, rotations).await?;
+        for gate in pool.older() {
             let (pid, sessions) = (gate.pid, gate.sessions);
             match gate.is_heard {
                 true => tracing::info!(
@@ -177,6 +179,8 @@ impl App {
         {
             tracing::warn!(file = %path.display(), %error, "the operators' socket has no file any more");
         }
+        // They may have been put aside since this gate opened them, and who did it knew of the other alone.
+        self.parts.rotations.ask();
     }
 
     /// From here on a newer gate may ask for this one's place.
@@ -195,6 +199,7 @@ impl App {
             keeper: Keeper {
                 pool: self.parts.pool.clone(),
                 shutdown: self.shutdown.clone(),
+                rotations: self.parts.rotations.clone(),
             },
             inside: std::sync::Arc::downgrade(&self.inside),
             operating: self.operating.clone(),

@@ -96,6 +96,27 @@ fn whoever_else_rotates_the_file_is_left_in_peace() {
 }
 
 #[test]
+fn two_that_write_to_one_file_go_on_in_the_same_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let open = |size| LineLog::open_rotated(Some(&path), by_size(size, 5), &KIND).unwrap();
+    let (small, large) = (open(20), open(1000));
+    let write = |log: &LineLog, line: &str| {
+        log.write(Ok(format!("{line}\n")));
+        assert!(log.flush(WAIT));
+    };
+    write(&large, "large 1");
+    write(&small, "small 1 is long");
+    write(&small, "small 2 is long");
+    write(&large, "large 2");
+    let files = files(dir.path());
+    assert_eq!(files.len(), 2, "{files:?}");
+    let text = |path: &Path| fs::read_to_string(path).unwrap();
+    assert_eq!(text(&path), "small 2 is long\nlarge 2\n");
+    assert_eq!(text(&files[1]), "large 1\nsmall 1 is long\n");
+}
+
+#[test]
 fn a_file_that_is_old_enough_goes_and_an_empty_one_stays() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit.jsonl");

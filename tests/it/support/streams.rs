@@ -4,6 +4,8 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use rustls::{ClientConnection, StreamOwned};
@@ -115,26 +117,72 @@ impl SocketStream {
     }
 }
 
-/// Answers every request, and every WebSocket with what it is sent.
+/// Answers every request, and every WebSocket with what it is sent. An answer to a path that ends with `/held` goes on as the
+/// test says.
 pub struct EchoHub {
     pub port: u16,
+    held: Arc<Held>,
+}
+
+/// What held answers say so far, and whether that is all.
+#[derive(Default)]
+struct Held {
+    said: Mutex<(Vec<String>, bool)>,
+    changed: Condvar,
 }
 
 impl EchoHub {
     pub fn start() -> Self {
         let port = free_port();
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let held = Arc::<Held>::default();
+        let shared = held.clone();
         // It ends with the test's process.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                thread::spawn(move || drop(serve(stream)));
+                let held = shared.clone();
+                thread::spawn(move || drop(serve(stream, &held)));
             }
         });
-        Self { port }
+        Self { port, held }
+    }
+
+    /// A part of every held answer.
+    pub fn say(&self, part: &str) {
+        self.held.said.lock().unwrap().0.push(part.to_owned());
+        self.held.changed.notify_all();
+    }
+
+    /// Held answers have come to their end.
+    pub fn end(&self) {
+        self.held.said.lock().unwrap().1 = true;
+        self.held.changed.notify_all();
     }
 }
 
-fn serve(stream: TcpStream) -> io::Result<()> {
+impl Held {
+    fn answer(&self, writer: &mut impl Write) -> io::Result<()> {
+        writer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        let mut told = 0;
+        loop {
+            let is_none =
+                |(parts, is_over): &mut (Vec<String>, bool)| parts.len() == told && !*is_over;
+            let said = self.said.lock().unwrap();
+            let said = self.changed.wait_while(said, is_none).unwrap();
+            let (parts, is_over) = (said.0[told..].to_vec(), said.1);
+            drop(said);
+            told += parts.len();
+            for part in parts {
+                write!(writer, "{:x}\r\n{part}\r\n", part.len())?;
+            }
+            if is_over {
+                return writer.write_all(b"0\r\n\r\n");
+            }
+        }
+    }
+}
+
+fn serve(stream: TcpStream, held: &Held) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
@@ -155,11 +203,15 @@ fn serve(stream: TcpStream) -> io::Result<()> {
             io::copy(&mut reader, &mut writer)?;
             return Ok(());
         }
+        if head.contains("/held HTTP/1.1\r\n") {
+            held.answer(&mut writer)?;
+            continue;
+        }
         writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")?;
     }
 }
 
-fn read_head(stream: &mut impl Read) -> io::Result<String> {
+pub fn read_head(stream: &mut (impl Read + ?Sized)) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -167,6 +219,15 @@ fn read_head(stream: &mut impl Read) -> io::Result<String> {
         head.push(byte[0]);
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Says that it is over when it goes, also where a test fails: whoever looks at it ends then.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn line(number: u64) -> Vec<u8> {
