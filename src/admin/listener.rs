@@ -12,17 +12,19 @@ use std::time::Duration;
 use axum::http::{StatusCode, header};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::caller::Link;
 use super::socket::AdminSocket;
 use super::tls::{AdminTls, Greeting};
+use crate::net::shutdown::parting;
 use crate::net::source::Source;
 
 /// Operators and their scrapers are few; more than this is a mistake somewhere.
@@ -157,7 +159,12 @@ impl Answerer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = TowerToHyperService::new(self.router.layer(Extension(link)));
+        let asked = Notify::new();
+        let router = TowerToHyperService::new(self.router.layer(Extension(link)));
+        let service = service_fn(|request| {
+            asked.notify_one();
+            router.call(request)
+        });
         let mut builder = http1::Builder::new();
         let builder = builder
             .timer(TokioTimer::new())
@@ -166,7 +173,7 @@ impl Answerer {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.until.cancelled() => {
+            () = parting(&self.until, &asked) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -396,11 +396,12 @@ impl HttpsDoor {
 
     /// Their connections count among the door's.
     fn serve_redirects(&self, opened: Opened, tasks: &Tasks<'_>) {
-        let (front, closing) = (self.door.front.clone(), tasks.shutdown.closing.clone());
+        // Whoever is in is answered, which takes a moment.
+        let (front, ending) = (self.door.front.clone(), tasks.shutdown.ending.clone());
         let redirect = move |stream, peer, permit| {
-            let (front, closing) = (front.get(), closing.clone());
+            let (front, ending) = (front.get(), ending.clone());
             async move {
-                front.serve_redirect(stream, peer, closing).await;
+                front.serve_redirect(stream, peer, ending).await;
                 drop(permit);
             }
         };

@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ use super::traced;
 use crate::net::current::Current;
 use crate::net::server_tls::ALPN_H2;
 use crate::net::server_tls::challenges::ACME_ALPN;
+use crate::net::shutdown::parting;
 use crate::pool::Protocol;
 
 const MAX_HEAD: u32 = 64 * 1024;
@@ -55,6 +57,8 @@ pub struct Connection {
     /// A request on it had two lengths.
     pub has_two_lengths: Arc<AtomicBool>,
     pub tunnels: TaskTracker,
+    /// Something was asked on it.
+    asked: Notify,
     open: AtomicUsize,
     /// Open requests whose answer is held up by the client alone.
     held_up: AtomicUsize,
@@ -120,6 +124,7 @@ impl Connection {
             closing,
             has_two_lengths: Arc::default(),
             tunnels: TaskTracker::new(),
+            asked: Notify::new(),
             open: AtomicUsize::new(0),
             held_up: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
@@ -169,7 +174,8 @@ impl Connection {
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl Front {
-    /// Serves one connection to its end. After `shutdown` what is being answered is finished and nothing new is taken;
+    /// Serves one connection to its end. After `shutdown` what is being answered is finished and nothing new is taken, but
+    /// for a first request;
     /// tunnels go on until either side closes, so the caller decides how long it waits.
     pub async fn serve_connection(
         current: Arc<Current<Self>>,
@@ -248,6 +254,7 @@ impl Front {
 
     /// In a box, which a connection holds only while something is asked.
     fn answering(connection: Arc<Connection>, request: Request<Incoming>) -> Answering {
+        connection.asked.notify_one();
         let front = connection.front.get();
         match traced::begin(&front.traces, connection.peer.ip(), &request) {
             None => Box::pin(async move { Ok(front.answer(&connection, request).await) }),
@@ -274,7 +281,7 @@ impl Front {
         let mut serving = Box::pin(serving.with_upgrades());
         tokio::select! {
             ended = &mut serving => return ended,
-            () = shutdown.cancelled() => serving.as_mut().graceful_shutdown(),
+            () = parting(&shutdown, &connection.asked) => serving.as_mut().graceful_shutdown(),
         }
         serving.await
     }

@@ -33,7 +33,7 @@ impl Front {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        shutdown: CancellationToken,
+        ending: CancellationToken,
     ) {
         let mut builder = http1::Builder::new();
         builder
@@ -48,7 +48,7 @@ impl Front {
         let serving = builder.serve_connection(TokioIo::new(stream), service);
         // The head has its own deadline; an answer of a few bytes needs no more time than that again.
         let limit = self.config.handshake_timeout.saturating_mul(2);
-        let serving = shutdown.run_until_cancelled(tokio::time::timeout(limit, serving));
+        let serving = ending.run_until_cancelled(tokio::time::timeout(limit, serving));
         if let Some(Ok(Err(failed))) = serving.await {
             tracing::debug!(%peer, error = %failed, "a connection without TLS ended");
         }

@@ -98,6 +98,7 @@ mod tls_files;
 mod top;
 mod traces;
 mod upgrade;
+mod upgrade_connects;
 mod upgrade_order;
 mod waiting;
 mod webhooks;

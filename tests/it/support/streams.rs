@@ -75,23 +75,13 @@ pub struct SocketStream {
 impl SocketStream {
     /// Returns once it answers.
     pub fn start(world: &World, port: u16) -> Self {
-        let mut page = connect(world, port, "http/1.1").unwrap();
-        write!(
-            page,
-            "GET /hub/home HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/html\r\n\r\n"
-        )
-        .unwrap();
-        let head = read_head(&mut page).unwrap();
-        let cookies: Vec<_> = head
-            .lines()
-            .filter_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next())
-            .collect();
+        let cookies = cookies(world, port);
         let mut stream = connect(world, port, "http/1.1").unwrap();
         write!(
             stream,
             "GET /user/alice/api/kernels/1/channels HTTP/1.1\r\nHost: localhost:{port}\r\nCookie: {}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            cookies.join("; ")
+            cookies
         )
         .unwrap();
         let head = read_head(&mut stream).unwrap();
@@ -115,6 +105,22 @@ impl SocketStream {
     pub fn end(self) {
         drop(self);
     }
+}
+
+/// Those that a browser has after its first page.
+pub fn cookies(world: &World, port: u16) -> String {
+    let mut page = connect(world, port, "http/1.1").unwrap();
+    write!(
+        page,
+        "GET /hub/home HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/html\r\n\r\n"
+    )
+    .unwrap();
+    let head = read_head(&mut page).unwrap();
+    let cookies: Vec<_> = head
+        .lines()
+        .filter_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next())
+        .collect();
+    cookies.join("; ")
 }
 
 /// Answers every request, and every WebSocket with what it is sent. An answer to a path that ends with `/held` goes on as the
