@@ -325,6 +325,10 @@ impl Front {
         tokio::select! {
             ended = &mut serving => ended,
             () = gone => Ok(()),
+            () = connection.held_up(self.config.stall_timeout) => {
+                self.metrics.count_limit("https.stall_timeout");
+                Ok(())
+            }
         }
     }
 }

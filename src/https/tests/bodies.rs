@@ -162,3 +162,26 @@ async fn an_answer_that_nobody_takes_ends_its_connection_over_http2_too() {
     assert_eq!(client.get("/", &[HTML]).await.status, 200);
     drop(slow);
 }
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_keeps_no_gate_that_is_to_end() {
+    let one = TestInstance::start("vm1").await;
+    let limit = Duration::from_millis(300);
+    let gate = Gate::with(&[&one], |config| config.stall_timeout = limit).await;
+    let mut client = gate.h2().await;
+    let empty = Full::default().boxed();
+    let never_read = client.open("GET", "/zeros/50000000", &[HTML], empty).await;
+    gate.close();
+    let is_ended = || {
+        let told = gate.front.metrics.encode(&gate.pool.snapshot());
+        told.contains(r#"poolgate_limit_hits_total{limit="https.stall_timeout"} 1"#)
+    };
+    let ended = async {
+        while !is_ended() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(limit * 100, ended).await;
+    ended.expect("it is kept for ever");
+    drop(never_read);
+}
