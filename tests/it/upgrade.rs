@@ -353,9 +353,14 @@ impl Asking {
             other => other,
         };
         writeln!(self.0.get_mut(), "{word}").unwrap();
-        let mut answer = String::new();
-        self.0.read_line(&mut answer).unwrap();
-        answer
+        loop {
+            let mut answer = String::new();
+            self.0.read_line(&mut answer).unwrap();
+            // Sessions may end at any time.
+            if !answer.starts_with(r#"{"say":"report""#) {
+                return answer;
+            }
+        }
     }
 }
 
