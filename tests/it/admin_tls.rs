@@ -2,12 +2,18 @@
 //! renewed under people who stay logged in.
 
 use std::fs;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use crate::support::certificate::certificate_files;
 use crate::support::client::PATIENCE;
+use crate::support::raw_hub::connect;
+use crate::support::streams::{Over, read_head};
 use crate::support::{
-    Finished, Gate, GateSetup, Logins, Sshd, World, finish, free_port, operators, tool, wait_until,
+    Finished, Gate, GateSetup, Logins, Running, Sshd, World, finish, free_port, operators, tool,
+    wait_until,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -70,6 +76,13 @@ impl Scene {
         finish(&mut curl, PATIENCE)
     }
 
+    /// The answer's head.
+    fn log_in(&self) -> String {
+        let form = format!("token={}&next=/machines", self.token);
+        let answer = self.curl("tls.pem", "/login", &["--data", &form]);
+        answer.ok().stdout
+    }
+
     fn is_logged_in(&self, trusted: &str) -> bool {
         let answer = self.curl(trusted, "/machines", &[]);
         answer.status.success() && answer.stdout.starts_with("HTTP/1.1 200")
@@ -79,9 +92,7 @@ impl Scene {
 #[test]
 fn a_session_outlives_the_certificate_and_plain_http_is_sent_away() {
     let scene = Scene::new();
-    let form = format!("token={}&next=/machines", scene.token);
-    let answer = scene.curl("tls.pem", "/login", &["--data", &form]);
-    let head = answer.ok().stdout;
+    let head = scene.log_in();
     assert!(head.starts_with("HTTP/1.1 303"), "{head}");
     let cookie = head.lines().find(|line| line.starts_with("set-cookie: "));
     let cookie = cookie.unwrap_or_else(|| panic!("no cookie in {head}"));
@@ -134,5 +145,64 @@ fn the_address_is_never_open_to_others_without_tls() {
     let shown = finish(&mut openssl, PATIENCE).stdout;
     assert!(shown.contains("ALPN protocol: http/1.1"), "{shown}");
     assert!(shown.contains("New, TLSv1.3"), "{shown}");
+    scene.gate.stop();
+}
+
+/// Everybody who connects is answered by one gate or the other; who watches a page is sent to the new one, which knows no logins
+/// of before.
+#[test]
+fn operators_are_answered_throughout_a_hand_over_and_log_in_at_the_new_gate() {
+    let mut scene = Scene::new();
+    let head = scene.log_in();
+    assert!(head.starts_with("HTTP/1.1 303"), "{head}");
+    let jar = scene.world.path("cookies");
+    let watched = scene.world.path("watched");
+    let mut watching = tool("curl");
+    watching
+        .args(["-q", "-sS", "-N", "--noproxy", "*", "-b"])
+        .arg(&jar);
+    watching.arg("--cacert").arg(scene.world.path("tls.pem"));
+    let page = format!("https://localhost:{}/dash/live?page=/machines", scene.port);
+    let shown = fs::File::create(&watched).unwrap();
+    let watching = Running::start_logged(watching.arg(page), shown);
+    wait_until("the watched page", SOON, || {
+        let text = fs::read_to_string(&watched).unwrap();
+        text.contains("vm1").then_some(())
+    });
+    let (port, answered, is_over) = (scene.port, AtomicUsize::new(0), AtomicBool::new(false));
+    let wait_more = || {
+        let before = answered.load(Ordering::Relaxed);
+        wait_until("answers", PATIENCE, || {
+            (answered.load(Ordering::Relaxed) >= before + 100).then_some(())
+        });
+    };
+    let Scene { world, gate, .. } = &mut scene;
+    let world = &*world;
+    let old = thread::scope(|scope| {
+        let _over = Over(&is_over);
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let mut stream = connect(world, port, "http/1.1").unwrap();
+                    write!(stream, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+                    let head = read_head(&mut stream).unwrap();
+                    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        wait_more();
+        let old = gate.upgrade();
+        wait_more();
+        old
+    });
+    // Its end is a word to the browser to ask again, which the new gate answers.
+    watching.finish_within(PATIENCE).ok();
+    assert!(!scene.is_logged_in("tls.pem"));
+    let head = scene.log_in();
+    assert!(head.starts_with("HTTP/1.1 303"), "{head}");
+    assert!(scene.is_logged_in("tls.pem"));
+    old.finish_within(PATIENCE).ok();
+    assert!(scene.is_logged_in("tls.pem"));
     scene.gate.stop();
 }

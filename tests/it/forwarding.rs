@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn echo<S: Read + Write>(mut stream: S, finish_writing: impl Fn(&S)) {
 }
 
 /// A capitalizing service on a TCP port, for as long as the test runs.
-fn tcp_service() -> u16 {
+pub fn tcp_service() -> u16 {
     let port = free_port();
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     std::thread::spawn(move || {
@@ -98,7 +98,7 @@ fn ask(mut stream: impl Read + Write, text: &str, shut: impl FnOnce()) -> Option
     (!answer.is_empty()).then_some(answer)
 }
 
-fn ask_tcp(port: u16, text: &str) -> Option<String> {
+pub fn ask_tcp(port: u16, text: &str) -> Option<String> {
     let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
@@ -298,20 +298,22 @@ fn unix_sockets_are_forwarded_both_ways() {
     scene.stop(2);
 }
 
+/// A person's agent with the key agent_key, and its socket.
+pub fn agent(world: &World) -> (Running, PathBuf) {
+    let socket = world.path("agent.sock");
+    let mut agent = tool("ssh-agent");
+    let agent = Running::start(agent.arg("-D").arg("-a").arg(&socket));
+    wait_until("the agent", PATIENCE, || socket.exists().then_some(()));
+    let key = world.make_key("agent_key");
+    let mut add = tool("ssh-add");
+    finish(add.arg(&key).env("SSH_AUTH_SOCK", &socket), PATIENCE).ok();
+    (agent, socket)
+}
+
 #[test]
 fn the_persons_agent_answers_on_the_instance() {
     let scene = Scene::new();
-    let socket = scene.world.path("agent.sock");
-    let mut agent = tool("ssh-agent");
-    let _agent = Running::start(agent.arg("-D").arg("-a").arg(&socket));
-    wait_until("the agent", PATIENCE, || socket.exists().then_some(()));
-    let key = scene.world.make_key("agent_key");
-    finish(
-        tool("ssh-add").arg(&key).env("SSH_AUTH_SOCK", &socket),
-        PATIENCE,
-    )
-    .ok();
-
+    let (_agent, socket) = agent(&scene.world);
     for door in scene.doors() {
         let mut ssh = tool("ssh");
         // Before the general options, which name no agent: the first value of an option counts.
@@ -331,21 +333,29 @@ fn the_persons_agent_answers_on_the_instance() {
     scene.stop(1);
 }
 
-#[test]
-fn a_window_on_the_instance_opens_on_the_persons_display() {
-    let scene = Scene::new();
-    // Stands in for an X server: takes one set-up message and answers it.
-    let display = 61;
-    let listener = TcpListener::bind(("127.0.0.1", 6000 + display)).unwrap();
+/// A person's display: its name and the file with its cookie. It takes the set-up message of each program and answers it, and
+/// each byte after that.
+pub fn display(world: &World) -> (String, PathBuf) {
+    let bind = |display| {
+        Some((
+            display,
+            TcpListener::bind(("127.0.0.1", 6000 + display)).ok()?,
+        ))
+    };
+    let (display, listener) = (61..99_u16).find_map(bind).unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let mut setup = [0; 48];
-            if stream.read_exact(&mut setup).is_ok() && setup.starts_with(b"l\0\x0b\0") {
-                drop(stream.write_all(b"display here"));
-            }
+            std::thread::spawn(move || {
+                let mut setup = [0; 48];
+                if stream.read_exact(&mut setup).is_ok() && setup.starts_with(b"l\0\x0b\0") {
+                    drop(stream.write_all(b"display here"));
+                    let mut byte = [0];
+                    while stream.read_exact(&mut byte).is_ok() && stream.write_all(&byte).is_ok() {}
+                }
+            });
         }
     });
-    let authority = scene.world.path("xauthority");
+    let authority = world.path("xauthority");
     let mut xauth = tool("xauth");
     let cookie = "00112233445566778899aabbccddeeff";
     let name = format!("127.0.0.1:{display}");
@@ -354,7 +364,13 @@ fn a_window_on_the_instance_opens_on_the_persons_display() {
         .arg(&authority)
         .args(["add", &name, "MIT-MAGIC-COOKIE-1", cookie]);
     finish(&mut xauth, PATIENCE).ok();
+    (name, authority)
+}
 
+#[test]
+fn a_window_on_the_instance_opens_on_the_persons_display() {
+    let scene = Scene::new();
+    let (name, authority) = display(&scene.world);
     for door in scene.doors() {
         let mut ssh = door.ssh(&scene.person);
         ssh.env("DISPLAY", &name).env("XAUTHORITY", &authority);

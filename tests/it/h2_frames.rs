@@ -7,22 +7,22 @@ use std::io::{Read, Write};
 
 use crate::support::raw_hub::RawScene;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const RESET: u8 = 3;
+pub const SETTINGS: u8 = 4;
 const PUSH: u8 = 5;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
 const WINDOW: u8 = 8;
 const CONTINUATION: u8 = 9;
 
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const BOTH: u8 = 5;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+pub const BOTH: u8 = 5;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
     frame.extend([kind, flags]);
     frame.extend(stream.to_be_bytes());
@@ -31,12 +31,21 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// HPACK without its tables and without Huffman.
-fn pack(fields: &[(&str, &str)]) -> Vec<u8> {
+pub fn pack(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut packed = Vec::new();
     for (name, value) in fields {
         packed.push(0);
         for text in [name, value] {
-            packed.push(u8::try_from(text.len()).unwrap());
+            // RFC 7541 5.1, with 7 bits.
+            match text.len().checked_sub(127) {
+                None => packed.push(u8::try_from(text.len()).unwrap()),
+                Some(rest) => {
+                    let (low, high) = (rest % 128, rest / 128);
+                    let high = u8::try_from(high).unwrap();
+                    assert!(high < 128);
+                    packed.extend([127, 128 + u8::try_from(low).unwrap(), high]);
+                }
+            }
             packed.extend(text.bytes());
         }
     }
