@@ -258,13 +258,9 @@ impl Columns {
 }
 
 fn row(event: &Event) -> [String; 4] {
-    let place = match &event.instance {
-        Some(instance) => format!("{}/{instance}", event.pool),
-        None => event.pool.clone(),
-    };
     [
         local(event.time, "%Y-%m-%d %H:%M:%S"),
-        plain::line(&place),
+        plain::line(&event.place()),
         event.kind.name().to_owned(),
         plain::line(&event.text),
     ]

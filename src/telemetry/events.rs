@@ -122,6 +122,17 @@ pub struct Event {
     pub text: String,
 }
 
+impl Event {
+    /// Where it happened, as people read it.
+    pub fn place(&self) -> String {
+        match &self.instance {
+            Some(instance) => format!("{}/{instance}", self.pool),
+            None if self.pool.is_empty() => "the gate".to_owned(),
+            None => self.pool.clone(),
+        }
+    }
+}
+
 /// Cheap to clone; all clones are one story.
 #[derive(Clone)]
 pub struct Events {

@@ -124,14 +124,9 @@ fn heading(kind: EventKind) -> &'static str {
 fn line(event: &Event) -> String {
     let time = jiff::Timestamp::try_from(event.time).unwrap_or_default();
     let time = time.strftime("%H:%M:%S UTC");
-    let place = match &event.instance {
-        Some(instance) => format!("{}/{instance}", event.pool),
-        None => event.pool.clone(),
-    };
-    let place = if place.is_empty() {
-        place
-    } else {
-        format!(" {place}")
+    let place = match event.pool.is_empty() {
+        true => String::new(),
+        false => format!(" {}", event.place()),
     };
     let text = format!("{time}{place}: {}", event.text);
     let harmless = text.chars().map(|c| if is_harmful(c) { ' ' } else { c });

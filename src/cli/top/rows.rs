@@ -154,10 +154,7 @@ impl Model {
     }
 
     fn event(&self, event: &Event) -> Row {
-        let place = match &event.instance {
-            Some(instance) => format!("{}/{instance}", event.pool),
-            None => event.pool.clone(),
-        };
+        let place = event.place();
         let at = event.time.duration_since(SystemTime::UNIX_EPOCH);
         let at = u64::try_from(at.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
         let kind = serde_json::to_value(event.kind).unwrap_or_default();

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::num::NonZero;
+use std::thread;
 use std::time::Duration;
 
 use super::*;
@@ -26,17 +28,52 @@ const HOURS: u64 = 18;
 /// Steps of the world over all seeds: what the promise is made for.
 const EVENTS_MIN: u64 = 1_000_000;
 
+/// Of seeds that were played.
+#[derive(Default)]
+struct Tally {
+    events: u64,
+    losses: u32,
+    told: BTreeSet<&'static str>,
+}
+
 #[test]
 fn whatever_goes_wrong_nobody_is_cut_off() {
     let chosen: Option<u64> = number("POOLGATE_SIM_SEED");
     let hours: Option<u64> = number("POOLGATE_SIM_HOURS");
     let seeds = chosen.map_or(0..SEEDS, |seed| seed..seed + 1);
-    let mut events = 0;
-    let mut losses = 0;
-    let mut told = BTreeSet::new();
-    for seed in seeds {
-        let outcome = play(seed, hours.unwrap_or(HOURS));
-        if chosen.is_some() {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let tally = thread::scope(|scope| {
+        let tally_of = |first| {
+            let seeds = seeds.clone().skip(first).step_by(cores);
+            scope.spawn(move || {
+                let hours = hours.unwrap_or(HOURS);
+                seeds.fold(Tally::default(), |tally, seed| {
+                    tally.with(seed, hours, chosen.is_some())
+                })
+            })
+        };
+        let parts: Vec<_> = (0..cores).map(tally_of).collect();
+        let parts = parts.into_iter().map(|part| part.join().unwrap());
+        parts.fold(Tally::default(), Tally::and)
+    });
+    let Tally {
+        events,
+        losses,
+        told,
+    } = tally;
+    let is_whole = chosen.is_none() && hours.is_none();
+    if is_whole {
+        assert!(events >= EVENTS_MIN && losses > 0, "{events}, {losses}");
+        assert_eq!(told, BTreeSet::from(TOLD));
+    }
+    println!("{events} events, {losses} sessions lost to evictions");
+}
+
+impl Tally {
+    /// Plays one more, which may do no harm.
+    fn with(mut self, seed: u64, hours: u64, is_told: bool) -> Self {
+        let outcome = play(seed, hours);
+        if is_told {
             for (at, what) in &outcome.story {
                 println!("{:>8.0} s  {what}", at.as_secs_f64());
             }
@@ -45,18 +82,20 @@ fn whatever_goes_wrong_nobody_is_cut_off() {
         assert_eq!(outcome.violations, Vec::<String>::new(), "{again}");
         assert_eq!(outcome.refused_plans, 0, "{again}");
         assert_eq!(outcome.score.kills, 0, "{again}");
-        events += outcome.events;
+        self.events += outcome.events;
         let story = outcome.story.iter().map(|(_, what)| what);
         let is_told = |what: &&str| story.clone().any(|line| line.contains(what));
-        told.extend(TOLD.into_iter().filter(is_told));
-        losses += outcome.score.losses;
+        self.told.extend(TOLD.into_iter().filter(is_told));
+        self.losses += outcome.score.losses;
+        self
     }
-    let is_whole = chosen.is_none() && hours.is_none();
-    if is_whole {
-        assert!(events >= EVENTS_MIN && losses > 0, "{events}, {losses}");
-        assert_eq!(told, BTreeSet::from(TOLD));
+
+    fn and(mut self, mut other: Self) -> Self {
+        self.events += other.events;
+        self.losses += other.losses;
+        self.told.append(&mut other.told);
+        self
     }
-    println!("{events} events, {losses} sessions lost to evictions");
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests chooses")]

@@ -58,7 +58,7 @@ pub struct Form {
 
 /// Times to choose from, in seconds and in words.
 const DEADLINES: [(&str, &str); 7] = [
-    ("", "none: no session is ended"),
+    ("", "none, or the one that stands"),
     ("900", "in 15 minutes"),
     ("1800", "in 30 minutes"),
     ("3600", "in 1 hour"),

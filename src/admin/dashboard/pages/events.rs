@@ -108,22 +108,16 @@ pub fn newest(scene: &Scene, most: usize) -> Vec<EventRow> {
 
 impl EventRow {
     pub fn of(event: &Event, scene: &Scene) -> Self {
-        let (place, path) = match &event.instance {
-            Some(instance) => (
-                format!("{}/{instance}", event.pool),
-                Some(machine_path(&event.pool, instance)),
-            ),
-            None if event.pool.is_empty() => ("the gate".to_owned(), None),
-            None => (
-                event.pool.clone(),
-                Some(format!("/machines?pool={}", in_query(&event.pool))),
-            ),
+        let path = match &event.instance {
+            Some(instance) => Some(machine_path(&event.pool, instance)),
+            None if event.pool.is_empty() => None,
+            None => Some(format!("/machines?pool={}", in_query(&event.pool))),
         };
         Self {
             id: format!("e-{}", event.number),
             time: scene.clock(&event.pool).moment(event.time),
             kind: kind_of(event),
-            place: plain(&place),
+            place: plain(&event.place()),
             path,
             text: plain(&event.text),
         }
