@@ -238,7 +238,10 @@ fn a_disk_that_is_full_or_read_only_stops_nobody_and_is_told() {
     });
     unmount(&folder);
     scene.wait_in_file("affinity.json", "person05");
-    assert!(scene.gate.log().contains("can be written again"));
+    wait_until("the line of its end", PATIENCE, || {
+        let log = scene.gate.log();
+        log.contains("can be written again").then_some(())
+    });
     scene.gate.stop();
     unmount(&folder);
 }
