@@ -43,8 +43,9 @@ const ONE_PAGE_MAX: f64 = 1.0;
 fn main() -> ExitCode {
     // cargo passes --bench.
     let mut words = std::env::args().filter_map(|word| word.parse().ok());
-    let seconds: u64 = words.next().unwrap_or(10);
-    let rounds: u64 = words.next().unwrap_or(3);
+    // As long as kernels are good for: each turn has its share of asking for them.
+    let seconds: u64 = words.next().unwrap_or(30);
+    let rounds: u64 = words.next().unwrap_or(2);
     let scene = Scene::new();
     let crowd = scene.crowd();
     let port = bridge(scene.gate.socket());

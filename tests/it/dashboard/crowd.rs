@@ -38,7 +38,8 @@ impl Scene {
         let mut setup = GateSetup::default()
             .auth("password = \"instance\"")
             .pool("capacity = 24")
-            .ssh("max_startups = 500\nmax_connections = 5000");
+            // Clients say nothing from their login on, and stay for all that.
+            .ssh("max_startups = 500\nmax_connections = 5000\nkeepalive = \"1h\"");
         let mut instances = Vec::new();
         for number in 1..=INSTANCES {
             let name = format!("vm{number}");
