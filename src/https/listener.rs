@@ -175,8 +175,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>
 
 impl Front {
     /// Serves one connection to its end. After `shutdown` what is being answered is finished and nothing new is taken, but
-    /// for a first request;
-    /// tunnels go on until either side closes, so the caller decides how long it waits.
+    /// for a first request; tunnels go on until either side closes, so the caller decides how long it waits.
     pub async fn serve_connection(
         current: Arc<Current<Self>>,
         stream: TcpStream,

@@ -44,8 +44,7 @@ pub enum FromNew {
     },
     /// A line for its terminal.
     Tell { session: SessionId, line: Arc<str> },
-    /// Files that it writes lines to have been put aside: they are to be opened anew. A gate of before hangs up at this word, and
-    /// is asked again.
+    /// Files that it writes lines to have been put aside: they are to be opened anew.
     Reopen,
     /// All its sessions are to end.
     End,

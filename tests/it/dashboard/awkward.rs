@@ -5,14 +5,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use poolgate::admin::AdminState;
 use poolgate::pool::{
-    AdminState as State, Decision, Health, Instance, InstanceId, LoginRequest, PlacementPolicy,
-    PoolRules, Protocol, Waiter,
+    AdminState as State, Decision, Health, Instance, InstanceId, Protocol, Waiter,
 };
-use poolgate::shared_pool::{Seat, SharedPool};
+use poolgate::shared_pool::Seat;
 use poolgate::telemetry::events::EventKind;
 
 use super::PICTURES;
@@ -52,43 +50,19 @@ fn instance(pool: &str, name: &str, address: &str) -> Instance {
     }
 }
 
-fn log_in(pool: &SharedPool, name: &str, user: &str) -> Seat {
-    let request = LoginRequest {
-        pool: Some(name.to_owned()),
-        instance: None,
-        user: Some(user.to_owned()),
-        proved: true,
-        protocol: Protocol::Ssh,
-        peer: IpAddr::from([192, 0, 2, 7]),
-        exclude: Vec::new(),
-        patient: false,
-    };
-    let seat = pool.place(&request).unwrap();
-    seat.prove(user);
-    seat.set_live();
-    seat
-}
-
 /// Fills the operators' side with awkward words.
 fn fill(state: &AdminState) -> Vec<Seat> {
     let pool = &state.pool;
     let mut seats = Vec::new();
     for name in ["main"].into_iter().chain(AWKWARD) {
-        let rules = PoolRules {
-            default: name == "main",
-            placement: PlacementPolicy::Spread,
-            affinity: Duration::from_secs(600),
-            rise: 1,
-            fall: 1,
-        };
-        pool.configure(name, rules);
+        pool.configure(name, side::rules(name));
         let calm = instance(name, "calm", name);
         let own = instance(name, name, "192.0.2.1");
         pool.sync_instances(name, vec![calm.clone(), own.clone()]);
         for one in [&calm, &own] {
             pool.observe(&one.id, Protocol::Ssh, Health::Up);
         }
-        seats.push(log_in(pool, name, name));
+        seats.push(side::log_in(pool, name, name, (Protocol::Ssh, 7)));
         pool.decide(&own.id, Decision::by_admin(State::Draining, name));
         let events = &state.events;
         events.tell(name, Some(name), EventKind::Drain, name.to_owned());

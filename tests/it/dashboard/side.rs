@@ -1,7 +1,11 @@
 //! The operators' side in process, over pools that a test makes up: without a gate, doors, machines or people.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use poolgate::admin::{AdminSide, AdminState, bind_socket};
 use poolgate::files::FileFaults;
+use poolgate::pool::{LoginRequest, PlacementPolicy, PoolRules, Protocol};
 use poolgate::shared_pool::{Seat, SharedPool};
 use poolgate::telemetry::audit::AuditLog;
 use poolgate::telemetry::metrics::Metrics;
@@ -28,6 +32,35 @@ pub fn empty() -> AdminState {
     let audit = AuditLog::open(None).unwrap();
     let told = (Metrics::new(), FileFaults::default());
     AdminState::new(SharedPool::new(1), told, audit)
+}
+
+/// Of a pool that spreads people, and believes at once what it sees of its machines.
+pub fn rules(name: &str) -> PoolRules {
+    PoolRules {
+        default: name == "main",
+        placement: PlacementPolicy::Spread,
+        affinity: Duration::from_secs(600),
+        rise: 1,
+        fall: 1,
+    }
+}
+
+/// A session of somebody who comes from 192.0.2.`host`.
+pub fn log_in(pool: &SharedPool, name: &str, user: &str, (protocol, host): (Protocol, u8)) -> Seat {
+    let request = LoginRequest {
+        pool: Some(name.to_owned()),
+        instance: None,
+        user: Some(user.to_owned()),
+        proved: true,
+        protocol,
+        peer: IpAddr::from([192, 0, 2, host]),
+        exclude: Vec::new(),
+        patient: false,
+    };
+    let seat = pool.place(&request).unwrap();
+    seat.prove(user);
+    seat.set_live();
+    seat
 }
 
 impl Side {

@@ -12,12 +12,14 @@ use poolgate::admin::{AdminState, ConfigState, RefusedReload};
 use poolgate::config::diff::Written;
 use poolgate::pool::idle::{Busy, Idle};
 use poolgate::pool::{
-    AdminState as State, Decision, Foreseen, Health, Instance, InstanceId, Intent, LoginRequest,
-    Measured, PlacementPolicy, PoolRules, Prospect, Protocol, Waiter,
+    AdminState as State, Decision, Foreseen, Health, Instance, InstanceId, Intent, Measured,
+    Prospect, Protocol, Waiter,
 };
 use poolgate::shared_pool::Seat;
 use poolgate::telemetry::events::EventKind;
 use serde_json::json;
+
+use super::super::side;
 
 /// Some before `main`, which is the default and yet the first to be looked at.
 const NAMES: [&str; 6] = ["asleep", "empty", "frozen", "main", LONG, "waking"];
@@ -53,33 +55,14 @@ fn log_in(state: &AdminState, pool: &str, user: &str, number: usize) -> Seat {
     } else {
         Protocol::Ssh
     };
-    let request = LoginRequest {
-        pool: Some(pool.to_owned()),
-        instance: None,
-        user: Some(user.to_owned()),
-        proved: true,
-        protocol,
-        peer: IpAddr::from([192, 0, 2, u8::try_from(number % 250).unwrap()]),
-        exclude: Vec::new(),
-        patient: false,
-    };
-    let seat = state.pool.place(&request).unwrap();
-    seat.prove(user);
-    seat.set_live();
-    seat
+    let host = u8::try_from(number % 250).unwrap();
+    side::log_in(&state.pool, pool, user, (protocol, host))
 }
 
 /// Who is there stays as long as the seats do.
 pub fn fill(state: &AdminState) -> Vec<Seat> {
     for name in NAMES {
-        let rules = PoolRules {
-            default: name == "main",
-            placement: PlacementPolicy::Spread,
-            affinity: Duration::from_secs(600),
-            rise: 1,
-            fall: 1,
-        };
-        state.pool.configure(name, rules);
+        state.pool.configure(name, side::rules(name));
     }
     fleet(state);
     let mut seats: Vec<Seat> = (0..PEOPLE)
